@@ -105,7 +105,7 @@ func checkReport(f *Facts) []diagnosis.Finding {
 	for i := range r.Clusters {
 		r.Clusters[i].Refused = withoutKeyRefusals(refusedLately(r.Clusters[i].Refused))
 	}
-	findings := f.withRouters(f.withContacts(f.withRecreation(FromReport(r))))
+	findings := f.withSmallUnderlay(f.withRouters(f.withContacts(f.withRecreation(FromReport(r)))))
 	return slices.Concat(f.checkKeys(), f.copies(), f.withTraffic(findings))
 }
 

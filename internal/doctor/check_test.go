@@ -272,6 +272,19 @@ func TestChecks(t *testing.T) {
 		{"entries", func(f *Facts) {
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Drifted: &agentapi.DriftedEntries{MACs: []string{"02:00:00:00:00:01"}, Addrs: []netip.Addr{addr("10.0.0.9")}}}}
 		}, []string{"VX0403 failure forwarding entries of containers on other hosts are missing or wrong", "VX0404 failure neighbour entries of containers on other hosts are missing or wrong"}, []string{reload}},
+		{"underlay that is smaller than another host's", func(f *Facts) {
+			f.Agent.Report.Differences = []string{
+				"network blue differs on host b (198.18.0.12): the MTU is 1450 there and 1350 here; type on both: vxlanctl network set blue mtu=1350",
+				"network blue differs on host b (198.18.0.12): the MTU of the physical interface is 1500 there and 1400 here; packets over 1400 bytes may be lost between them",
+			}
+		}, []string{
+			"VX0205 failure eth0 has the MTU 1400, and the physical interface of host b (198.18.0.12) has 1500",
+			"VX0605 failure network blue differs on host b (198.18.0.12): the MTU is 1450 there and 1350 here",
+		}, []string{"ip link set eth0 mtu 1500", reload}},
+		{"underlay of another MTU where networks have one", func(f *Facts) {
+			f.Agent.Report.Differences = []string{"network blue differs on host b (198.18.0.12): the MTU of the physical interface is 9000 there and 1500 here; packets over 1500 bytes may be lost between them"}
+		}, []string{"VX0605 warning network blue differs on host b (198.18.0.12): the MTU of the physical interface is 9000 there and 1500 here"},
+			[]string{"packets over 1500 bytes may be lost between them"}},
 		{"what was repaired", func(f *Facts) {
 			f.Agent.Report.Repaired = []agentapi.Event{{Code: "VX0501", Text: "rules are back"}, {Code: "VX0403", Text: "an entry is set right", Age: 3 * time.Second}}
 		}, []string{"VX0403 warning just repaired: an entry is set right", "VX0501 warning just repaired: rules are back"}, []string{"vxlanctl events   # if it comes again, look for the program that does it"}},

@@ -84,6 +84,11 @@ func (f *Facts) suspects() (hosts []string) {
 			add(t.Host)
 		}
 	}
+	for _, d := range underlayMTUs(FromReport(*a.Report)) {
+		if d.there < d.here {
+			add(d.host)
+		}
+	}
 	for _, c := range a.Report.Clusters {
 		for _, h := range c.Hosts {
 			if slices.ContainsFunc(h.Paths, isPartial) {

@@ -27,7 +27,7 @@ var agentFaults = []fault{
 		person: decision{"only a person has the cluster's key, and without it the agent would trust others", "rm /etc/vxlan/vxland.toml /etc/vxlan/key; vxlanctl reload"}},
 	{name: "agent not installed", inject: "mv /usr/local/bin/vxland /tmp/; kill -9 $(pgrep ^vxland)", code: "VX0104", says: "vxland is not installed",
 		person: decision{"how the driver was installed is not known on a host without its package", "mv /tmp/vxland /usr/local/bin/; vxlanctl reload"}},
-	{name: "agents' port taken", inject: "kill -9 $(pgrep ^vxland); (iperf3 -s -p 7947 >/dev/null 2>&1 </dev/null &); until ss -Hltn 'sport = 7947' | grep -q .; do sleep 0.02; done", code: "VX0711", says: "iperf3"},
+	{name: "agents' port taken", inject: "kill -9 $(pgrep ^vxland); while pgrep ^vxland; do sleep 0.02; done; (iperf3 -s -p 7947 >/dev/null 2>&1 </dev/null &); until ss -Hltn 'sport = 7947' | grep -q .; do sleep 0.02; done", code: "VX0711", says: "iperf3"},
 	{name: "entry of a remote container replaced", inject: "mac=$(bridge fdb show dev vxlan-net | awk '/dst 198.18.0.11/ && !/^00:00:00:00:00:00/ {print $1; exit}'); bridge fdb replace $mac dev vxlan-net dst 198.18.0.77 self permanent",
 		code: "VX0403", says: "forwarding entr", quick: true},
 	{name: "neighbour of a remote container replaced", inject: "ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:99 dev br-vxlan-net nud permanent", code: "VX0404", says: "neighbour"},

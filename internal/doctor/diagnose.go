@@ -35,7 +35,7 @@ var checks = []check{
 	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones, checkPortFiles,
 	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport, checkRepairs,
-	checkChecksums, checkStrangers, checkNames, checkSilent, checkLimits,
+	checkChecksums, checkStrangers, checkTunnels, checkOtherTunnels, checkNames, checkSilent, checkLimits,
 }
 
 // Diagnose makes all checks. Of each fault it says on which host it is.

@@ -90,6 +90,7 @@ type Network struct {
 	Neighbours     []Neighbour       // other hosts on the underlay's own link
 	Silent         []SilentContainer // of this host
 	Exchanges      []Exchange
+	Tunnels        []Tunnel // that no agent tests
 	// Intruders are links of others that have the name of one of the network's devices.
 	Intruders []kernel.Link
 	// Elsewhere are links, by MAC, that answer for an address that only this host should have.
@@ -301,7 +302,7 @@ type SilentContainer struct {
 	Addr netip.Addr
 }
 
-// Stream is a number of VXLAN packets with the same outer addresses and VNI, on the underlay.
+// Stream is a number of VXLAN packets with the same outer addresses, port and VNI, on the underlay.
 type Stream struct {
 	From, To netip.Addr
 	Port     uint16
@@ -311,4 +312,5 @@ type Stream struct {
 	// Of those that came some had wrong checksums: in the outer header, where it matters also none at
 	// all, or in the packet inside.
 	BadOuter, ZeroOuter, BadInner int
+	Inner                         netip.Addr // who sent one of the packets inside, by IPv4 or ARP; zero: unknown
 }

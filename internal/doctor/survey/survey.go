@@ -74,6 +74,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.podman()
 	c.upstreams()
 	c.contacts()
+	c.tunnels()
 	c.limits(before)
 	c.traffic()
 	return c.Facts

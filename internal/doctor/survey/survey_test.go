@@ -214,6 +214,16 @@ func TestParseOuter(t *testing.T) {
 			ParseOuter(tt.packet[:i], 4789) // must not panic
 		}
 	}
+	arp := append(append(make([]byte, 12), 8, 6), make([]byte, 28)...)
+	copy(arp[28:], []byte{10, 0, 0, 9})
+	ip := append(append(make([]byte, 12), 8, 0), make([]byte, 20)...)
+	ip[14] = 0x45
+	copy(ip[26:], []byte{10, 0, 0, 9})
+	for _, inner := range [][]byte{arp, ip} {
+		if s, ok := ParseOuter(append(slices.Clone(four), inner...), 4790); !ok || s.Inner.String() != "10.0.0.9" || s.Port != 4789 {
+			t.Errorf("of another port, with a sender inside: %+v, %v", s, ok)
+		}
+	}
 	four[9] = 6
 	if _, ok := ParseOuter(four, 4789); ok {
 		t.Error("TCP is taken for VXLAN")

@@ -288,6 +288,14 @@ func TestChecks(t *testing.T) {
 		{"what was repaired", func(f *Facts) {
 			f.Agent.Report.Repaired = []agentapi.Event{{Code: "VX0501", Text: "rules are back"}, {Code: "VX0403", Text: "an entry is set right", Age: 3 * time.Second}}
 		}, []string{"VX0403 warning just repaired: an entry is set right", "VX0501 warning just repaired: rules are back"}, []string{"vxlanctl events   # if it comes again, look for the program that does it"}},
+		{"chain of firewalld, which does not trust the bridge", func(f *Facts) {
+			f.Zones["br-blue"] = ""
+			f.Blocking = []foreignfilter.BlockingChain{
+				{Network: "blue", Table: "inet firewalld", Chain: "filter_FORWARD", Dropped: []string{"a"}, Commands: []string{reload}},
+				{Network: "blue", Table: "inet firewalld", Chain: "filter_INPUT", Dropped: []string{"b"}, Commands: []string{"firewall-cmd --add-port=4789/udp"}},
+			}
+		}, []string{"VX0502 failure chain filter_INPUT of table inet firewalld drops b",
+			"VX0504 failure firewalld has the bridge br-blue in no zone and not in the zone trusted"}, []string{"firewall-cmd --add-port=4789/udp"}},
 		{"chain", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a", "b"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0502 failure chain in of table inet f drops a, b"}, []string{"nft insert"}},

@@ -35,7 +35,7 @@ var checks = []check{
 	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones, checkPortFiles,
 	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport, checkRepairs,
-	checkChecksums, checkStrangers, checkTunnels, checkOtherTunnels, checkNames, checkSilent, checkLimits,
+	checkChecksums, checkStrangers, checkTunnels, checkOtherTunnels, checkExchanges, checkNames, checkSilent, checkLimits,
 }
 
 // Diagnose makes all checks. Of each fault it says on which host it is.
@@ -98,7 +98,7 @@ func (f *Facts) suspects() (hosts []string) {
 	}
 	for _, n := range f.Networks {
 		for _, e := range n.Exchanges {
-			if e.Ping && !e.TCP && !e.UDP {
+			if e.Ping && !e.TCP && !e.UDP && e.VTEP.IsValid() {
 				add(f.hostAt(e.VTEP).label)
 			}
 		}

@@ -99,10 +99,11 @@ type Network struct {
 
 // Exchange is how a container of another host answered one of this host's.
 type Exchange struct {
-	From     string // container
-	To, VTEP netip.Addr
+	From     string     // container
+	To, VTEP netip.Addr // VTEP is zero where the container does not know the other one's MAC
 	Ping     bool
 	TCP, UDP bool // they answered, or refused
+	HostPing bool // it answers this host, where it does not answer the container
 }
 
 // Contact is whether a host can be reached whose agent does not answer.

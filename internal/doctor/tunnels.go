@@ -65,6 +65,25 @@ func (f *Facts) tunnelFault(n Network, t Tunnel) (found diagnosis.Finding, isFau
 	}})
 }
 
+// checkExchanges says which containers do not reach one of another host that this host reaches itself:
+// what they send is dropped on their bridge or at its ports.
+func checkExchanges(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		for _, e := range n.Exchanges {
+			if e.Ping || !e.HostPing {
+				continue
+			}
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.ContainerSilent, Level: diagnosis.Warning, Network: n.Name,
+				Summary:  fmt.Sprintf("container %s gets no answer from %s, and this host does", e.From, e.To),
+				Evidence: []string{fmt.Sprintf("ping %s, from the host and in the container", e.To)},
+				Mend:     []string{fmt.Sprintf("vxlanctl trace %s %s   # says where the packets are lost", e.From, e.To)},
+			})
+		}
+	}
+	return findings
+}
+
 // expected says why a container of the network is expected on the host.
 func (t Tunnel) expected() (lines []string) {
 	if t.Learned != "" {

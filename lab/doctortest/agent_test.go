@@ -16,7 +16,7 @@ var agentFaults = []fault{
 	{name: "input of the other host drops VXLAN", inject: drop("inet", "input", "0", "udp dport 4789 drop"), look: "host-a", code: "VX0502", says: "VXLAN", quick: true},
 	{name: "input drops VXLAN", inject: drop("inet", "input", "0", "udp dport 4789 drop"), code: "VX0502", says: "VXLAN"},
 	{name: "input drops the agents' messages", inject: drop("inet", "input", "0", "meta l4proto { tcp, udp } th dport 7947 drop"), code: "VX0502", says: "messages of the agents"},
-	{name: "tc of the other host steals VXLAN", inject: "tc qdisc add dev eth0 clsact; tc filter add dev eth0 ingress protocol ip u32 match ip protocol 17 0xff match ip dport 4789 0xffff action mirred egress redirect dev lo",
+	{name: "tc of the other host steals VXLAN", inject: "tc qdisc replace dev eth0 clsact; tc filter add dev eth0 ingress protocol ip u32 match ip protocol 17 0xff match ip dport 4789 0xffff action mirred egress redirect dev lo",
 		look: "host-a", code: "VX0505", says: "ingress of eth0"},
 	{name: "agent stopped", inject: "kill -STOP $(pgrep ^vxland)", code: "VX0701", says: "was stopped", quick: true},
 	{name: "agent killed", inject: "kill -9 $(pgrep ^vxland)", code: "VX0701", says: "does not run", quick: true},

@@ -288,6 +288,10 @@ func TestChecks(t *testing.T) {
 		{"what was repaired", func(f *Facts) {
 			f.Agent.Report.Repaired = []agentapi.Event{{Code: "VX0501", Text: "rules are back"}, {Code: "VX0403", Text: "an entry is set right", Age: 3 * time.Second}}
 		}, []string{"VX0403 warning just repaired: an entry is set right", "VX0501 warning just repaired: rules are back"}, []string{"vxlanctl events   # if it comes again, look for the program that does it"}},
+		{"directories", func(f *Facts) {
+			f.Dirs = []Dir{{Path: "/run/vxlan", MountedAt: "/run", ReadOnly: true}, {Path: "/var/lib/vxlan", MountedAt: "/", Free: 4096}, {Path: "/x", Free: 1 << 30}}
+		}, []string{"VX0906 failure /run/vxlan is read-only", "VX0906 failure the file system of /var/lib/vxlan is full"},
+			[]string{"mount -o remount,bind,rw /run || mount -o remount,rw /run"}},
 		{"chain of firewalld, which does not trust the bridge", func(f *Facts) {
 			f.Zones["br-blue"] = ""
 			f.Blocking = []foreignfilter.BlockingChain{

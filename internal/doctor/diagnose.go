@@ -29,7 +29,7 @@ type check func(*Facts) []diagnosis.Finding
 
 // checks are all checks, causes before what follows from them.
 var checks = []check{
-	checkGaps, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman,
+	checkGaps, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman, checkDirs,
 	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkPathPings, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
 	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides, checkFixedEntries, checkForeignDevices,
 	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones, checkPortFiles,

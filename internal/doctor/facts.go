@@ -41,6 +41,7 @@ type Facts struct {
 	Prefixes    []kernel.HostPrefix
 	Sockets     []Socket
 	Limits      []Limit
+	Dirs        []Dir
 	Routing     Routing
 	Rules       []Rule    // of other programs, that name a network's port or device
 	Contacts    []Contact // to hosts whose agents do not answer
@@ -233,6 +234,14 @@ type Limit struct {
 	Parameter string // that sets the limit
 	Used, Max int
 	Drops     uint64 // how often there was no room, lately
+}
+
+// Dir is a directory of the driver's.
+type Dir struct {
+	Path, MountedAt string
+	ReadOnly        bool
+	Free            uint64 // bytes that root may still write
+	NoFiles         bool   // no file can be added
 }
 
 // Routing has the rules and routes that lead packets elsewhere.

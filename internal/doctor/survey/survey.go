@@ -76,6 +76,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.contacts()
 	c.tunnels()
 	c.limits(before)
+	c.dirs()
 	c.traffic()
 	return c.Facts
 }

@@ -22,9 +22,9 @@ const (
 	maxTunnels = 16
 	// tunnelPings of the full size miss a loss of 5 % in one of 170 times, and of 2 % in one of eight. If
 	// one is lost there are as many again, twice.
-	tunnelPings     = 100
-	tunnelPingWait  = 200 * time.Millisecond
-	maxTunnelSilent = 10 // pings in a row, after which no more are sent
+	tunnelPings    = 100
+	tunnelPingWait = 200 * time.Millisecond
+	maxTunnelLost  = 15 // pings, after which no more are sent: somebody waits
 	// heardAge is as long as the kernel keeps what a VXLAN device has learned.
 	heardAge = 300
 )
@@ -138,27 +138,14 @@ func askThroughTunnel(n *doctor.Network, t *doctor.Tunnel) {
 		return
 	}
 	t.Answers, t.Pinged = true, true
-	for series := 0; series == 0 || series < 3 && t.Answered < t.Sent && t.Answered > 0; series++ {
-		sendPings(conn, t)
+	for lost := 0; lost < maxTunnelLost && (t.Sent < tunnelPings || lost > 0 && t.Sent < 3*tunnelPings); lost = t.Sent - t.Answered {
+		t.Sent++
+		if _, err := conn.Echo(t.Size, tunnelPingWait); err == nil {
+			t.Answered++
+		}
 	}
 	if t.Answered == 0 {
 		t.Passing, _ = conn.Largest(echo.DefaultSize, t.Size, tunnelPingWait) // 0 is said to be unknown
-	}
-}
-
-// sendPings sends a series of pings of the full size.
-func sendPings(conn *echo.Conn, t *doctor.Tunnel) {
-	for silent := 0; silent < maxTunnelSilent && t.Sent < 3*tunnelPings; {
-		t.Sent++
-		if _, err := conn.Echo(t.Size, tunnelPingWait); err != nil {
-			silent++
-			continue
-		}
-		t.Answered++
-		silent = 0
-		if t.Sent%tunnelPings == 0 {
-			return
-		}
 	}
 }
 

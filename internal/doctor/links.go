@@ -63,10 +63,6 @@ func (n Network) wrongSettings(p Port) (wrong, mend []string) {
 	if !n.VTEP.StaticFDB && !n.NeedsAgent() {
 		settings = slices.Concat(settings, learningSettings)
 	}
-	if mtu, known := p.Settings["mtu"].(float64); known && int(mtu) < n.VTEP.MTU && p.Name != n.Device.Name {
-		wrong = append(wrong, fmt.Sprintf("the MTU %v", mtu))
-		mend = append(mend, fmt.Sprintf("ip link set %s mtu %d", p.Name, n.VTEP.MTU), reload)
-	}
 	for _, s := range settings {
 		value, known := p.Settings[s.key]
 		if !known || value == s.want || s.key == "state" && tree != 0 {

@@ -55,10 +55,9 @@ var furtherFaults = []fault{
 	{name: "plugin on a mount with noexec", inject: "mount -t tmpfs -o noexec tmpfs /mnt; cp /usr/local/libexec/netavark/vxlan /mnt; mount --bind /mnt /usr/local/libexec/netavark", code: "VX0104", says: "plugin", after: "umount /usr/local/libexec/netavark /mnt"},
 	{name: "netavark removed", inject: "mv /usr/lib/podman/netavark /tmp/", code: "VX0104", says: "netavark",
 		person: decision{"which package of the distribution has it differs", "mv /tmp/netavark /usr/lib/podman/"}},
-	{name: "MTU of a container's port", inject: "ip link set $(ls /sys/class/net/br-vxlan-plain/brif | grep -v vxlan) mtu 1300", code: "VX0402", says: "the MTU 1300"},
+	{name: "MTU of a container's port", inject: "ip link set $(ls /sys/class/net/br-vxlan-plain/brif | grep -v vxlan) mtu 1300", code: "VX0402", says: "1450"},
 	{name: "bridge learns nothing", inject: "bridge link set dev vxlan-plain learning off", code: "VX0402", says: "learning false"},
-	{name: "other VNI of a network without an agent", inject: recreatePlain("--opt vni=109") + "; podman exec -d pb ping -i 0.2 10.1.0.77", look: "host-a", host: "host-a", code: "VX0306", says: "the VNI is 109 there and 101 here",
-		all: true, after: recreatePlain("--opt vni=101")},
+	{name: "other VNI of a network without an agent", inject: recreatePlain("--opt vni=109") + "; podman exec -d pb ping -i 0.2 10.1.0.77", look: "host-a", host: "host-a", code: "VX0306", says: "the VNI is 109 there and 101 here"}, // the last one: both hosts have that VNI then
 }
 
 // recreatePlain is a script that makes the network plain anew, and its container.

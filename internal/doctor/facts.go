@@ -20,6 +20,7 @@ type Facts struct {
 
 	Changes      []Change // that would make the host as it should be
 	RulesIntact  bool     // the firewall's tables have this program's rules
+	AlienChains  []string // of these tables, that drop by their policy and are not this program's
 	MissingPorts []MissingPort
 	Moved        []string // what is to be said of where networks were placed
 	Misplaced    map[string]string
@@ -39,6 +40,7 @@ type Facts struct {
 	Denials     []Denial
 	Devices     []kernel.Link // all VXLAN devices of the host
 	Prefixes    []kernel.HostPrefix
+	Addrs       []InterfaceAddr // of the host that may be those of a network
 	Sockets     []Socket
 	Limits      []Limit
 	Dirs        []Dir
@@ -142,6 +144,8 @@ type Path struct {
 	Matched string
 	Router  netip.Addr // of the default route by the network's interface; zero: there is none
 	Ping    PathPing
+	// DeadRouter is the router of that route, if neither it nor the host answers.
+	DeadRouter netip.Addr
 }
 
 // PathPing is what pings found out about a path, in bytes of IP packets that are not fragmented.
@@ -236,6 +240,12 @@ type Limit struct {
 	Drops     uint64 // how often there was no room, lately
 }
 
+// InterfaceAddr is an address of an interface, with the length of its range.
+type InterfaceAddr struct {
+	Interface string
+	Addr      netip.Prefix
+}
+
 // Dir is a directory of the driver's.
 type Dir struct {
 	Path, MountedAt string
@@ -268,6 +278,7 @@ type Rule struct {
 	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit
 	ArrivedBy    string       // the interface that it matches; "": any
 	Translates   bool
+	LacksState   bool // an IPsec policy asks for a state (a security association) that is not there
 }
 
 // Firewalld is what firewalld has, where it drops something.

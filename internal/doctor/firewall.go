@@ -34,6 +34,13 @@ func checkRules(f *Facts) (findings []diagnosis.Finding) {
 		found.Evidence = atMost(found.Evidence, maxEvidence)
 		findings = append(findings, found)
 	}
+	for _, chain := range f.AlienChains {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.RulesMissing, Level: diagnosis.Failure,
+			Summary:  fmt.Sprintf("chain %s is not the driver's, and drops all packets by its policy", chain),
+			Evidence: []string{"nft list chain " + chain}, Mend: []string{reload},
+		})
+	}
 	return findings
 }
 

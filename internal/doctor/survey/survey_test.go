@@ -167,6 +167,27 @@ table ip foo { # handle 4
 	}
 }
 
+// All chains of the driver accept what none of its rules drops.
+func TestFindAlienChains(t *testing.T) {
+	const ruleset = `table inet vxlan-driver { # handle 1
+	chain output { # handle 2
+		type filter hook output priority raw; policy accept;
+	}
+	chain evil { # handle 4
+		type filter hook input priority filter; policy drop;
+	}
+}
+table inet filter { # handle 2
+	chain input { # handle 1
+		type filter hook input priority filter; policy drop;
+	}
+}
+`
+	if got := FindAlienChains(ruleset); !slices.Equal(got, []string{"inet vxlan-driver evil"}) {
+		t.Errorf("found %q", got)
+	}
+}
+
 func TestFindLegacyRules(t *testing.T) {
 	const saved = `*filter
 :INPUT ACCEPT [0:0]

@@ -327,8 +327,8 @@ func TestClaimOfWhatIsTaken(t *testing.T) {
 			m.Endpoints[0].Addrs[0], m.HostAddrs[0], own.HostAddrs[0], own.Endpoints[0].Addrs[0], netip.MustParseAddr("10.9.9.9"),
 		})
 		want := map[netip.Addr]cluster.Holder{
-			m.Endpoints[0].Addrs[0]:   {Host: "host-2 (198.18.0.2)", Container: "db", ContainerID: m.Endpoints[0].ContainerID},
-			m.HostAddrs[0]:            {Host: "host-2 (198.18.0.2)"},
+			m.Endpoints[0].Addrs[0]:   {Host: "host-2 (198.18.0.2)", Addr: hostAddr(2).Addr(), Container: "db", ContainerID: m.Endpoints[0].ContainerID},
+			m.HostAddrs[0]:            {Host: "host-2 (198.18.0.2)", Addr: hostAddr(2).Addr()},
 			own.HostAddrs[0]:          {},
 			own.Endpoints[0].Addrs[0]: {Container: "web", ContainerID: own.Endpoints[0].ContainerID},
 		}

@@ -34,6 +34,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context){
 		p.publishLoop, p.newsLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop, p.spreadLoop, p.strayLoop,
+		p.doubtLoop,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}

@@ -218,6 +218,27 @@ func TestClaimsAfterPowerCut(t *testing.T) {
 	}
 }
 
+// Claims hold where the packets of one host do not reach another, and streams neither: a third host
+// knows of both claims.
+func TestClaimsWhereOneHostDoesNotHearAnother(t *testing.T) {
+	for _, streams := range []bool{false, true} {
+		for _, count := range []int{3, 5} {
+			inVirtualTime(t, func(t *testing.T, n *memnet) {
+				s := newClaimSim(t, n, count)
+				time.Sleep(second)
+				n.blockOneWay(hostAddr(1), hostAddr(2), streams)
+				for range claimRounds(t, 40) {
+					s.claimAtOnce(n, s.hosts[:3]...)
+					time.Sleep(n.random(2 * second))
+				}
+				if d := s.duplicates(); d > 0 {
+					t.Errorf("%d hosts, streams lost too: %v: %d addresses are on two hosts", count, streams, d)
+				}
+			})
+		}
+	}
+}
+
 // A host that does not answer delays a claim for a bounded time, and only one.
 func TestClaimBesideADyingHost(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {

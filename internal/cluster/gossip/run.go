@@ -80,7 +80,7 @@ func (p *Plane) startMemberlist() error {
 	conf.Logger = guard.NewLibraryLogger(p.refusals, p.log)
 	transport := p.cfg.transport
 	if transport == nil {
-		if transport, err = newBoundTransport(conf, p.cfg.Bind.Addr()); err != nil {
+		if transport, err = newBoundTransport(conf, p.cfg.Bind.Addr(), p.log); err != nil {
 			return err
 		}
 	}

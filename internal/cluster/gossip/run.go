@@ -91,8 +91,10 @@ func (p *Plane) startMemberlist() error {
 	}
 	p.outbox.memberlist = p.memberlist
 	p.mu.Lock()
-	p.running = true
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	if p.running = true; p.leaving {
+		p.cancelRun() // it was told to leave a moment ago
+	}
 	return nil
 }
 

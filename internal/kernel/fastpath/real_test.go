@@ -65,12 +65,12 @@ func newRealHost(t testing.TB) realHost {
 	return h
 }
 
-// waitForForwardingPorts waits until the bridge has heard that its ports have a carrier. Until then
+// waitForForwardingPorts waits until the bridge has heard that its three ports have a carrier. Until then
 // it takes no entry that it could have learned.
 func (h realHost) waitForForwardingPorts() {
 	h.Helper()
 	h.sh(`for i in $(seq 500); do
-			[ $(bridge link | grep -c 'state forwarding') -lt 2 ] || exit 0
+			[ $(bridge link | grep -c 'state forwarding') -lt 3 ] || exit 0
 			sleep 0.01
 		done
 		bridge link; exit 1`)

@@ -160,6 +160,10 @@ func (r *Response) AddWarning(text string) {
 	r.Warning += text
 }
 
+// NamesNoKey ends an entry of StatusReport.Outdated: a restart would give up the key, which may have
+// gone by mistake.
+const NamesNoKey = "names no key_file any more"
+
 // StatusReport is what `vxlanctl status` shows.
 type StatusReport struct {
 	Host     HostIdentity    `json:"host"` // the one that the report is of

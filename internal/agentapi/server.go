@@ -84,14 +84,18 @@ const acceptPause = 100 * time.Millisecond
 
 // Serve answers requests until ctx is done, and then waits for those in progress. While descriptors
 // or memory are short, connections wait, and shortage gets the error each time.
-func Serve(ctx context.Context, l net.Listener, shortage func(error), handle func(context.Context, Request) Response) error {
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-	defer stop()
+func Serve(ctx context.Context, l net.Listener, shortage func(error),
+	handle func(context.Context, Request) Response) error {
+	defer l.Close() // AfterFunc may come to it after Serve has returned
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	var inFlight sync.WaitGroup
 	defer inFlight.Wait()
 	for {
 		conn, err := l.Accept()
 		switch {
+		case ctx.Err() != nil && err == nil:
+			_ = conn.Close() // the client starts the next agent
+			return nil
 		case ctx.Err() != nil:
 			return nil
 		case IsShortage(err):

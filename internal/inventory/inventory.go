@@ -130,11 +130,13 @@ func unusable(s network.Subnet) map[netip.Addr]string {
 func (k Known) hosts() []agentapi.MemberInventory {
 	n := k.Network
 	all := []agentapi.MemberInventory{{
-		Name: k.Host, Self: true, VTEP: n.VTEP.Local, Reachable: true, MTU: n.VTEP.MTU, HostAddrs: n.HostAddrs(), Containers: len(n.Endpoints),
+		Name: k.Host, Self: true, VTEP: n.VTEP.Local, Reachable: true, MTU: n.VTEP.MTU, HostAddrs: n.HostAddrs(),
+		Containers: len(n.Endpoints),
 	}}
 	for _, m := range k.Roster.Members() {
 		all = append(all, agentapi.MemberInventory{
-			Name: m.Host, VTEP: m.VTEP, Reachable: m.Reachable, MTU: int(m.View.MTU), HostAddrs: m.HostAddrs, Containers: len(m.Endpoints),
+			Name: m.Host, VTEP: m.VTEP, Reachable: m.Reachable, MTU: int(m.View.MTU), HostAddrs: m.HostAddrs,
+			Containers: len(m.Endpoints),
 		})
 	}
 	return all

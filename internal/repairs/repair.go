@@ -120,9 +120,19 @@ type observed struct {
 	changes []kernel.Change
 	// rulesLost tells that the firewall's tables lacked rules of this version.
 	rulesLost bool
-	// elements are what the firewall had, if they were read.
+	// elements are what the firewall had before it was set anew, if they were read.
 	elements     []kernel.Element
 	elementsRead bool
+}
+
+// wantedElements returns those of a firewall that was set anew, and whether it was.
+func (o observed) wantedElements() (elements []kernel.Element, isSet bool) {
+	for _, c := range o.changes {
+		if c, ok := c.(kernel.SetFirewall); ok {
+			elements, isSet = c.Elements, true
+		}
+	}
+	return elements, isSet
 }
 
 // setting is how the host is, besides the changes.
@@ -131,6 +141,8 @@ type setting struct {
 	// cannot be due to them is a repair.
 	expected bool
 	sameMTU  func(link string) bool // whether the link's MTU was to be the same before
+	// elements are what the firewall had after the last run, as far as is known.
+	elements []kernel.Element
 }
 
 // find returns what of the changes were repairs.
@@ -201,19 +213,17 @@ func (o observed) find(s setting) (found []Repair) {
 	return found
 }
 
-// firewallRepair tells whether a firewall that is set anew lacked something that it had had.
+// firewallRepair tells whether a firewall that is set anew lacked something that it had had. It is set
+// anew, too, when a network is created that others must know: then what is missing is new.
 func (o observed) firewallRepair(c kernel.SetFirewall, s setting) (r Repair, ok bool) {
 	r = Repair{Kind: Firewall, Object: "rules", Detail: "nft load tables " + kernel.FirewallTable}
 	switch {
 	case o.rulesLost:
 		return r, true
-	case s.expected:
+	case s.expected || !o.elementsRead:
 		return r, false
-	case !o.elementsRead: // a network's own element is missing
-		r.Object = "elements"
-		return r, true
 	}
-	missing := o.countMissing(c.Elements)
+	missing := o.countMissing(c.Elements, s)
 	r.Object = fmt.Sprintf("%d elements", missing)
 	return r, missing > 0
 }
@@ -224,7 +234,7 @@ func (o observed) elementsRepair(added []kernel.Element, by fmt.Stringer, s sett
 	if s.expected || !o.elementsRead {
 		return r, false
 	}
-	missing := o.countMissing(added)
+	missing := o.countMissing(added, s)
 	return Repair{Kind: Firewall, Object: fmt.Sprintf("%d elements", missing), Detail: shortened(by.String())}, missing > 0
 }
 
@@ -237,20 +247,25 @@ func shortened(command string) string {
 	return first
 }
 
-// countMissing counts the elements that the firewall did not have.
-func (o observed) countMissing(elements []kernel.Element) (missing int) {
-	have := make(map[kernel.ElementID]bool, len(o.elements))
-	for i := range o.elements {
-		have[o.elements[i].ID()] = true
-	}
+// countMissing counts the elements that the firewall had had, and then did not have.
+func (o observed) countMissing(elements []kernel.Element, s setting) (missing int) {
+	had, have := elementIDs(s.elements), elementIDs(o.elements)
 	for i := range elements {
 		e := &elements[i]
 		// Podman's other networks come and go.
-		if e.Set != kernel.PodmanBridges && !have[e.ID()] {
+		if id := e.ID(); e.Set != kernel.PodmanBridges && had[id] && !have[id] {
 			missing++
 		}
 	}
 	return missing
+}
+
+func elementIDs(elements []kernel.Element) map[kernel.ElementID]bool {
+	ids := make(map[kernel.ElementID]bool, len(elements))
+	for i := range elements {
+		ids[elements[i].ID()] = true
+	}
+	return ids
 }
 
 // kindOf returns what a change of a link repairs.

@@ -63,7 +63,7 @@ func TestWhatIsARepair(t *testing.T) {
 		{"news", Run{Expected: true}, []kernel.Change{kernel.SetUp{Name: "v"}, kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "a"}}}, kernel.SetFirewall{}}, ""},
 		{"flows and entries", Run{}, []kernel.Change{kernel.DeleteFlows{}, kernel.AddFDB{Name: "v"}, kernel.DelRoute{}}, ""},
 		{"elements of containers", Run{}, []kernel.Change{kernel.AddElements{}}, ""},
-		{"elements of a network", Run{}, []kernel.Change{kernel.SetFirewall{}}, "firewall: elements were missing or altered and are back" + unknown},
+		{"a firewall of which nothing is known", Run{}, []kernel.Change{kernel.SetFirewall{}}, ""},
 	} {
 		if got := during(NewLog(), tt.run, tt.changes...); got != tt.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", tt.name, got, tt.want)
@@ -80,30 +80,34 @@ func TestWhatIsARepair(t *testing.T) {
 	}
 }
 
-// Of the elements that the firewall had, those that are missing count. Podman's bridges come and go.
+// Of the elements that the firewall had had, those that are missing count. What has never been there is
+// new, and Podman's bridges come and go.
 func TestMissingElements(t *testing.T) {
 	element := func(set kernel.Set, name string) kernel.Element {
 		return kernel.Element{Set: set, Key: kernel.Device(name)}
 	}
 	all := []kernel.Element{element(kernel.Bridges, "a"), element(kernel.Bridges, "b"), element(kernel.PodmanBridges, "podman0")}
 	for _, tt := range []struct {
-		have []kernel.Element
-		want string
+		had, have []kernel.Element
+		want      string
 	}{
-		{all[:2], ""},
-		{all[1:], "firewall: 1 elements were missing or altered and are back, by whom is unknown"},
-		{nil, "firewall: 2 elements were missing or altered and are back, by whom is unknown"},
+		{all, all[:2], ""},
+		{all, all[1:], "firewall: 1 elements were missing or altered and are back, by whom is unknown"},
+		{all, nil, "firewall: 2 elements were missing or altered and are back, by whom is unknown"},
+		{all[1:], all[1:], ""},
+		{all[1:], nil, "firewall: 1 elements were missing or altered and are back, by whom is unknown"},
+		{nil, nil, ""},
 	} {
 		o := observed{changes: []kernel.Change{kernel.SetFirewall{Elements: all}}, elements: tt.have, elementsRead: true}
-		if got := join(o.find(setting{})); got != tt.want {
-			t.Errorf("had %d: got %s", len(tt.have), got)
+		if got := join(o.find(setting{elements: tt.had})); got != tt.want {
+			t.Errorf("had %d, has %d: got %s", len(tt.had), len(tt.have), got)
 		}
 		// The same, where only what is missing is added.
 		o.changes = []kernel.Change{kernel.ReplaceElements{New: all}}
-		if got := join(o.find(setting{})); got != tt.want {
+		if got := join(o.find(setting{elements: tt.had})); got != tt.want {
 			t.Errorf("had %d, by a replacement: got %s", len(tt.have), got)
 		}
-		if got := join(o.find(setting{expected: true})); got != "" {
+		if got := join(o.find(setting{expected: true, elements: tt.had})); got != "" {
 			t.Errorf("news: got %s", got)
 		}
 	}
@@ -154,14 +158,27 @@ func TestWhoRemovedRules(t *testing.T) {
 	rules := func(by kernel.Sender) kernel.Removal {
 		return kernel.Removal{What: kernel.RemovedRules, Object: "vxlan-driver", Sender: by}
 	}
-	repaired := func(l *Log, changes ...kernel.Change) string { return during(l, Run{}, changes...) }
+	repaired := func(l *Log, changes ...kernel.Change) string {
+		found, _ := l.During(Run{}, func() error {
+			l.note(func(o *observed) { o.rulesLost = true })
+			for _, c := range changes {
+				l.noteChange(c)
+			}
+			return nil
+		})
+		return join(found)
+	}
 	l := NewLog()
 	l.NoteRemoval(rules(nft))
 	l.NoteRemoval(rules(nft))
 	l.mu.Lock()
 	l.removals[0].at = l.removals[0].at.Add(-500 * time.Millisecond)
 	l.mu.Unlock()
-	found, _ := l.During(Run{}, func() error { l.noteChange(kernel.SetFirewall{}); return nil })
+	found, _ := l.During(Run{}, func() error {
+		l.note(func(o *observed) { o.rulesLost = true })
+		l.noteChange(kernel.SetFirewall{})
+		return nil
+	})
 	if len(found) != 1 || found[0].GoneFor < 500*time.Millisecond || found[0].By != nft || found[0].Code() != diagnosis.RulesMissing {
 		t.Errorf("got %+v", found)
 	}
@@ -271,5 +288,23 @@ func TestEntriesAreBounded(t *testing.T) {
 	}
 	if all.MoveTo(taken, keys); len(all) != 0 || len(taken) != maxEntries {
 		t.Errorf("%d entries stay, %d are taken", len(all), len(taken))
+	}
+}
+
+// An element that was put back is missed again when somebody deletes it again.
+func TestElementIsMissedEachTime(t *testing.T) {
+	all := []kernel.Element{{Set: kernel.Bridges, Key: kernel.Device("a")}, {Set: kernel.Bridges, Key: kernel.Device("b")}}
+	l := NewLog()
+	during(l, Run{}, kernel.SetFirewall{Elements: all})
+	for range 3 {
+		l.noteElements(all[:1])
+		found, err := l.During(Run{}, func() error {
+			l.noteElements(all[:1])
+			l.noteChange(kernel.ReplaceElements{New: all[1:]})
+			return nil
+		})
+		if got := join(found); err != nil || got != "firewall: 1 elements were missing or altered and are back, by whom is unknown" {
+			t.Errorf("got %q, %v", got, err)
+		}
 	}
 }

@@ -52,7 +52,7 @@ and says what is wrong, with line and setting. Without FILE it is
 An agent that runs takes a new configuration by "vxlanctl reload".`,
 		Example: `  vxlanctl config check
   vxlanctl config check ./vxland.toml && install -m 644 vxland.toml /etc/vxlan/`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, required := configFile(args)
 			return opts.Run(cmd, func(p *output.Printer) error { return checkConfig(p, path, required) })
@@ -109,7 +109,7 @@ from the file or is the default. It shows the path of the key file, and no key. 
 FILE it is /etc/vxlan/vxland.toml.`,
 		Example: `  vxlanctl config show
   vxlanctl config show --filter 'source!=default'`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, required := configFile(args)
 			return opts.Run(cmd, func(p *output.Printer) error {

@@ -83,6 +83,16 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		tokenCommand(host),
 		keyCommand(host),
 	)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = helpArgs
+		case "completion":
+			c.Args, c.RunE = subcommandArg, printHelp
+		}
+	}
 	markUsageErrors(root)
 	return root
 }

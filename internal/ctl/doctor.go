@@ -69,7 +69,7 @@ something could not be found out. With --filter it is that of what passes the fi
   vxlanctl doctor --filter level=failure --filter network=mynet
   vxlanctl doctor --fix
   vxlanctl doctor --for podman=6`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			return networksAndHostNames(host, args), cobra.ShellCompDirectiveNoFileComp
 		},

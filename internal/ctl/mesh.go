@@ -59,7 +59,7 @@ func meshCommand(host ClusterStatusSource) *cobra.Command {
 		Example: `  vxlanctl mesh
   vxlanctl mesh --filter state!=ok
   vxlanctl mesh --filter to=host-b --format '{{.From}} {{.Where}}'`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {
 				answers, err := host.StatusOfAll()

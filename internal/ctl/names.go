@@ -37,7 +37,7 @@ With NAME it ends with 1 if no network of this host has the name.`,
 		Example: `  vxlanctl names
   vxlanctl names web
   vxlanctl names --filter network=mynet --format '{{.Name}} {{.Addrs}}'`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 			all, _, err := host.Inventory()
 			if err == nil && len(args) == 0 {

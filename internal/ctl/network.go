@@ -91,7 +91,7 @@ hosts have set up differently.
   not here  other hosts have it; "vxlanctl network adopt" creates it here`,
 		Example: `  vxlanctl network ls
   vxlanctl network ls -q --filter 'state=not here'`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {
 				rows, notes, err := networkRows(host)

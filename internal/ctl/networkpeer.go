@@ -50,8 +50,10 @@ change that would move a host's part is refused, as containers have addresses of
 With max_hosts, given when the network is created, there is room for later hosts.`,
 		Example: "  vxlanctl network peer " + verb + " mynet 192.168.1.12",
 		Args: func(_ *cobra.Command, args []string) error {
-			_, err := parsePeers(args)
-			return err
+			if _, err := parsePeers(args); err != nil {
+				return fmt.Errorf("%s hosts of a network: %w", verb, err)
+			}
+			return nil
 		},
 		ValidArgsFunction: completeFirstDefined(host),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -17,7 +17,7 @@ func networkRemoveCommand(host NetworkChanger) *cobra.Command {
 refuses while a container uses the network, whether it runs or not, and names it.
 Unlike "podman network rm -f" it never removes a container.`,
 		Example:           `  vxlanctl network rm mynet`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              takes(1, noLimit),
 		ValidArgsFunction: completeDefined(host),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, name := range args {

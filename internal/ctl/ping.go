@@ -66,7 +66,7 @@ of the network's MTU do not pass.`,
 		Example: `  vxlanctl ping container-b
   vxlanctl ping 10.0.0.128 --from container-a --count 100 --pause 10ms
   vxlanctl ping host-b`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if count < 1 || interval < 0 {
 				return usageError(errors.New("ping: --count is at least 1, and --pause is not negative"))

@@ -59,14 +59,9 @@ func waitCommand(host Waiter) *cobra.Command {
 	}
 	cmd.PersistentFlags().DurationVar(&timeout, "timeout", defaultWaitTimeout, "how long to wait at most")
 	for _, goal := range waitGoals {
-		args := func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return fmt.Errorf("%s: type one name", cmd.CommandPath())
-			}
-			return nil
-		}
+		args := takes(1, 1)
 		if goal.goal == agentapi.GoalReady {
-			args = cobra.NoArgs
+			args = takes(0, 0)
 		}
 		cmd.AddCommand(&cobra.Command{
 			Use: goal.use, Short: goal.short, Long: goal.long, Example: goal.example, Args: args,

@@ -99,7 +99,7 @@ var clusterEntries = []Entry{
 		Causes: []string{"A machine was copied together with /var/lib/vxlan and its machine ID."},
 		Mends: []string{
 			"Wait ten seconds. If it lasts, /var/lib/vxlan cannot be written on one of them. " +
-				"Mend that, and type there: `rm -f /var/lib/vxlan/host-id; pkill -x vxland; vxlanctl reload`.",
+				"Mend that, and type there: `rm -f /var/lib/vxlan/host-id; pkill -x vxland; sleep 1; vxlanctl reload`.",
 			"Give the copy its own machine ID: `systemd-machine-id-setup`, and its own address and containers.",
 		},
 	},

@@ -83,6 +83,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		tokenCommand(host),
 		keyCommand(host),
 	)
+	completeByNothing(root)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

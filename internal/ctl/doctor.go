@@ -81,6 +81,9 @@ something could not be found out. With --filter it is that of what passes the fi
 	cmd.Flags().BoolVar(&opts.all, "all", false, "make the checks on all hosts that the agent knows")
 	cmd.Flags().StringVar(&opts.upgrade, "for", "",
 		"say what another version changes for networks: `PROGRAM=VERSION` of podman or netavark")
+	programs := []string{string(doctor.UpgradedPodman) + "=", string(doctor.UpgradedNetavark) + "="}
+	noSpace := cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(programs, noSpace))
 	return cmd
 }
 
@@ -93,11 +96,9 @@ func networksAndHostNames(host StatusSource, typed []string) (names []string) {
 	for _, n := range r.Networks {
 		names = append(names, n.Name)
 	}
-	for _, c := range r.Clusters {
-		for _, h := range c.Hosts {
-			if h.HostName != "" && !slices.Contains(names, h.HostName) {
-				names = append(names, h.HostName)
-			}
+	for _, name := range knownHosts(host) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	return names

@@ -83,6 +83,7 @@ func dropsCommand(host DropSource) *cobra.Command {
 			}
 			return takes(0, 1)(cmd, args)
 		},
+		ValidArgsFunction: completing(1, func([]string) []string { return networksHere(host) }),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := error(nil)
 			if follow {

@@ -104,6 +104,8 @@ can read nothing and speak for nobody, also if it comes back.`,
 	}
 	cmd.Flags().StringArrayVar(&o.Without, "without", nil,
 		"a `host` that does not get the new key, and is forgotten; may be repeated")
+	hosts := completing(noLimit, func([]string) []string { return knownHosts(host) })
+	_ = cmd.RegisterFlagCompletionFunc("without", hosts)
 	cmd.Flags().StringVar(&o.To, "to", "", "the ID of the new `key`, which this host has already")
 	return cmd
 }

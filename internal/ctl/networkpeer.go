@@ -55,7 +55,12 @@ With max_hosts, given when the network is created, there is room for later hosts
 			}
 			return nil
 		},
-		ValidArgsFunction: completeFirstDefined(host),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 && verb == "remove" {
+				return listedPeers(host, args[0]), cobra.ShellCompDirectiveNoFileComp
+			}
+			return completeFirstDefined(host)(cmd, args, text)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			peers, err := parsePeers(args)
 			if err != nil {

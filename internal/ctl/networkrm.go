@@ -33,17 +33,9 @@ Unlike "podman network rm -f" it never removes a container.`,
 
 // completeDefined completes names of networks that Podman has.
 func completeDefined(host NetworkSource) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
-		defined, err := host.DefinedNetworks()
-		if err == nil {
-			for _, d := range defined {
-				if !slices.Contains(args, d.Name) {
-					names = append(names, d.Name)
-				}
-			}
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
+	return completing(noLimit, func(typed []string) []string {
+		return slices.DeleteFunc(definedNames(host), func(name string) bool { return slices.Contains(typed, name) })
+	})
 }
 
 // completeFirstDefined completes the first argument so.

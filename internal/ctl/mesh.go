@@ -126,6 +126,9 @@ func meshOf(answers []agentapi.HostAnswer) (rows []meshRow, notes []string) {
 		notes = append(notes,
 			fmt.Sprintf("%d directions to hosts to which all frames pass are not listed, as there are many hosts", healthy))
 	}
+	if len(rows) == 0 && len(notes) == 0 {
+		notes = append(notes, "no tunnel was tested yet: hosts test those of networks that have containers on both")
+	}
 	slices.SortStableFunc(rows, func(a, b meshRow) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Network, b.Network))
 	})

@@ -153,6 +153,9 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 		}
 		notes = append(notes, c.String()+"; its containers may not reach each other")
 	}
+	if len(rows) == 0 && !alone {
+		notes = append(notes, "no host that answers has a VXLAN network; create one: `podman network create --driver vxlan`")
+	}
 	return rows, notes, nil
 }
 

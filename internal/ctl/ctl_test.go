@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,8 @@ type fakeHost struct {
 	containers int // that need the agent
 	findings   []diagnosis.Finding
 }
+
+func (h fakeHost) CheckRoot() error { return nil }
 
 func (h fakeHost) Reload() (int, error) { return 2, h.err }
 
@@ -183,5 +187,31 @@ func TestExitCodes(t *testing.T) {
 	}
 	if err := levelError(diagnosis.Unknown); ExitCode(err) != 3 || !IsPrinted(err) {
 		t.Errorf("unknown is %d", ExitCode(err))
+	}
+}
+
+// userHost is a host on which the user is not root.
+type userHost struct{ fakeHost }
+
+func (userHost) CheckRoot() error { return fs.ErrPermission }
+
+// What changes the host is refused to others than root, and changes nothing.
+func TestRootOnly(t *testing.T) {
+	all := leafCommands(Command(fakeHost{}, "1", io.Discard))
+	for _, path := range rootOnly {
+		if !slices.Contains(all, "vxlanctl "+path) {
+			t.Errorf("there is no command %s", path)
+		}
+		args := strings.Fields(path)
+		switch {
+		case strings.HasPrefix(path, "network peer"):
+			args = append(args, "blue", "198.18.0.7")
+		case strings.HasPrefix(path, "network"):
+			args = append(args, "blue", "mtu=1400")
+		}
+		out, err := run(userHost{fakeHost{err: errors.New("it was changed")}}, args...)
+		if !errors.Is(err, fs.ErrPermission) || !strings.HasPrefix(err.Error(), path+": ") || out != "" {
+			t.Errorf("%s: %v, printed %q", path, err, out)
+		}
 	}
 }

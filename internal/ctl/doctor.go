@@ -111,6 +111,9 @@ func (o doctorOptions) run(cmd *cobra.Command, host Host, args []string) error {
 	if err := o.check(args); err != nil {
 		return usageError(err)
 	}
+	if host.CheckRoot() != nil {
+		output.Fprintln(cmd.ErrOrStderr(), "# only root can check all of it; what others cannot see is unknown below")
+	}
 	level := diagnosis.OK
 	err := o.Run(cmd, func(p *output.Printer) error {
 		d, err := o.diagnose(cmd.Context(), host, args)

@@ -116,7 +116,8 @@ func deadEnd(kind, family, dst, table string) doctor.Route {
 func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	priority, _ := r["priority"].(float64)
 	table, _ := r["table"].(string)
-	if kernels := map[float64]string{0: "local", 32766: "main", 32767: "default"}; kernels[priority] == table && table != "" {
+	if kernels := map[float64]string{0: "local", 32766: "main", 32767: "default"}; kernels[priority] == table &&
+		table != "" {
 		return doctor.Rule{}, false
 	}
 	keys := make([]string, 0, len(r))
@@ -132,7 +133,8 @@ func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	arrivedBy, _ := r["iif"].(string)
 	action, _ := r["action"].(string)
 	return doctor.Rule{
-		Text: strings.Join(parts, " "), Delete: command, Priority: int(priority), From: prefixOfRule(r, "src"), To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
+		Text: strings.Join(parts, " "), Delete: command, Priority: int(priority), From: prefixOfRule(r, "src"),
+		To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
 		Refuses: slices.Contains(deadEndKinds, action),
 	}, true
 }

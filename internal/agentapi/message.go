@@ -148,6 +148,8 @@ type Response struct {
 	Events    *EventsReport   `json:"events,omitempty"`
 	// Missing is what somebody still waits for when the time is over.
 	Missing string `json:"missing,omitempty"`
+	// Stream is all of the response, where it is too large for the other fields.
+	Stream Stream `json:"-"`
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.

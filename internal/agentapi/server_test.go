@@ -3,9 +3,12 @@ package agentapi
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -89,6 +92,7 @@ type shortListener struct {
 	failures int
 	conn     net.Conn
 	closed   chan struct{}
+	close    sync.Once
 }
 
 func (l *shortListener) Accept() (net.Conn, error) {
@@ -104,7 +108,7 @@ func (l *shortListener) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-func (l *shortListener) Close() error { close(l.closed); return nil }
+func (l *shortListener) Close() error { l.close.Do(func() { close(l.closed) }); return nil }
 
 // While descriptors are short, the agent neither ends nor takes a processor.
 func TestServeWaitsWhileDescriptorsAreShort(t *testing.T) {
@@ -134,4 +138,33 @@ func TestServeWaitsWhileDescriptorsAreShort(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// lastMomentListener lets a connection in while the server is told to end.
+type lastMomentListener struct {
+	net.Listener
+	conn   net.Conn
+	end    func()
+	closed atomic.Bool
+}
+
+func (l *lastMomentListener) Accept() (net.Conn, error) { l.end(); return l.conn, nil }
+func (l *lastMomentListener) Close() error              { l.closed.Store(true); return nil }
+
+// Once Serve has returned, the socket is another agent's to use. The client of the last moment is
+// not left waiting.
+func TestServeClosesWhatItHas(t *testing.T) {
+	client, server := net.Pipe()
+	ctx, stop := context.WithCancel(t.Context())
+	l := &lastMomentListener{conn: server, end: stop}
+	if err := Serve(ctx, l, nil, nil); err != nil {
+		t.Error(err)
+	}
+	if !l.closed.Load() {
+		t.Error("the listener is still open")
+	}
+	_ = client.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the client reads %v", err)
+	}
 }

@@ -50,14 +50,17 @@ type Server struct {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-	defer stop()
+	defer l.Close() // AfterFunc may come to it after Serve has returned
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer cancel() // before Wait
 	for {
 		conn, err := l.Accept()
 		if ctx.Err() != nil {
+			if err == nil {
+				_ = conn.Close() // nothing was sent on it
+			}
 			return nil
 		}
 		if netErr := net.Error(nil); errors.As(err, &netErr) && !errors.Is(err, net.ErrClosed) {
@@ -261,7 +264,9 @@ func (v *visit) probe(ctx context.Context, spec PathSpec) error {
 	if err := v.send(answer{Ready: &ready}, messageTimeout); err != nil {
 		return err
 	}
-	report := path.Probe(ctx, spec.Ready)
+	probing, stop := context.WithTimeout(ctx, spec.timeLimit())
+	defer stop()
+	report := path.Probe(probing, spec.Ready)
 	return v.send(answer{Report: &report}, messageTimeout)
 }
 

@@ -36,7 +36,7 @@ func run(t *testing.T, args ...string) (string, error) {
 	}}
 	opts.AddListFlags(cmd, Headings(columns))
 	cmd.SetOut(&out)
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // nil is the test's own arguments
 	err := cmd.Execute()
 	return out.String(), err
 }

@@ -171,6 +171,20 @@ func TestAssignRefusesAddressesInUse(t *testing.T) {
 	})
 }
 
+// A host may become unreachable while a claim is under way, or only another one knows of it. The error
+// names the host to forget as well.
+func TestHolderThatIsGoneIsNamed(t *testing.T) {
+	var n membership.Network
+	n.Name = "blue"
+	a := netip.MustParseAddr("10.0.0.8")
+	gone := cluster.Holder{Host: "b (198.18.0.2)", Addr: vtep(2), Container: "web", ContainerID: "c", Unreachable: true}
+	want := "address 10.0.0.8 of network blue is in use by container web on host b (198.18.0.2), which does not answer; " +
+		"choose another --ip; if host b (198.18.0.2) is gone for good: `vxlanctl host forget 198.18.0.2`"
+	if got := errInUse(n, a, ownerOf(gone)); got.Error() != want {
+		t.Errorf("got  %v\nwant %s", got, want)
+	}
+}
+
 // In a full subnet the error counts. What unreachable hosts have stays theirs, and what a host had
 // that has left is free.
 func TestAssignInFullSubnet(t *testing.T) {

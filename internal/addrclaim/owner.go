@@ -37,7 +37,7 @@ func (o addressOwner) String() string {
 
 // ownerOf is who a plane says has an address.
 func ownerOf(h cluster.Holder) addressOwner {
-	o := addressOwner{host: h.Host, claimed: h.Pending, unreachable: h.Unreachable}
+	o := addressOwner{host: h.Host, addr: h.Addr, claimed: h.Pending, unreachable: h.Unreachable}
 	if h.ContainerID != "" {
 		o.container = membership.ContainerLabel([]string{h.Container}, h.ContainerID)
 	}

@@ -236,12 +236,12 @@ func TestHostThatIsAloneWarns(t *testing.T) {
 	} {
 		withGossipAgent(t, func(t *testing.T, r *rig) {
 			r.prepareCluster = func(c *fakeCluster) { c.synced, c.members = true, tt.members }
-			r.Config.KeyFile = tt.keyFile
+			r.Config.KeyFile, r.Config.Port = tt.keyFile, 9000
 			if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {
 				t.Fatal(err)
 			}
 			keyHint := strings.Contains(r.assignWarning, "Without a key_file")
-			if (r.assignWarning != "") != tt.warns || keyHint != (tt.warns && tt.keyFile == "") {
+			if (r.assignWarning != "") != tt.warns || tt.warns != strings.Contains(r.assignWarning, "that port 9000 is open") || keyHint != (tt.warns && tt.keyFile == "") {
 				t.Errorf("%s: %q", tt.name, r.assignWarning)
 			}
 		})

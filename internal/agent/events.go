@@ -82,18 +82,24 @@ type trackedHost struct {
 }
 
 // Update compares the hosts that are known now with those from before. When planes are others than
-// before, or do not know the others yet, hosts only seem to come or go.
+// before, or do not know the others yet, hosts only seem to come or go. A plane that has never known
+// them is left out: it may not run for long, as while its port is another program's.
 func (t *hostTracker) Update() {
 	snapshots := t.clusters.Snapshots()
-	samePlanes, sameHosts := len(snapshots) == len(t.planes), true
+	samePlanes, sameHosts := true, true
 	for m, s := range snapshots {
-		if !m.Health().Synced {
-			return
-		}
 		first, known := t.planes[m]
+		if !m.Health().Synced {
+			if known {
+				return
+			}
+			delete(snapshots, m)
+			continue
+		}
 		samePlanes = samePlanes && known
 		sameHosts = sameHosts && t.counts[m] == len(s.Hosts) && (len(s.Hosts) == 0 || first == &s.Hosts[0])
 	}
+	samePlanes = samePlanes && len(snapshots) == len(t.planes)
 	if samePlanes && sameHosts {
 		return
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/events"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/fakekernel"
 	"vxlan-driver/internal/repairs"
@@ -227,6 +229,32 @@ func TestHostsAreEvents(t *testing.T) {
 		}
 		r.finish()
 	})
+}
+
+// A plane that cannot run, as of an underlay that is down, hides nothing that others tell.
+func TestPlaneThatNeverRunsHidesNoEvents(t *testing.T) {
+	runs, never := newFakeCluster(), newFakeCluster()
+	runs.setSynced()
+	set := &clusterSet{members: map[netip.Addr]*clusterMember{
+		netip.MustParseAddr("198.18.0.10"): {Plane: runs}, netip.MustParseAddr("192.0.2.10"): {Plane: never},
+	}}
+	log := events.NewLog()
+	tracker := hostTracker{events: log, clusters: set}
+	b := withID(otherHost(1))
+	var got []string
+	for _, hosts := range [][]cluster.Host{nil, {b}, {unreachable(b)}} {
+		runs.show(hosts...)
+		tracker.Update()
+	}
+	never.setSynced() // what it knows is no event
+	never.show(withID(otherHost(2)))
+	tracker.Update()
+	for _, e := range log.Wait(t.Context(), agentapi.EventsRequest{}).Events {
+		got = append(got, e.Text)
+	}
+	if want := []string{"host b (198.18.0.1) joined", "host b (198.18.0.1) is unreachable"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 // A conflict or a difference is an event when it begins and when it is over, each once.

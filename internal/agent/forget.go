@@ -65,7 +65,8 @@ func isNameOf(h cluster.Host, name string) bool {
 }
 
 // findHostToForget returns the host that a person means, at each of its addresses that does not
-// answer. Of several hosts that are called so, it is the one that is gone.
+// answer. Of several hosts that are called so, it is the one that is gone. A host that answers at another
+// of its addresses is there, so who gives up one of them has to say which.
 func findHostToForget(known []knownHost, name string) (gone []knownHost, err error) {
 	var called []knownHost
 	for _, h := range known {
@@ -78,6 +79,10 @@ func findHostToForget(known []knownHost, name string) (gone []knownHost, err err
 	case len(gone) > 0 && slices.ContainsFunc(gone, func(h knownHost) bool { return h.ID != gone[0].ID }):
 		return nil, fmt.Errorf("several hosts that do not answer are called %q; give the address of one: %s", name, joinLabels(gone))
 	case len(gone) > 0:
+		if at := slices.IndexFunc(called, func(h knownHost) bool { return h.Reachable() && h.ID.Matches(gone[0].ID) }); at >= 0 {
+			return nil, fmt.Errorf("host %s answers at %v, and so is not gone; if it never uses an address again that does not answer, give that: %s",
+				gone[0].Name, called[at].Addr, joinLabels(gone))
+		}
 		return gone, nil
 	case len(called) > 0:
 		return nil, fmt.Errorf("host %s answers, and so is not gone; to retire it, remove its containers from the networks, and it leaves by itself", called[0].Label())

@@ -28,6 +28,9 @@ func TestFindHostToForget(t *testing.T) {
 	}
 	v6 := knownHost{Host: unreachable(cluster.Host{ID: cluster.HostID{19}, Name: "Six", Addr: netip.MustParseAddr("2001:db8::19")})}
 	known = append(known, v6)
+	half := []knownHost{host("half", 21, true), host("half", 22, false)} // one of two underlays is cut
+	half[1].ID = half[0].ID
+	known = append(known, half...)
 	const webAnswers = "host web (198.18.0.11) answers, and so is not gone; to retire it, remove its containers from the networks, and it leaves by itself"
 	for _, tt := range []struct {
 		known      []knownHost
@@ -44,6 +47,8 @@ func TestFindHostToForget(t *testing.T) {
 		{known, "[2001:db8::19]", "Six (2001:db8::19)"},
 		{[]knownHost{host("", 20, false)}, "", `no host is called ""; hosts that do not answer: 198.18.0.20`},
 		{known, "two", "two (198.18.0.17), two (198.18.0.18)"},
+		{known, "half", "host half answers at 198.18.0.21, and so is not gone; if it never uses an address again that does not answer, give that: half (198.18.0.22)"},
+		{known, "198.18.0.22", "half (198.18.0.22)"},
 		{known, "web", webAnswers},
 		{known, "198.18.0.11", webAnswers},
 		{known, "twin", `several hosts that do not answer are called "twin"; give the address of one: twin (198.18.0.13), twin (198.18.0.14)`},

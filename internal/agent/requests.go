@@ -126,8 +126,8 @@ func (a *Agent) warnIfAlone(networkID string) string {
 	if !known || m == nil || !m.Health().Alone {
 		return ""
 	}
-	text := "no other host was found. If others run, they may hand out the same addresses: " +
-		"check that port 7947 is open between the hosts (UDP and TCP)"
+	text := fmt.Sprintf("no other host was found. If others run, they may hand out the same addresses: "+
+		"check that port %d is open between the hosts (UDP and TCP)", a.Config.Port)
 	if a.Config.KeyFile == "" {
 		text += ". Without a key_file in /etc/vxlan/vxland.toml, a host accepts messages only from hosts " +
 			"in its own remote_ips and seeds: each host must list all others"

@@ -24,9 +24,10 @@ type Claimer interface {
 
 // Holder is who has an address.
 type Holder struct {
-	Host        string // "": this one
-	Container   string // the name of its container; "": it has none, or the host itself has the address
-	ContainerID string // "": the host itself has the address
+	Host        string     // "": this one
+	Addr        netip.Addr // where the host's agent listens; none for this one
+	Container   string     // the name of its container; "": it has none, or the host itself has the address
+	ContainerID string     // "": the host itself has the address
 	// Pending tells that the address is only claimed. So it may be free again in a moment.
 	Pending     bool
 	Unreachable bool // the host does not answer; what it has stays its own

@@ -96,7 +96,7 @@ func (h multihomedHost) plane(t *testing.T, peer netip.Addr) *Plane {
 			return err
 		}
 		conf.Logger = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
-		inner, err := newBoundTransport(conf, c.Bind.Addr())
+		inner, err := newBoundTransport(conf, c.Bind.Addr(), slog.New(slog.DiscardHandler))
 		c.transport = namespacedTransport{inner, h.path}
 		return err
 	})

@@ -218,6 +218,27 @@ func TestClaimsAfterPowerCut(t *testing.T) {
 	}
 }
 
+// Claims hold where the packets of one host do not reach another, and streams neither: a third host
+// knows of both claims.
+func TestClaimsWhereOneHostDoesNotHearAnother(t *testing.T) {
+	for _, streams := range []bool{false, true} {
+		for _, count := range []int{3, 5} {
+			inVirtualTime(t, func(t *testing.T, n *memnet) {
+				s := newClaimSim(t, n, count)
+				time.Sleep(second)
+				n.blockOneWay(hostAddr(1), hostAddr(2), streams)
+				for range claimRounds(t, 40) {
+					s.claimAtOnce(n, s.hosts[:3]...)
+					time.Sleep(n.random(2 * second))
+				}
+				if d := s.duplicates(); d > 0 {
+					t.Errorf("%d hosts, streams lost too: %v: %d addresses are on two hosts", count, streams, d)
+				}
+			})
+		}
+	}
+}
+
 // A host that does not answer delays a claim for a bounded time, and only one.
 func TestClaimBesideADyingHost(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
@@ -327,8 +348,8 @@ func TestClaimOfWhatIsTaken(t *testing.T) {
 			m.Endpoints[0].Addrs[0], m.HostAddrs[0], own.HostAddrs[0], own.Endpoints[0].Addrs[0], netip.MustParseAddr("10.9.9.9"),
 		})
 		want := map[netip.Addr]cluster.Holder{
-			m.Endpoints[0].Addrs[0]:   {Host: "host-2 (198.18.0.2)", Container: "db", ContainerID: m.Endpoints[0].ContainerID},
-			m.HostAddrs[0]:            {Host: "host-2 (198.18.0.2)"},
+			m.Endpoints[0].Addrs[0]:   {Host: "host-2 (198.18.0.2)", Addr: hostAddr(2).Addr(), Container: "db", ContainerID: m.Endpoints[0].ContainerID},
+			m.HostAddrs[0]:            {Host: "host-2 (198.18.0.2)", Addr: hostAddr(2).Addr()},
 			own.HostAddrs[0]:          {},
 			own.Endpoints[0].Addrs[0]: {Container: "web", ContainerID: own.Endpoints[0].ContainerID},
 		}

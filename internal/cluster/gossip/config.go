@@ -108,8 +108,8 @@ func (c Config) memberlistConfig() (*memberlist.Config, error) {
 	m.UDPBufferSize = packetSize
 	m.TCPTimeout = guard.StreamTimeout
 	// One probe a second, an answer within half of it, and a suspicion of four probes (times log10
-	// of the number of hosts, if above 10). So an unreachable host is hidden after about 5 s with 3
-	// hosts and 10 s with 100. A host that swaps, or a link that flaps for a few seconds, is not
+	// of the number of hosts, if above 10). Then it is asked itself for half a second. So an unreachable
+	// host is hidden after about 6 s with 3 hosts and 10 s with 100. A host that swaps, or a link that flaps for a few seconds, is not
 	// hidden. Unconfirmed suspicions last 3 times as long, not the default 6, which took half a
 	// minute.
 	m.ProbeInterval, m.ProbeTimeout = time.Second, 500*time.Millisecond

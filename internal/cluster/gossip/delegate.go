@@ -191,6 +191,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.spreadMembersLocked()
 	d.aloneSince = time.Time{}
 	delete(d.peers.lost, host)
+	delete(d.peers.doubted, host)
 	d.refusals.Joined(host.Addr.Addr())
 	if d.replica.MarkPresent(host) {
 		d.updateSnapshotLocked()
@@ -201,7 +202,8 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.log.Info("host joined", "event", "host-joined", "host", d.labelLocked(host), "id", host.ID)
 }
 
-// NotifyLeave hides a host's entries. Whether it left for good, its record says.
+// NotifyLeave hides a host's entries, unless it is there all the same. Whether it left for good, its
+// record says.
 func (d delegate) NotifyLeave(n *memberlist.Node) {
 	host := nodeKey(n)
 	d.mu.Lock()
@@ -210,22 +212,33 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	if host == d.cfg.key() {
 		return
 	}
-	d.peers.deleteMember(host)
-	delete(d.contacts, contactKeyOf(host))
-	d.claimPeers.memberGone(host)
-	if d.replica.HasLeft(host) {
-		d.log.Info("host left", "event", "host-left", "host", d.labelLocked(host))
-	} else {
-		if len(d.peers.members) == 0 {
-			d.aloneSince = boottime.Now()
-		}
-		d.log.Warn("host unreachable", "event", "host-unreachable", "host", d.labelLocked(host), "id", host.ID)
-		d.peers.lost[host] = true
+	if d.replica.HasLeft(host) || len(d.peers.doubted) >= maxDoubted {
+		d.giveUpLocked(host)
+		return
 	}
-	if d.replica.MarkLost(host, boottime.Now()) {
-		d.updateSnapshotLocked()
-	}
+	d.peers.doubted[host] = new(doubt)
+	wakeLoop(d.wakeDoubter)
 	wakeLoop(d.wakeRejoiner)
+}
+
+// giveUpLocked notes that a host is no member any more.
+func (p *Plane) giveUpLocked(host wire.Key) {
+	p.peers.deleteMember(host)
+	delete(p.contacts, contactKeyOf(host))
+	p.claimPeers.memberGone(host)
+	if p.replica.HasLeft(host) {
+		p.log.Info("host left", "event", "host-left", "host", p.labelLocked(host))
+	} else {
+		if len(p.peers.members) == 0 {
+			p.aloneSince = boottime.Now()
+		}
+		p.log.Warn("host unreachable", "event", "host-unreachable", "host", p.labelLocked(host), "id", host.ID)
+		p.peers.lost[host] = true
+	}
+	if p.replica.MarkLost(host, boottime.Now()) {
+		p.updateSnapshotLocked()
+	}
+	wakeLoop(p.wakeRejoiner)
 }
 
 // NotifyUpdate takes a member's new range of formats.

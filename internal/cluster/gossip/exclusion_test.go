@@ -86,6 +86,49 @@ func TestSameHostsAreLeftOutEverywhere(t *testing.T) {
 	}
 }
 
+// As hosts go, come back, shrink and leave, all agree again and again who is left out.
+func TestHostsAreLeftOutAsOthersComeAndGo(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		n.setLoss(0.1)
+		hosts := make(map[int]*host)
+		start := func(i int) {
+			hosts[i] = startHost(t, n, i, func(c *Config) {
+				c.limits = replica.Limits{Hosts: 100, Endpoints: 55, Bytes: 1 << 20}
+				c.Seeds = []netip.AddrPort{hostAddr(4), hostAddr(5), hostAddr(6)}
+			})
+			hosts[i].announce(names(fmt.Sprint("h", i), 10)...)
+		}
+		stop := func(i int, how func(*host)) {
+			how(hosts[i])
+			delete(hosts, i)
+		}
+		for i := 1; i <= 6; i++ {
+			start(i)
+		}
+		for _, step := range []struct {
+			what  string
+			do    func()
+			shown string
+		}{
+			{"at first", func() {}, "1 2 3 4 5"},
+			{"host-2 is unreachable", func() { stop(2, (*host).crash) }, "1 3 4 5 6"},
+			{"host-2 is back", func() { start(2) }, "1 2 3 4 5"},
+			{"host-6 shrinks", func() { hosts[6].announce("one") }, "1 2 3 4 5 6"},
+			{"host-6 grows", func() { hosts[6].announce(names("h6", 10)...) }, "1 2 3 4 5"},
+			{"host-1 leaves", func() { stop(1, (*host).leave) }, "2 3 4 5 6"},
+			{"host-6 leaves", func() { stop(6, (*host).leave) }, "2 3 4 5"},
+		} {
+			step.do()
+			time.Sleep(40 * second)
+			for _, h := range hosts {
+				if got := strings.ReplaceAll(strings.Join(h.shownHosts(), " "), "host-", ""); got != step.shown {
+					t.Errorf("%s: %s shows %s, want %s", step.what, h.cfg.Host.Name(), got, step.shown)
+				}
+			}
+		}
+	})
+}
+
 // The others do not know what a host has that they leave out. So it objects itself where one of them
 // claims an address of its containers, however often claims were granted before.
 func TestAddressOfExcludedHostIsRefused(t *testing.T) {

@@ -144,6 +144,36 @@ func TestHostMovesToAndFro(t *testing.T) {
 	})
 }
 
+// Hosts that are away may come back with each other's addresses. Nobody takes them for copies.
+func TestHostsSwapAddresses(t *testing.T) {
+	for _, away := range []time.Duration{100 * time.Millisecond, 20 * second} {
+		for _, addrs := range [][]int{{4, 3}, {4, 5, 3}} {
+			inVirtualTime(t, func(t *testing.T, n *memnet) {
+				hosts := startCluster(t, n, 5)
+				n.setLoss(simLoss)
+				for i := range addrs {
+					hosts[2+i].crash()
+				}
+				time.Sleep(away)
+				for i, addr := range addrs {
+					hosts[2+i] = startHost(t, n, 3+i, as(3+i, 3+i, addr))
+					hosts[2+i].announce(fmt.Sprint("c", 3+i))
+					time.Sleep(300 * time.Millisecond) // meanwhile two have one address
+				}
+				for range 2 {
+					for i, h := range hosts {
+						h.waitUntilSees(3*second, expectOthers(i+1, 5, nil))
+						if warnings := h.Health().Warnings; len(warnings) > 0 {
+							t.Errorf("addresses %v: host-%d warns %q", addrs, i+1, warnings)
+						}
+					}
+					time.Sleep(30 * second)
+				}
+			})
+		}
+	}
+}
+
 // While an agent runs, its host may lose an address and get another one. The plane of the old one
 // ends, and cannot tell anybody.
 func TestRunningHostMoves(t *testing.T) {

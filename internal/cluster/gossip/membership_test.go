@@ -1,7 +1,9 @@
 package gossip
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -305,6 +307,43 @@ func TestHostsOnIPv6Underlay(t *testing.T) {
 		n.partition(0, ip(2))
 		a.waitUntilSees(30*second, "host-2: c")
 	})
+}
+
+// A plane that is told to leave before its Run listens ends all the same.
+func TestLeaveAsThePlaneStarts(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		p, err := New(Config{Host: NewLocalHost(wiretest.ID(2), hostName(2)), Bind: hostAddr(2), Seeds: []netip.AddrPort{hostAddr(1)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.cfg.transport = leavingTransport{n.transport(hostAddr(2)), p}
+		if err := p.Set(cluster.Local{Memberships: []cluster.Membership{wiretest.Membership(hostAddr(2).Addr(), "c2")}}); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- p.Run(t.Context()) }()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(time.Minute):
+			t.Error("it goes on")
+		}
+	})
+}
+
+// leavingTransport makes a plane leave while the library starts.
+type leavingTransport struct {
+	*memTransport
+	plane *Plane
+}
+
+func (l leavingTransport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) {
+	if err := l.plane.Leave(context.Background()); err != nil {
+		return nil, 0, err
+	}
+	return l.memTransport.FinalAdvertiseAddr(ip, port)
 }
 
 func TestSecondRunIsRefused(t *testing.T) {

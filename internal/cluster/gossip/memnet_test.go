@@ -23,6 +23,7 @@ type memnet struct {
 	side    map[netip.Addr]int       // of a partition
 	lossy   map[[2]netip.Addr]bool   // no packets pass between these, but streams do
 	refuses map[string]bool          // streams, by address and port
+	oneWay  map[[2]netip.Addr]bool   // nothing passes from the first to the second; true: streams neither
 	hosts   map[string]*memTransport // by address and port
 	twins   map[string]*memTransport // hosts whose address another one has taken
 	dials   map[string]int           // connections that were tried, by address and port
@@ -65,6 +66,7 @@ func newMemnet() *memnet {
 		side:    make(map[netip.Addr]int),
 		lossy:   make(map[[2]netip.Addr]bool),
 		refuses: make(map[string]bool),
+		oneWay:  make(map[[2]netip.Addr]bool),
 		hosts:   make(map[string]*memTransport),
 		twins:   make(map[string]*memTransport),
 		dials:   make(map[string]int),
@@ -93,6 +95,28 @@ func (n *memnet) dropPackets(a, b netip.AddrPort) {
 	defer n.mu.Unlock()
 	n.lossy[[2]netip.Addr{a.Addr(), b.Addr()}] = true
 	n.lossy[[2]netip.Addr{b.Addr(), a.Addr()}] = true
+}
+
+// blockOneWay loses all packets from one host to another; streams of both fail too, if asked for.
+func (n *memnet) blockOneWay(from, to netip.AddrPort, streams bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.oneWay[[2]netip.Addr{from.Addr(), to.Addr()}] = streams
+}
+
+func (n *memnet) dropsOneWay(from, to netip.AddrPort) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, drops := n.oneWay[[2]netip.Addr{from.Addr(), to.Addr()}]
+	return drops
+}
+
+// blocksStreams tells whether no stream passes between two hosts, which needs both ways.
+func (n *memnet) blocksStreams(a netip.AddrPort, b string) bool {
+	to, _ := netip.ParseAddrPort(b)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.oneWay[[2]netip.Addr{a.Addr(), to.Addr()}] || n.oneWay[[2]netip.Addr{to.Addr(), a.Addr()}]
 }
 
 func (n *memnet) dropsPackets(a, b netip.AddrPort) bool {
@@ -214,7 +238,7 @@ func (t *memTransport) WriteToAddress(b []byte, a memberlist.Address) (time.Time
 	}
 	t.net.countPacket(a.Addr, len(b))
 	to, reached, lost, delay := t.net.route(t, a.Addr)
-	if to == nil || !reached || lost || t.net.dropsPackets(t.addr, to.addr) {
+	if to == nil || !reached || lost || t.net.dropsPackets(t.addr, to.addr) || t.net.dropsOneWay(t.addr, to.addr) {
 		return now, nil
 	}
 	p := &memberlist.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(t.addr)}
@@ -256,6 +280,7 @@ func (t *memTransport) handshake(addr string, timeout time.Duration) (*memTransp
 	for retransmit := time.Second; ; retransmit *= 2 {
 		to, reached, lost, delay := t.net.route(t, addr)
 		_, _, answerLost, _ := t.net.route(t, addr)
+		reached = reached && !t.net.blocksStreams(t.addr, addr)
 		if reached && !lost && !answerLost {
 			time.Sleep(2 * delay)
 			if to == nil || t.net.refusesStreams(addr) {
@@ -293,7 +318,7 @@ func (c *memConn) Write(b []byte) (int, error) {
 		delay += 200 * time.Millisecond // TCP's least retransmission time-out on Linux
 	}
 	time.Sleep(delay)
-	if !reached {
+	if !reached || c.t.net.blocksStreams(c.t.addr, c.peer.String()) {
 		return 0, errors.New("connection timed out")
 	}
 	return c.Conn.Write(b)

@@ -18,6 +18,8 @@ type peers struct {
 	allowed map[netip.Addr]bool // nil: all, as they have the key
 	members map[wire.Key]memberlist.Node
 	lost    map[wire.Key]bool // unreachable hosts, to find them again
+	// doubted are members that memberlist has given up, to find them again, too.
+	doubted map[wire.Key]*doubt
 	// unknownSenders sent messages of ours and are not members. Either the news that they are has
 	// not arrived, or they know this host from before its restart.
 	unknownSenders map[wire.Key]bool
@@ -36,6 +38,7 @@ func newPeers(self netip.AddrPort) *peers {
 		self:           self,
 		members:        make(map[wire.Key]memberlist.Node),
 		lost:           make(map[wire.Key]bool),
+		doubted:        make(map[wire.Key]*doubt),
 		unknownSenders: make(map[wire.Key]bool),
 		asked:          make(map[netip.AddrPort]bool),
 		awaited:        make(map[netip.AddrPort]bool),
@@ -118,6 +121,7 @@ func (p *peers) setMember(host wire.Key, n memberlist.Node) {
 
 func (p *peers) deleteMember(host wire.Key) {
 	delete(p.members, host)
+	delete(p.doubted, host)
 	p.list, p.format = nil, 0
 }
 
@@ -198,6 +202,9 @@ func (p *peers) missing() map[netip.AddrPort]bool {
 	}
 	for host := range p.members {
 		delete(missing, host.Addr)
+	}
+	for host := range p.doubted {
+		missing[host.Addr] = true
 	}
 	for host := range p.unknownSenders {
 		// A host that was installed anew has the address of a member that is gone.

@@ -32,6 +32,7 @@ type Plane struct {
 	helloReplies chan struct{}  // has a value when a host has answered that it is there
 	joins        sync.WaitGroup // of hosts, under way
 	wakeSpreader chan struct{}
+	wakeDoubter  chan struct{} // has a value when a host is doubted
 
 	// leaveMu keeps memberlist's Leave and Shutdown apart: a Leave after a Shutdown panics.
 	leaveMu sync.Mutex
@@ -87,6 +88,7 @@ func New(c Config) (*Plane, error) {
 		wakeRejoiner: make(chan struct{}, 1),
 		helloReplies: make(chan struct{}, 1),
 		wakeSpreader: make(chan struct{}, 1),
+		wakeDoubter:  make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
 		contacts:     make(map[contactKey]cluster.Contact),
 		changed:      make(chan struct{}),

@@ -238,20 +238,25 @@ func (c *rollingCluster) waitUntil(h *rollingHost, done func(cluster.Snapshot) b
 // upgrade upgrades the hosts one by one. Containers start all the time.
 func (c *rollingCluster) upgrade(r release) {
 	for _, h := range c.hosts {
-		c.startContainer()
-		close(h.stopped)
-		h.crash()
-		time.Sleep(200 * time.Millisecond)
-		c.start(h, r)
-		c.waitUntil(h, func(s cluster.Snapshot) bool {
-			return len(s.Hosts) == len(c.hosts)-1 && !slices.ContainsFunc(s.Hosts, func(o *cluster.Host) bool { return !o.Reachable() })
-		})
-		for range 5 {
-			c.startContainer()
-			time.Sleep(time.Duration(c.rng.Int64N(int64(time.Second))))
-		}
+		c.replaceAgent(h, r)
 	}
 	time.Sleep(time.Minute) // news of a format that was lost comes with push-pull, each 30 s
+}
+
+// replaceAgent makes a host run another release.
+func (c *rollingCluster) replaceAgent(h *rollingHost, r release) {
+	c.startContainer()
+	close(h.stopped)
+	h.crash()
+	time.Sleep(200 * time.Millisecond)
+	c.start(h, r)
+	c.waitUntil(h, func(s cluster.Snapshot) bool {
+		return len(s.Hosts) == len(c.hosts)-1 && !slices.ContainsFunc(s.Hosts, func(o *cluster.Host) bool { return !o.Reachable() })
+	})
+	for range 5 {
+		c.startContainer()
+		time.Sleep(time.Duration(c.rng.Int64N(int64(time.Second))))
+	}
 }
 
 // TestRollingUpgrade upgrades a cluster host by host, twice: to a version that announces and sends
@@ -280,6 +285,32 @@ func TestRollingUpgrade(t *testing.T) {
 			}
 		}
 		for _, h := range c.hosts {
+			close(h.stopped)
+			h.crash()
+		}
+	})
+}
+
+// Hosts of three releases are in one cluster, and go back to an earlier one as well as forward.
+func TestReleasesMixed(t *testing.T) {
+	releases := []release{
+		{formats: wire.Range{Min: 1, Max: 1}, lastKind: wire.KindAck},
+		{formats: wire.Range{Min: 1, Max: 2}, newRecord: laterRecord, kind: 99},
+		{formats: wire.Range{Min: 1, Max: 3}, newRecord: laterRecord, kind: 100},
+	}
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		n.setLoss(simLoss)
+		c := newRollingCluster(t, n, 6, releases[1])
+		for _, h := range c.hosts {
+			c.waitUntil(h, func(s cluster.Snapshot) bool { return len(s.Hosts) == len(c.hosts)-1 })
+		}
+		for i := range 12 {
+			c.replaceAgent(c.hosts[c.rng.IntN(len(c.hosts))], releases[i%len(releases)])
+		}
+		for _, h := range c.hosts {
+			if refused := h.refusalCounts()[refusal.ReasonMalformed]; refused > 0 {
+				t.Errorf("%s refused %d messages\n%s", hostName(h.i), refused, h.log.buf.String())
+			}
 			close(h.stopped)
 			h.crash()
 		}

@@ -234,4 +234,7 @@ func (p *Plane) receiveGreetingLocked(m wire.Message) {
 		p.peers.awaited[m.From.Addr] = true
 		wakeLoop(p.helloReplies)
 	}
+	if m.Kind == wire.KindHelloReply {
+		p.noteDoubtedAnswerLocked(m.From)
+	}
 }

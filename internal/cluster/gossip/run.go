@@ -34,6 +34,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context){
 		p.publishLoop, p.newsLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop, p.spreadLoop, p.strayLoop,
+		p.doubtLoop,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}
@@ -79,7 +80,7 @@ func (p *Plane) startMemberlist() error {
 	conf.Logger = guard.NewLibraryLogger(p.refusals, p.log)
 	transport := p.cfg.transport
 	if transport == nil {
-		if transport, err = newBoundTransport(conf, p.cfg.Bind.Addr()); err != nil {
+		if transport, err = newBoundTransport(conf, p.cfg.Bind.Addr(), p.log); err != nil {
 			return err
 		}
 	}
@@ -90,8 +91,10 @@ func (p *Plane) startMemberlist() error {
 	}
 	p.outbox.memberlist = p.memberlist
 	p.mu.Lock()
-	p.running = true
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	if p.running = true; p.leaving {
+		p.cancelRun() // it was told to leave a moment ago
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -20,6 +21,7 @@ import (
 // agent among 1,000 hosts, most of what the collector had to do.
 type boundTransport struct {
 	local   netip.Addr
+	log     *slog.Logger
 	udp     *net.UDPConn
 	tcp     *net.TCPListener
 	packets chan *memberlist.Packet
@@ -37,9 +39,11 @@ const (
 	// socketPause is how long to wait after a packet or a stream could not be taken, as when the
 	// process has too many files open.
 	socketPause = 100 * time.Millisecond
+	// acceptLogInterval is how often it is logged that no stream can be accepted.
+	acceptLogInterval = time.Minute
 )
 
-func newBoundTransport(c *memberlist.Config, local netip.Addr) (*boundTransport, error) {
+func newBoundTransport(c *memberlist.Config, local netip.Addr, log *slog.Logger) (*boundTransport, error) {
 	addr := netip.AddrPortFrom(local, uint16(c.BindPort))
 	tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
 	if err != nil {
@@ -51,7 +55,7 @@ func newBoundTransport(c *memberlist.Config, local netip.Addr) (*boundTransport,
 	}
 	_ = udp.SetReadBuffer(receiveBuffer) // the kernel's default is enough for some dozens of hosts
 	t := &boundTransport{
-		local: local, udp: udp, tcp: tcp,
+		local: local, log: log, udp: udp, tcp: tcp,
 		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), closed: make(chan struct{}),
 	}
 	t.loops.Go(t.readPackets)
@@ -83,12 +87,17 @@ func (t *boundTransport) readPackets() {
 }
 
 func (t *boundTransport) acceptStreams() {
+	var logged time.Time
 	for {
 		conn, err := t.tcp.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
+			if logged.IsZero() || time.Since(logged) >= acceptLogInterval { // mostly for want of descriptors
+				logged = time.Now()
+				t.log.Warn("gossip cannot accept connections of other hosts; they try again", "err", err)
+			}
 			if t.pause() {
 				continue
 			}

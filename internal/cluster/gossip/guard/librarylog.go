@@ -4,8 +4,6 @@ import (
 	"log"
 	"log/slog"
 	"strings"
-	"sync"
-	"time"
 
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
@@ -16,18 +14,7 @@ import (
 type libraryLog struct {
 	refusals *refusal.Counter
 	log      *slog.Logger
-
-	mu           sync.Mutex
-	acceptLogged time.Time
 }
-
-const (
-	// acceptErrorText is in what the library logs when it cannot accept a stream. It waits then for
-	// up to a second. Packets still arrive.
-	acceptErrorText = "Error accepting TCP connection"
-	// acceptLogInterval is how often that is logged while it lasts.
-	acceptLogInterval = time.Minute
-)
 
 // NewLibraryLogger returns the logger for memberlist. It counts the refusals that the library logs.
 func NewLibraryLogger(r *refusal.Counter, l *slog.Logger) *log.Logger {
@@ -44,10 +31,6 @@ func (l *libraryLog) Write(line []byte) (int, error) {
 	if strings.Contains(text, "ignoring alive message") || strings.Contains(text, errNothingSent.Error()) {
 		return len(line), nil // the alive delegate refused it, and counted that; or there was no message
 	}
-	if strings.Contains(text, acceptErrorText) {
-		l.reportAcceptError(text)
-		return len(line), nil
-	}
 	if why, ok := ReasonOf(text); ok {
 		l.refusals.AddFrom(why, refusal.SenderIn(text), text)
 		return len(line), nil
@@ -56,17 +39,6 @@ func (l *libraryLog) Write(line []byte) (int, error) {
 	// the details are for debugging.
 	l.log.Debug(text)
 	return len(line), nil
-}
-
-// reportAcceptError logs that other hosts cannot connect, mostly for want of descriptors.
-func (l *libraryLog) reportAcceptError(text string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.acceptLogged.IsZero() && time.Since(l.acceptLogged) < acceptLogInterval {
-		return
-	}
-	l.acceptLogged = time.Now()
-	l.log.Warn("gossip cannot accept connections of other hosts; they try again", "err", text)
 }
 
 // cutLevel splits "[ERR] memberlist: text".

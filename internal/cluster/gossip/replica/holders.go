@@ -28,7 +28,7 @@ func (c *claims) addAnsweredHolders(w *ClaimWait, taken takenAddrs) {
 			yields := h.Pending && (hasRecord || own.VTEP.Less(h.VTEP))
 			if h.Network == w.key.Network && slices.Contains(w.claim.addrs, h.Addr) && !yields {
 				taken.add(h.Addr, cluster.Holder{
-					Host: c.table.Label(host), Container: h.Container, ContainerID: h.ContainerID,
+					Host: c.table.Label(host), Addr: host.Addr.Addr(), Container: h.Container, ContainerID: h.ContainerID,
 					Pending: h.Pending, Unreachable: !c.table.present[host],
 				})
 			}
@@ -46,7 +46,9 @@ func (c *claims) addUnseenHolders(w *ClaimWait, taken takenAddrs) {
 		}
 		for _, a := range w.claim.addrs {
 			if _, isTaken := taken[a]; !isTaken {
-				taken[a] = cluster.Holder{Host: c.table.Label(host), Pending: true, Unreachable: !c.table.present[host]}
+				taken[a] = cluster.Holder{
+					Host: c.table.Label(host), Addr: host.Addr.Addr(), Pending: true, Unreachable: !c.table.present[host],
+				}
 			}
 		}
 	}
@@ -84,7 +86,7 @@ func (c *claims) holders(key ClaimKey, addrs []netip.Addr, answered map[wire.Key
 			if isItself || h.Pending && answered[host] && own.VTEP.Less(m.VTEP) {
 				return
 			}
-			h.Host, h.Unreachable = c.table.Label(host), !e.goneSince.IsZero()
+			h.Host, h.Addr, h.Unreachable = c.table.Label(host), host.Addr.Addr(), !e.goneSince.IsZero()
 			taken.add(a, h)
 		})
 	}

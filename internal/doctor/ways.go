@@ -32,6 +32,9 @@ type LinkFlags struct {
 func checkWays(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		findings = append(findings, f.deadSubnets(n)...)
+		if len(f.Routing.Lacking) > 0 {
+			continue // see checkRoutes
+		}
 		for _, w := range n.Ways {
 			found := diagnosis.Finding{
 				Code: diagnosis.SubnetOverlap, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{w.Command},

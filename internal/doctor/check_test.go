@@ -295,6 +295,13 @@ func TestChecks(t *testing.T) {
 			f.Addrs = []InterfaceAddr{{"eth0", prefix("10.0.0.99/24")}}
 		}, []string{"VX0606 failure the subnet 10.0.0.0/24 overlaps 10.0.0.0/24, the network of interface eth0"},
 			[]string{"ip address delete 10.0.0.99/24 dev eth0   # or recreate the network with another --subnet on all hosts"}},
+		{"IPv6 that is switched off on the underlay", func(f *Facts) {
+			f.Networks[0].VTEP.Local, f.Networks[0].VTEP.MTU = addr("fd00::12"), 1430
+			f.Networks[0].Paths = nil
+			f.Kernel.Parameters["net/ipv6/conf/eth0/disable_ipv6"] = "1"
+		}, []string{"VX0201 failure the interface eth0 has lost the address fd00::12, since IPv6 is switched off on it",
+			"VX0102 warning net.ipv6.conf.eth0.disable_ipv6 is 1: it has no IPv6"},
+			[]string{"sysctl -w net/ipv6/conf/eth0/disable_ipv6=0", "ip address add fd00::12/64 dev eth0"}},
 		{"rule of the kernel's", func(f *Facts) {
 			f.Routing.Lacking = []Rule{{Text: "main", Delete: "ip -4 rule add priority 32766 lookup main"}}
 			f.Networks[0].Paths[0].Route = kernel.Path{}

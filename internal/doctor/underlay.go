@@ -37,6 +37,10 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		case !n.Underlay.HasAddr(home.Local) && !n.elsewhereOnHost(f, home.Local):
 			found.Summary = fmt.Sprintf("the interface %s has lost the address %s", home.Interface, home.Local)
 			found.Mend = []string{fmt.Sprintf("ip address add %s dev %s", lostPrefix(n, home.Local), home.Interface)}
+			if key := "net/ipv6/conf/" + home.Interface + "/disable_ipv6"; home.Local.Is6() && f.Kernel.Parameters[key] == "1" {
+				found.Summary += ", since IPv6 is switched off on it"
+				found.Mend = append([]string{"sysctl -w " + key + "=0"}, found.Mend...)
+			}
 		case slices.Contains(n.Underlay.Tentative, home.Local):
 			found.Summary = fmt.Sprintf("the address %s is not usable: duplicate address detection has not accepted it", home.Local)
 			found.Mend = []string{fmt.Sprintf("ip address show dev %s   # dadfailed: another host has the address", home.Interface)}

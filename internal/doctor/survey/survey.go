@@ -371,6 +371,9 @@ func decidingParameters(n doctor.Network) (keys []string) {
 	if !n.Internal {
 		keys = append(keys, "net/ipv4/conf/"+n.VTEP.Interface+"/forwarding")
 	}
+	if n.VTEP.Local.Is6() {
+		keys = append(keys, "net/ipv6/conf/"+n.VTEP.Interface+"/disable_ipv6")
+	}
 	if n.HasIPv6() {
 		keys = append(keys, "net/ipv6/conf/"+n.Bridge.Name+"/disable_ipv6")
 	}

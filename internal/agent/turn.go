@@ -76,9 +76,9 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	}
 	empty, err = s.Empty()
 	if err != nil {
-		return nil, false, false, err
+		return a.networks, false, false, err
 	}
-	networks, err = s.Networks()
+	networks, err = s.NetworksSince(a.networks)
 	if err == nil {
 		a.confirmer.Retain(networks)
 	}

@@ -99,20 +99,29 @@ func (s *Session) Empty() (bool, error) {
 // Networks returns the host's networks. One that cannot be placed now, for instance because its
 // underlay is down, is as it was last placed. One that cannot be read is left out. The error names
 // both.
-func (s *Session) Networks() ([]Network, error) {
+func (s *Session) Networks() ([]Network, error) { return s.NetworksSince(nil) }
+
+// NetworksSince is Networks for a caller that has read them before: what cannot be read now is as it
+// was then.
+func (s *Session) NetworksSince(before []Network) ([]Network, error) {
 	ids, err := s.records.Networks()
-	errs := []error{err}
-	s.complete = err == nil
+	s.listed, s.complete = err == nil, err == nil
+	if err != nil {
+		return before, err
+	}
 	var all []Network
+	var errs []error
 	for _, id := range ids {
 		n, err := s.records.loadNetwork(id)
 		errs = append(errs, wrapNetworkError(id, err))
+		s.complete = s.complete && n.ID != "" && !n.incomplete
+		if n.ID == "" || n.incomplete {
+			n = s.records.withUnread(id, n, before)
+		}
 		if n.ID != "" {
 			all = append(all, n)
 		}
-		s.complete = s.complete && n.ID != "" && !n.incomplete
 	}
-	s.listed = err == nil
 	return all, errors.Join(errs...)
 }
 

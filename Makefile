@@ -171,14 +171,19 @@ lint-packages: packages
 	done
 	rpmlint --config packaging/rpmlint.toml $(PACKAGES)/*.rpm
 
-# The long tests of packages: two builds with nothing shared, in minutes; the life of a package on Debian 13 and testing; the
-# programs for arm64 under emulation; and installation in trees that have nothing but the base system, where apt brings what the
-# package needs.
+# The long tests of packages: two builds with nothing shared, in minutes; the life of a package on Debian 13 and testing, also
+# when it replaces that of the commit OLDER; the quickstart with dnf; the programs for arm64 under emulation; and installation in
+# trees that have nothing but the base system, where apt brings what the package needs.
+OLDER ?= 469642b
 test-packages: deps build lint-packages
 	@command -v mksquashfs >/dev/null || apt-get install -qq -y --no-install-recommends squashfs-tools
-	cd packaging/nfpm && REPRODUCE=full $(GO) test -count=1 -timeout 60m ./...
+	cd packaging/nfpm && REPRODUCE=full $(GO) test $(TESTFLAGS) -count=1 -timeout 60m ./...
 	lab/packagetest/emulated.sh $(PACKAGES)
-	for suite in trixie forky; do IMAGES=1 VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 ./lab/packagetest || exit 1; done
+	lab/packagetest/older.sh $(OLDER) bin/older
+	for suite in trixie forky; do \
+		IMAGES=1 OLDER_DEB='$(CURDIR)/bin/older/older.deb' VXLAN_LAB_SUITE=$$suite $(GO) test $(TESTFLAGS) -count=1 ./lab/packagetest || exit 1; \
+	done
+	DNF=1 VXLAN_LAB_SUITE=dnf $(GO) test $(TESTFLAGS) -count=1 -run TestQuickstartByDnf ./lab/docstest
 	for suite in trixie forky; do lab/packagetest/clean.sh $$suite $(PACKAGES) || exit 1; done
 
 # packaging/files lists what is installed.

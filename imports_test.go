@@ -111,6 +111,7 @@ var soleImporters = map[string][]string{
 	"github.com/BurntSushi/toml":                              {"internal/config"},
 	"github.com/miekg/dns":                                    {"internal/dns"},
 	"charm.land/bubbletea/v2":                                 {"internal/top"},
+	"github.com/clipperhouse/displaywidth":                    {"internal/ctl/output"},
 	"github.com/gopacket/gopacket":                            {"internal/capture"},
 	"github.com/prometheus/client_golang/prometheus":          {"internal/metrics"},
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"internal/metrics"},

@@ -66,7 +66,7 @@ func confinement(t *testing.T, unit string) (settings []string) {
 		case line == "[Install]":
 			return settings
 		// Only the agent has files that outlive a boot.
-		case line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, "StateDirectory") || line == "ReadWritePaths=-/etc/vxlan":
+		case line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, "StateDirectory") || strings.HasPrefix(line, "ConfigurationDirectory"):
 		default:
 			settings = append(settings, line)
 		}

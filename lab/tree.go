@@ -21,6 +21,7 @@ const (
 	// Debian unstable with what experimental has of Podman: Podman 6, netavark 2.
 	SuiteExperimental = "experimental"
 	SuiteDocker       = "docker" // trixie with Docker beside Podman, to compare with: 250 MB more
+	SuiteDnf          = "dnf"    // trixie with dnf and rpm, to install rpms: 50 MB more
 )
 
 // Tree is what the hosts of a lab share, read only.
@@ -51,11 +52,13 @@ func Prepare(ctx context.Context, suite string, log io.Writer) (Tree, error) {
 		build = debian{suite: "sid", newer: "podman netavark aardvark-dns"}
 	case SuiteDocker:
 		build = debian{suite: SuiteTrixie, extra: "docker.io docker-cli"}
+	case SuiteDnf:
+		build = debian{suite: SuiteTrixie, extra: "dnf rpm createrepo-c"}
 	case SuiteHost:
 		build = ownRoot{}
 	default:
-		return Tree{}, fmt.Errorf("prepare tree: suite %q is not known: want %s, %s, %s, %s or %s",
-			suite, SuiteTrixie, SuiteForky, SuiteExperimental, SuiteHost, SuiteDocker)
+		return Tree{}, fmt.Errorf("prepare tree: suite %q is not known: want %s, %s, %s, %s, %s or %s",
+			suite, SuiteTrixie, SuiteForky, SuiteExperimental, SuiteHost, SuiteDocker, SuiteDnf)
 	}
 	if err := errors.Join(checkMachine(), ctx.Err()); err != nil {
 		return Tree{}, err

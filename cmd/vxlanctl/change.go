@@ -16,7 +16,8 @@ import (
 
 // ChangeNetwork changes options of a network while its containers run. Podman's file comes first: if
 // this is interrupted, to type it again completes it.
-func (h localHost) ChangeNetwork(name string, change func(map[string]string) (map[string]string, error)) (ctl.ChangedNetwork, error) {
+func (h localHost) ChangeNetwork(name string,
+	change func(map[string]string) (map[string]string, error)) (ctl.ChangedNetwork, error) {
 	changed, err := h.rewriteNetwork(name, change)
 	if err != nil {
 		return ctl.ChangedNetwork{}, err
@@ -28,7 +29,8 @@ func (h localHost) ChangeNetwork(name string, change func(map[string]string) (ma
 }
 
 // rewriteNetwork changes a network in Podman's file and in the store.
-func (h localHost) rewriteNetwork(name string, change func(map[string]string) (map[string]string, error)) (changed ctl.ChangedNetwork, err error) {
+func (h localHost) rewriteNetwork(name string,
+	change func(map[string]string) (map[string]string, error)) (changed ctl.ChangedNetwork, err error) {
 	lock, err := podmannet.Lock(h.NetworksDir)
 	if err != nil {
 		return ctl.ChangedNetwork{}, err
@@ -88,7 +90,9 @@ func (h localHost) RemoveNetwork(name string) error {
 	}
 	if names := strings.Fields(users); len(names) > 0 {
 		slices.Sort(names)
-		return fmt.Errorf("it is used by container %s; remove these containers, or take them off with `podman network disconnect %s CONTAINER`",
+		return fmt.Errorf(
+			"it is used by container %s; remove these containers, or take them off with `podman network disconnect %s "+
+				"CONTAINER`",
 			strings.Join(names, ", "), file.Name)
 	}
 	if _, err := runPodman("network", "rm", file.Name); err != nil {

@@ -80,7 +80,9 @@ func (h localHost) Reload() (networks int, err error) {
 // Cleanup removes what the driver has on the host.
 func (h localHost) Cleanup(force bool) (networks []string, err error) {
 	if err := h.CheckUnused(); err != nil && !force {
-		return nil, fmt.Errorf("%w\nremove these containers, or take them off their networks with `podman network disconnect`; nothing was removed", err)
+		return nil, fmt.Errorf(
+			"%w\nremove these containers, or take them off their networks with `podman network disconnect`; nothing was "+
+				"removed", err)
 	}
 	stopErr := h.agent.Stop()
 	networks, listErr := h.PodmanNetworks()

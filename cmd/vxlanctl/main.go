@@ -2,9 +2,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -16,12 +13,8 @@ import (
 
 func main() {
 	err := newCommand().Execute()
-	switch {
-	case err == nil || ctl.IsPrinted(err):
-	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
-		fmt.Fprintf(os.Stderr, "vxlanctl: %v; type it as root\n", err)
-	default:
-		fmt.Fprintln(os.Stderr, "vxlanctl:", err)
+	if err != nil {
+		ctl.PrintError(os.Stderr, err)
 	}
 	os.Exit(ctl.ExitCode(err))
 }

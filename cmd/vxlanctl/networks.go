@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl"
@@ -66,7 +67,8 @@ func (h localHost) Forwarding() (entries []agentapi.ForwardingEntry, alone bool,
 		want, flood := h.WantedForwarding(n, plan.Known{Partial: true})
 		have, fastPath, readErr := h.ReadForwarding(want)
 		err = errors.Join(err, readErr)
-		entries = append(entries, inventory.Wanted{Network: n.Name, Forwarding: want, Flood: flood}.Compare(have, fastPath)...)
+		compared := inventory.Wanted{Network: n.Name, Forwarding: want, Flood: flood}.Compare(have, fastPath)
+		entries = slices.AppendSeq(entries, compared.Entries())
 	}
 	return entries, true, err
 }

@@ -62,7 +62,8 @@ func connect(p ctl.Path, port uint16, timeout time.Duration) (time.Duration, err
 const traceTime = 3 * time.Second
 
 // TracePath traces on this host and, through its agent, on the other one.
-func (h localHost) TracePath(ctx context.Context, p ctl.Path, send func()) (here, there []agentapi.TraceEvent, err error) {
+func (h localHost) TracePath(ctx context.Context, p ctl.Path,
+	send func()) (here, there []agentapi.TraceEvent, err error) {
 	ctx, cancel := context.WithTimeout(ctx, traceTime)
 	defer cancel()
 	request := agentapi.TraceRequest{Network: p.Network, VNI: p.VNI, Port: p.Port, Src: p.Src, Dst: p.Dst, For: traceTime}
@@ -71,7 +72,8 @@ func (h localHost) TracePath(ctx context.Context, p ctl.Path, send func()) (here
 		asked <- nil
 	} else {
 		go func() {
-			r, err := agentapi.AskHost(agentapi.SocketPath, p.VTEP.String(), agentapi.Request{Verb: agentapi.VerbTrace, Trace: &request})
+			r, err := agentapi.AskHost(agentapi.SocketPath, p.VTEP.String(),
+				agentapi.Request{Verb: agentapi.VerbTrace, Trace: &request})
 			there = r.Trace
 			asked <- err
 		}()

@@ -71,6 +71,8 @@ func (p *process) ConfigChange() string {
 	switch {
 	case err != nil:
 		return fmt.Sprintf("its configuration is invalid now, so it goes on with the one from before: %v; correct it", err)
+	case p.config.KeyFile != "" && c.KeyFile == "":
+		return p.options.config + " was changed after it had started, and " + agentapi.NamesNoKey
 	case !reflect.DeepEqual(c, p.config):
 		return p.options.config + " was changed after it had started"
 	}

@@ -34,12 +34,14 @@ func (d Definition) Command(own Own) (args, notes []string, err error) {
 		return nil, nil, err
 	}
 	if d.isMulticast() && len(own.IPRanges) == 0 && !d.NoAddress {
-		return nil, nil, fmt.Errorf("network %s: with multicast_group each host has a range of its own; give this host's with --ip-range", d.Name)
+		return nil, nil, fmt.Errorf(
+			"network %s: with multicast_group each host has a range of its own; give this host's with --ip-range", d.Name)
 	}
 	args = append([]string{"network", "create", "--driver", driver}, optionArgs(d.optionsFor(own, remotes))...)
 	for _, option := range notTaken {
 		if value := d.Options[option]; value != "" && own.Options[option] == "" {
-			notes = append(notes, fmt.Sprintf("%s=%s is %s's own; give this host's with --opt %[1]s=ADDRESS if it needs one", option, value, d.Host))
+			notes = append(notes,
+				fmt.Sprintf("%s=%s is %s's own; give this host's with --opt %[1]s=ADDRESS if it needs one", option, value, d.Host))
 		}
 	}
 	return append(args, d.flags(own)...), notes, nil

@@ -66,11 +66,13 @@ func Conflict(here []Definition, d Definition) (exists bool, err error) {
 		switch {
 		case h.Name == d.Name:
 			if diffs := Differences(h, d); len(diffs) > 0 {
-				return true, fmt.Errorf("network %s: this host has it, and %s has it otherwise:\n%s", d.Name, d.Host, lines(diffs, "here", "on "+d.Host))
+				return true, fmt.Errorf("network %s: this host has it, and %s has it otherwise:\n%s", d.Name, d.Host,
+					lines(diffs, "here", "on "+d.Host))
 			}
 			return true, nil
 		case h.VNI() == d.VNI() && h.Port() == d.Port():
-			return false, fmt.Errorf("network %s: this host's network %s has VNI %d on port %d too", d.Name, h.Name, d.VNI(), d.Port())
+			return false, fmt.Errorf("network %s: this host's network %s has VNI %d on port %d too", d.Name, h.Name, d.VNI(),
+				d.Port())
 		}
 	}
 	return false, nil
@@ -97,7 +99,8 @@ func Merge(all []Definition) (merged []Definition, conflicts map[string]error) {
 			continue
 		}
 		if diffs := Differences(merged[i], d); len(diffs) > 0 && conflicts[d.Name] == nil {
-			conflicts[d.Name] = fmt.Errorf("network %s: hosts have set it up differently:\n%s", d.Name, lines(diffs, "on "+merged[i].Host, "on "+d.Host))
+			conflicts[d.Name] = fmt.Errorf("network %s: hosts have set it up differently:\n%s", d.Name,
+				lines(diffs, "on "+merged[i].Host, "on "+d.Host))
 		}
 	}
 	slices.SortStableFunc(merged, func(a, b Definition) int { return strings.Compare(a.Name, b.Name) })

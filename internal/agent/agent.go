@@ -104,6 +104,7 @@ type Agent struct {
 	watcher        *pathWatcher
 	enrolment      *enrolment // nil: there is none
 	keyChanges     keyChanges
+	largeAnswers   largeAnswers
 }
 
 const (
@@ -197,7 +198,7 @@ func (a *Agent) prepareParts() {
 		}
 		return a.repairs.Watch(ns), nil
 	}
-	a.requests = newRequestBroker()
+	a.requests, a.largeAnswers = newRequestBroker(), newLargeAnswers()
 	a.clusters = newClusterSet(a.Config, a.Plane, a.Log)
 	a.clusters.answer = a.answerHost
 	a.hosts = &hostTracker{events: a.events, clusters: a.clusters}

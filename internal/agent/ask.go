@@ -125,7 +125,10 @@ func (a *Agent) handleAsk(ctx context.Context, r agentapi.Request) agentapi.Resp
 	if err != nil {
 		return errorResponse(err)
 	}
-	return agentapi.Response{Host: hosts[0].Label(), Answer: answer}
+	return agentapi.Response{Stream: agentapi.StreamFunc(func(w *agentapi.ResponseWriter) { // no copy of a megabyte
+		w.Fields(agentapi.Response{Host: hosts[0].Label()})
+		w.JSON("answer", answer)
+	})}
 }
 
 // findHostToAsk returns the host that a person means. This host, which may be meant, too, is in no
@@ -199,6 +202,9 @@ const maxAnswer = 1_000_000
 
 // marshalAnswer makes a report brief that would be too large, and says so.
 func marshalAnswer(r agentapi.Response) ([]byte, error) {
+	if r.Stream != nil {
+		return nil, errors.New("the answer is too large for other hosts; type the command on that host")
+	}
 	answer, err := json.Marshal(r)
 	if err != nil || len(answer) <= maxAnswer {
 		return answer, err

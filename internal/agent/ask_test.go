@@ -24,7 +24,7 @@ func withID(h cluster.Host) cluster.Host {
 
 // ask makes the agent ask a host for its status, and returns who answers, or the error.
 func (r *rig) ask(host string) string {
-	got := r.handleRequest(r.t.Context(), agentapi.Request{
+	got := r.answerTo(agentapi.Request{
 		Verb: agentapi.VerbAsk, Host: host, Asked: &agentapi.Request{Verb: agentapi.VerbStatus},
 	})
 	if got.Error != "" {

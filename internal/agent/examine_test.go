@@ -71,6 +71,30 @@ func TestSeriesAreShared(t *testing.T) {
 	})
 }
 
+// Whoever waits for the series of somebody who is interrupted gets series of its own.
+func TestSeriesSurviveWhoSendsThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, n, tunnel := seriesRig(1)
+		first, interrupt := context.WithTimeout(t.Context(), seriesTime/2)
+		defer interrupt()
+		var both sync.WaitGroup
+		both.Go(func() { p.sendSeries(first) })
+		synctest.Wait() // its series are under way
+		for range 2 {
+			both.Go(func() { p.sendSeries(t.Context()) })
+		}
+		both.Wait()
+		for mac, peer := range n.peers {
+			if peer.series.at.IsZero() {
+				t.Errorf("%v got no series", mac)
+			}
+		}
+		if len(tunnel.series) != 1 {
+			t.Errorf("%d whole series were sent", len(tunnel.series))
+		}
+	})
+}
+
 // After all tunnels were probed at once, only what came a moment ago is heard.
 func TestHeardWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"maps"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -25,9 +24,6 @@ const (
 	unreportedDivisor = 200
 	// maxUnreportedInterval is how long what somebody added may stay, however slow the machine is.
 	maxUnreportedInterval = 5 * time.Minute
-	// longList is what a list takes that leaves megabytes of garbage. They are given back to the
-	// system: beside 50,000 containers the agent would keep a third more memory than it needs.
-	longList = 50 * time.Millisecond
 )
 
 // forwarder makes the kernel forward frames to the hosts that have their MACs.
@@ -229,7 +225,9 @@ func (n *forwardedNetwork) fail(err error) error {
 // list notes the entries that are not as wanted.
 func (n *forwardedNetwork) list(host *hoststate.Host) error {
 	began := time.Now()
+	endFrugal := beginFrugal()
 	keys, err := host.DriftedEntries(n.local, n.knownRemotes())
+	endFrugal()
 	if err != nil {
 		return err
 	}
@@ -238,9 +236,6 @@ func (n *forwardedNetwork) list(host *hoststate.Host) error {
 	}
 	n.look(keys)
 	n.trusted = true
-	if time.Since(began) > longList {
-		debug.FreeOSMemory()
-	}
 	n.checkAll, n.listed, n.listTime = false, time.Now(), time.Since(began)
 	return nil
 }

@@ -20,7 +20,7 @@ func TestForwardingIsCompared(t *testing.T) {
 		r.start()
 		sleep(2 * gracePeriod)
 		differing := func() (found []agentapi.ForwardingEntry) {
-			a := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbForwarding})
+			a := r.answerTo(agentapi.Request{Verb: agentapi.VerbForwarding})
 			if a.Error != "" || len(a.Forwarding) == 0 {
 				t.Fatalf("got %+v", a)
 			}

@@ -22,7 +22,7 @@ func TestInventory(t *testing.T) {
 		r.cluster().show(otherHost(11, "web"), foreign)
 		sleep(newsDebounce)
 		r.setup(2) // the agent is not told
-		a := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbInventory})
+		a := r.answerTo(agentapi.Request{Verb: agentapi.VerbInventory})
 		if a.Inventory == nil || len(a.Inventory.Networks) != 1 {
 			t.Fatalf("got %+v", a)
 		}

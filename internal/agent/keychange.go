@@ -65,7 +65,7 @@ func (a *Agent) changeKeys(change agentapi.KeyChange) error {
 	}
 	if string(edited) != string(file) {
 		if err := clusterkey.WriteFile(path, edited); err != nil {
-			return fmt.Errorf("%w; with systemd, files elsewhere than in /etc/vxlan need ReadWritePaths= in `systemctl edit vxland`", err)
+			return fmt.Errorf("%w; %s", err, writableAdvice)
 		}
 		a.Log.Info("changed the key file for a rotation", "step", change.Step, "key", change.ID)
 	}
@@ -77,6 +77,10 @@ func (a *Agent) changeKeys(change agentapi.KeyChange) error {
 	}
 	return a.KeyFile.Check()
 }
+
+// writableAdvice says where the unit lets the agent write.
+const writableAdvice = "with systemd, if /etc/vxlan was made anew type `systemctl restart vxland.service`; " +
+	"a file elsewhere needs ReadWritePaths= in `systemctl edit vxland`"
 
 // editKeys returns the key file after a step.
 func editKeys(file []byte, keys []clusterkey.Key, change agentapi.KeyChange) ([]byte, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"vxlan-driver/internal/agentapi"
 )
@@ -29,6 +30,23 @@ func (f *fakeKeyFile) Status() (keys, problem string) {
 		problem = f.problem.Error()
 	}
 	return "1a2b3c4d encrypts", problem
+}
+
+// Whoever removes the key from the configuration may have removed its file already. The agent then
+// starts anew without it.
+func TestReloadWithoutTheKeyFromBefore(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.KeyFile = &fakeKeyFile{problem: errors.New("key file /etc/vxlan/key: is gone")}
+		r.startIdle()
+		r.process.change(func(s *processState) { s.configChange = agentapi.NamesNoKey })
+		go r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbRestart})
+		synctest.Wait()
+		r.wantEnd(ErrRestart)
+		if !strings.Contains(r.log.String(), agentapi.NamesNoKey) {
+			t.Error(r.log)
+		}
+	})
 }
 
 // `vxlanctl reload` takes a key file into use without a restart of the agent, or says what is wrong

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -69,11 +71,23 @@ func TestRepairsAreCounted(t *testing.T) {
 			{"the firewall was flushed", []kernel.Change{kernel.DeleteFirewall{}}, map[repairs.Kind]uint64{"firewall": 1}},
 			{"the VXLAN device was deleted", []kernel.Change{kernel.DeleteLink{Name: "vxlan-blue"}}, map[repairs.Kind]uint64{"device": 1}},
 			{"the bridge was deleted", []kernel.Change{kernel.DeleteLink{Name: "br-blue"}}, map[repairs.Kind]uint64{"device": 1, "port": 2}},
+			{"a network's elements were deleted", []kernel.Change{kernel.DelElements{Elements: []kernel.Element{{Set: kernel.Bridges, Key: kernel.Device("br-blue")}}}},
+				map[repairs.Kind]uint64{"firewall": 1}},
 			{"an alias was altered", []kernel.Change{kernel.SetAlias{Name: "vxlan-blue", Alias: ""}}, map[repairs.Kind]uint64{"device": 1}},
 		} {
 			r.alter(step.done...)
 			r.wantRepairs(step.what, &counted, step.want)
 		}
+		// Packets to the new network's port must pass, so the firewall is set anew: here by a turn that does
+		// not read its elements, as the one before has read them.
+		r.kernelEvents <- struct{}{}
+		sleep(verifyInterval / 2)
+		const created = `{"name":"new","id":"c3","driver":"vxlan","options":{"remote_ips":"198.18.0.11,198.18.0.12","vxlan_port":"4790"}}`
+		if err := os.WriteFile(filepath.Join(r.Host.NetworksDir, "new.json"), []byte(created), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.alter()
+		r.wantRepairs("a network was created", &counted, nil)
 		r.finish()
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/hoststate"
@@ -44,17 +45,20 @@ func (a *Agent) outdated() (reasons []string) {
 }
 
 // handleRestart makes the agent start anew if there is a reason. Then ctx ends, and nobody gets the
-// response. New keys are no reason: they take effect at once.
+// response. New keys are no reason: they take effect at once. With a reason, only the key file counts
+// that the new configuration names: the one from before may be gone with it.
 func (a *Agent) handleRestart(ctx context.Context) agentapi.Response {
-	if err := a.checkKeys(); err != nil {
-		return errorResponse(err)
-	}
-	if len(a.outdated()) == 0 {
+	reasons := a.outdated()
+	if len(reasons) == 0 {
+		if err := a.checkKeys(); err != nil {
+			return errorResponse(err)
+		}
 		return agentapi.Response{}
 	}
 	if err := a.Process.CheckRestart(); err != nil {
 		return errorResponse(fmt.Errorf("restart: %w", err))
 	}
+	a.Log.Info("asked to restart", "why", strings.Join(reasons, "; "))
 	a.requests.TriggerRestart()
 	<-ctx.Done()
 	return errorResponse(context.Cause(ctx))

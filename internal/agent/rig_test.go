@@ -201,6 +201,21 @@ func (r *rig) storeChanged() {
 	}
 }
 
+// answerTo returns the answer to a request as its client reads it.
+func (r *rig) answerTo(q agentapi.Request) (got agentapi.Response) {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(r.t.Context())
+	defer cancel() // the answer was read
+	var text bytes.Buffer
+	if err := r.handleRequest(ctx, q).Write(&text); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := json.Unmarshal(text.Bytes(), &got); err != nil {
+		r.t.Fatalf("%v in %s", err, text.String())
+	}
+	return got
+}
+
 // endpointAdded is the plugin's request after it has set container i up.
 func (r *rig) endpointAdded(i int) agentapi.Response {
 	return r.handleRequest(r.t.Context(), agentapi.Request{Verb: agentapi.VerbSync, Network: "7c7b", Container: containerID(i)})

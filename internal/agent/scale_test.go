@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -110,17 +112,19 @@ func (b *bigHost) longestWait(during func()) (longest time.Duration) {
 	return longest
 }
 
-func residentMB(t testing.TB) float64 {
+// statusMB is what the kernel says of this process's memory.
+func statusMB(t testing.TB, field string) float64 {
 	data, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(data)) {
 		var kb float64
-		if n, _ := fmt.Sscanf(line, "VmRSS: %f", &kb); n == 1 {
+		if n, _ := fmt.Sscanf(line, field+": %f", &kb); n == 1 {
 			return kb / 1000
 		}
 	}
+	t.Fatalf("the kernel says no %s", field)
 	return 0
 }
 
@@ -196,7 +200,7 @@ func (b *bigHost) checkMemory() {
 	b.t.Helper()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	resident := residentMB(b.t)
+	resident := statusMB(b.t, "VmRSS")
 	b.t.Logf("resident %.1f MB, heap %.1f MB", resident, float64(m.HeapAlloc)/1e6)
 	if resident > mostResident {
 		b.t.Errorf("%.1f MB resident, the target is %v", resident, mostResident)
@@ -282,39 +286,108 @@ func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
 	})
 	b.t.Logf("longest wait for the lock: %.1f ms", ms(b.longestWait(news)))
 	b.checkMemory()
-	b.reportAnswers(ctx)
+	b.checkAnswers(ctx)
+	b.checkMemory()
 	cancel()
 	<-ended
 }
 
-// reportAnswers reports how large the answers to vxlanctl are, and that they leave no memory behind
-// for good.
-func (b *bigHost) reportAnswers(ctx context.Context) {
+// checkAnswers has vxlanctl's requests answered, by several clients at once too, and checks the most
+// memory that the agent has meanwhile.
+func (b *bigHost) checkAnswers(ctx context.Context) {
 	b.t.Helper()
-	for _, q := range []agentapi.Request{
-		{Verb: agentapi.VerbInventory}, {Verb: agentapi.VerbForwarding}, {Verb: agentapi.VerbHosts},
-		{Verb: agentapi.VerbStatus}, {Verb: agentapi.VerbStatus, Brief: true},
-	} {
-		began := cpuTime()
-		r := b.handleRequest(ctx, q)
-		data, err := json.Marshal(r)
-		if err != nil || r.Error != "" {
-			b.t.Errorf("%s: %v, %s", q.Verb, err, r.Error)
-		}
-		took := ms(cpuTime() - began)
-		b.t.Logf("answer to %-12s brief %-5t %8.3f MB, %8.1f ms of CPU, then %.1f MB resident", q.Verb, q.Brief, float64(len(data))/1e6, took, residentMB(b.t))
-		if q.Verb == agentapi.VerbStatus && len(data) > maxAnswer {
-			b.t.Errorf("the status has %d bytes, and other hosts would get a brief one", len(data))
-		}
+	ctx, cancel := context.WithCancel(ctx)
+	path := filepath.Join(b.t.TempDir(), "s")
+	l, err := agentapi.Listen(path)
+	if err != nil {
+		b.t.Fatal(err)
 	}
-	report := b.currentReport(ctx, false)
+	served := make(chan error, 1)
+	go func() { served <- agentapi.Serve(ctx, l, func(error) {}, b.handleRequest) }()
+	for _, q := range []struct {
+		agentapi.Request
+		clients  int
+		from, to float64 // MB of the answer
+	}{
+		{agentapi.Request{Verb: agentapi.VerbInventory}, 1, 10, 30},
+		{agentapi.Request{Verb: agentapi.VerbInventory}, 4, 10, 30},
+		{agentapi.Request{Verb: agentapi.VerbForwarding}, 1, 20, 50},
+		{agentapi.Request{Verb: agentapi.VerbForwarding}, 4, 20, 50},
+		{agentapi.Request{Verb: agentapi.VerbHosts}, 4, 0.1, 1},
+		{agentapi.Request{Verb: agentapi.VerbEvents}, 4, 0, 1},
+		{agentapi.Request{Verb: agentapi.VerbStatus}, 4, 0.1, maxAnswer / 1e6}, // else other hosts get a brief one
+		{agentapi.Request{Verb: agentapi.VerbStatus, Brief: true}, 4, 0, 0.1},
+	} {
+		b.resetPeak()
+		began := cpuTime()
+		sizes := make([]float64, q.clients)
+		var wg sync.WaitGroup
+		for i := range sizes {
+			wg.Go(func() { sizes[i] = b.readAnswer(path, q.Request) })
+		}
+		wg.Wait()
+		for _, size := range sizes {
+			if size < q.from || size > q.to {
+				b.t.Errorf("the answer to %s has %.3f MB", q.Verb, size)
+			}
+		}
+		b.checkPeak(fmt.Sprintf("%d × %s, %.3f MB in %.0f ms of CPU", q.clients, q.Verb, sizes[0], ms(cpuTime()-began)))
+	}
+	b.resetPeak()
 	var text bytes.Buffer
-	if err := metrics.WriteText(&text, report); err != nil {
+	if err := metrics.WriteText(&text, b.currentReport(ctx, false)); err != nil {
 		b.t.Error(err)
 	}
-	b.t.Logf("metrics: %.3f MB", float64(text.Len())/1e6)
-	time.Sleep(10 * time.Second)
-	b.checkMemory()
+	b.checkPeak(fmt.Sprintf("metrics, %.3f MB", float64(text.Len())/1e6))
+	cancel()
+	if err := <-served; err != nil {
+		b.t.Error(err)
+	}
+}
+
+// readAnswer asks as vxlanctl does, and returns how many MB the answer has. It keeps nothing.
+func (b *bigHost) readAnswer(path string, q agentapi.Request) float64 {
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		b.t.Error(err)
+		return 0
+	}
+	defer conn.Close()
+	if err := json.NewEncoder(conn).Encode(q); err != nil {
+		b.t.Error(err)
+	}
+	var end tailWriter
+	n, err := io.Copy(&end, conn)
+	if err != nil || !bytes.HasSuffix(end.last, []byte("}\n")) {
+		b.t.Errorf("the answer to %s ends with %q after %d bytes: %v", q.Verb, end.last, n, err)
+	}
+	return float64(n) / 1e6
+}
+
+// tailWriter keeps the end of what was written last.
+type tailWriter struct{ last []byte }
+
+func (w *tailWriter) Write(data []byte) (int, error) {
+	w.last = append(w.last[:0], data[max(0, len(data)-20):]...)
+	return len(data), nil
+}
+
+// resetPeak makes the kernel forget the most memory that this process had (proc_pid_clear_refs(5)).
+func (b *bigHost) resetPeak() {
+	b.t.Helper()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// checkPeak checks the most memory that this process had since then.
+func (b *bigHost) checkPeak(what string) {
+	b.t.Helper()
+	peak := statusMB(b.t, "VmHWM")
+	b.t.Logf("%s: at most %.1f MB resident, then %.1f", what, peak, statusMB(b.t, "VmRSS"))
+	if peak > mostResident {
+		b.t.Errorf("%s: %.1f MB resident, the target is %v", what, peak, mostResident)
+	}
 }
 
 // listTime is what a list of all entries takes, and how often it is made by time alone.

@@ -30,10 +30,10 @@ func TestSeriesOfPath(t *testing.T) {
 		sizes         []int
 		full, small   kernel.FrameSeries
 	}{
-		{"sound", 0, 1450, false, []int{1450}, kernel.FrameSeries{Sent: 40, Answered: 40}, kernel.FrameSeries{}},
-		{"some are lost", 4, 1450, false, []int{1450, 1450, smallProbe}, kernel.FrameSeries{Sent: 80, Answered: 60, LostThere: 20}, kernel.FrameSeries{Sent: 40, Answered: 30, LostThere: 10}},
-		{"large ones are lost", 0, 1400, false, []int{1450, 1450, smallProbe}, kernel.FrameSeries{Sent: 80}, kernel.FrameSeries{Sent: 40, Answered: 40}},
-		{"all are lost, as is known", 0, 0, true, []int{1450}, kernel.FrameSeries{Sent: 40}, kernel.FrameSeries{}},
+		{"sound", 0, 1450, false, []int{1450}, kernel.FrameSeries{Sent: 100, Answered: 100}, kernel.FrameSeries{}},
+		{"some are lost", 4, 1450, false, []int{1450, 1450, smallProbe}, kernel.FrameSeries{Sent: 200, Answered: 150, LostThere: 50}, kernel.FrameSeries{Sent: 100, Answered: 75, LostThere: 25}},
+		{"large ones are lost", 0, 1400, false, []int{1450, 1450, smallProbe}, kernel.FrameSeries{Sent: 200}, kernel.FrameSeries{Sent: 100, Answered: 100}},
+		{"all are lost, as is known", 0, 0, true, []int{1450}, kernel.FrameSeries{Sent: 100}, kernel.FrameSeries{}},
 	} {
 		p, n, f := seriesRig(1)
 		f.loses, f.passes = tt.loses, tt.passes

@@ -61,8 +61,8 @@ type tunnelProber struct {
 	mu       sync.Mutex
 	networks map[string]*probedNetwork // by ID
 	examined time.Time                 // when all tunnels were last probed at once
-	// sendingSeries is closed when the series that are under way have ended; nil: there are none.
-	sendingSeries chan struct{}
+	// seriesUnderWay are the series that are being sent; nil: none are.
+	seriesUnderWay *seriesRun
 }
 
 // probedNetwork is a network whose hosts are probed.

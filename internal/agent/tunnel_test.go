@@ -48,8 +48,12 @@ func (f *fakeTunnel) Probe(ctx context.Context, _ kernel.MAC, size int) (bool, e
 }
 
 // Series loses each frame of a number, if that is not 0.
-func (f *fakeTunnel) Series(_ context.Context, _ kernel.MAC, size, count int) (kernel.FrameSeries, error) {
-	time.Sleep(seriesTime)
+func (f *fakeTunnel) Series(ctx context.Context, _ kernel.MAC, size, count int) (kernel.FrameSeries, error) {
+	select {
+	case <-time.After(seriesTime):
+	case <-ctx.Done():
+		return kernel.FrameSeries{}, ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := kernel.FrameSeries{Sent: count}

@@ -22,7 +22,8 @@ func (r StatusReport) Brief() StatusReport {
 	r.AddressConflicts = min(r.AddressConflicts, maxBriefTexts)
 	for _, texts := range []*[]string{&r.Conflicts, &r.Differences, &r.BlockingChains, &r.Warnings} {
 		if more := len(*texts) - maxBriefTexts; more > 0 {
-			*texts = append(slices.Clip((*texts)[:maxBriefTexts]), fmt.Sprintf("and %d more, which vxlanctl status on that host lists", more))
+			*texts = append(slices.Clip((*texts)[:maxBriefTexts]),
+				fmt.Sprintf("and %d more, which vxlanctl status on that host lists", more))
 		}
 	}
 	return r

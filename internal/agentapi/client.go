@@ -69,7 +69,8 @@ func Examine(path string) (StatusReport, error) {
 func ForgetHost(path, name string) (host, warning string, err error) {
 	r, err := Call(path, Request{Verb: VerbForgetHost, Host: name}, time.Now().Add(statusTimeout))
 	if errors.Is(err, ErrNotRunning) {
-		err = fmt.Errorf("forget host: %w here, so nothing is known of other hosts; type the command on a host that has containers", err)
+		err = fmt.Errorf(
+			"forget host: %w here, so nothing is known of other hosts; type the command on a host that has containers", err)
 	}
 	return r.Host, r.Warning, err
 }

@@ -125,7 +125,9 @@ func (c Client) agentPID() (int, error) {
 	}
 	var peer *unix.Ucred
 	var peerErr error
-	err = raw.Control(func(fd uintptr) { peer, peerErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	err = raw.Control(func(fd uintptr) {
+		peer, peerErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
 	if err := errors.Join(err, peerErr); err != nil {
 		return 0, fmt.Errorf("ask who listens on %s: %w", c.Socket, err)
 	}

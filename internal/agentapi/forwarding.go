@@ -31,7 +31,7 @@ type ForwardingEntry struct {
 // ReadForwarding asks the agent that listens on the socket at path to compare the kernel with what
 // the cluster says.
 func ReadForwarding(path string) ([]ForwardingEntry, error) {
-	r, err := Call(path, Request{Verb: VerbForwarding}, time.Now().Add(statusTimeout))
+	r, err := Call(path, Request{Verb: VerbForwarding}, time.Now().Add(largeAnswerTimeout))
 	if isUnknownVerb(err) || err == nil && r.Forwarding == nil {
 		err = ErrTooOld
 	}

@@ -31,9 +31,9 @@ type NetworkInventory struct {
 	Subnets     []SubnetInventory `json:"subnets"`
 	// Hosts are this one, and then the others with a container on the network.
 	Hosts     []MemberInventory   `json:"hosts"`
-	Endpoints []EndpointInventory `json:"endpoints"`
+	Endpoints []EndpointInventory `json:"endpoints,omitzero"` // the agent adds these as it writes
 	// Names are what containers of the network on this host can look up.
-	Names       []NameInventory     `json:"names"`
+	Names       []NameInventory     `json:"names,omitzero"` // these too
 	Conflicts   []ConflictInventory `json:"conflicts"`
 	Differences []string            `json:"differences"` // from other hosts
 }
@@ -116,15 +116,18 @@ type NetworkElsewhere struct {
 	Subnets    []string            `json:"subnets,omitempty"`
 	Hosts      []string            `json:"hosts"`
 	Containers int                 `json:"containers"`
-	Endpoints  []EndpointInventory `json:"endpoints"`
+	Endpoints  []EndpointInventory `json:"endpoints,omitzero"` // the agent adds these as it writes
 }
 
 // ErrTooOld says that the agent is of a version without the verb.
 var ErrTooOld = errors.New("vxland is of an older version; run `vxlanctl reload`")
 
+// largeAnswerTimeout is as long as the agent gives itself. It makes one large answer at a time.
+const largeAnswerTimeout = answerTimeout
+
 // ReadInventory asks the agent that listens on the socket at path.
 func ReadInventory(path string) (Inventory, error) {
-	r, err := Call(path, Request{Verb: VerbInventory}, time.Now().Add(statusTimeout))
+	r, err := Call(path, Request{Verb: VerbInventory}, time.Now().Add(largeAnswerTimeout))
 	if isUnknownVerb(err) || err == nil && r.Inventory == nil {
 		err = ErrTooOld
 	}

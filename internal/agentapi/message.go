@@ -148,6 +148,8 @@ type Response struct {
 	Events    *EventsReport   `json:"events,omitempty"`
 	// Missing is what somebody still waits for when the time is over.
 	Missing string `json:"missing,omitempty"`
+	// Stream is all of the response, where it is too large for the other fields.
+	Stream Stream `json:"-"`
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.
@@ -157,6 +159,10 @@ func (r *Response) AddWarning(text string) {
 	}
 	r.Warning += text
 }
+
+// NamesNoKey ends an entry of StatusReport.Outdated: a restart would give up the key, which may have
+// gone by mistake.
+const NamesNoKey = "names no key_file any more"
 
 // StatusReport is what `vxlanctl status` shows.
 type StatusReport struct {

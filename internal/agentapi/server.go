@@ -20,8 +20,9 @@ const (
 	maxRequest = 16 << 10
 	// readTimeout is enough for a client, which sends its request at once.
 	readTimeout = time.Second
-	// writeTimeout is enough for a client that reads a list of 50,000 containers, some 15 MB.
-	writeTimeout = 10 * time.Second
+	// writeTimeout is enough for a client that reads a list of 50,000 containers, up to 30 MB, which
+	// is made meanwhile.
+	writeTimeout = 20 * time.Second
 	// answerTimeout is long since an answer may wait for the store's lock behind many container
 	// starts.
 	answerTimeout = time.Minute
@@ -83,7 +84,8 @@ const acceptPause = 100 * time.Millisecond
 
 // Serve answers requests until ctx is done, and then waits for those in progress. While descriptors
 // or memory are short, connections wait, and shortage gets the error each time.
-func Serve(ctx context.Context, l net.Listener, shortage func(error), handle func(context.Context, Request) Response) error {
+func Serve(ctx context.Context, l net.Listener, shortage func(error),
+	handle func(context.Context, Request) Response) error {
 	defer l.Close() // AfterFunc may come to it after Serve has returned
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	var inFlight sync.WaitGroup
@@ -139,7 +141,7 @@ func serveConn(ctx context.Context, conn net.Conn, handle func(context.Context, 
 		return
 	}
 	_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_ = json.NewEncoder(conn).Encode(response)
+	_ = response.Write(conn)
 }
 
 // readRequest reads one line.

@@ -65,8 +65,8 @@ const enableTimeout = 20 * time.Second
 // does so after each boot. Elsewhere the next container starts it after a boot.
 func (c Client) KeepRunning() error {
 	if c.Systemd && c.Binary == "" && isUnitInstalled() {
-		// Not only a start anew in place: the unit may write to /etc/vxlan only if that was there when
-		// the unit started.
+		// Not only a start anew in place: the agent may write to the /etc/vxlan that was there when its
+		// unit started, and not to one that was made since.
 		for _, verb := range []string{"enable", "restart"} {
 			if err := runSystemctl(time.Now().Add(enableTimeout), verb, SocketUnit, ServiceUnit); err != nil {
 				return err

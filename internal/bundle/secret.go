@@ -25,8 +25,9 @@ var (
 	// Hexadecimal keys look like IDs of networks, so they are only known by their value.
 	secretShape = regexp.MustCompile(`\bvx1\.[A-Za-z0-9_.-]+|[A-Za-z0-9+/_-]{43}=`)
 	// secretSetting is a setting, or a variable of an environment, that has a secret.
-	secretSetting = regexp.MustCompile(`(?i)\b([a-z0-9_]*(?:password|passwd|secret|token|api_?key))(["']?\s*[=:]\s*["']?)([^\s"',]+)`)
-	secretEnv     = regexp.MustCompile(`(?i)password|passwd|secret|token|key`)
+	secretSetting = regexp.MustCompile(
+		`(?i)\b([a-z0-9_]*(?:password|passwd|secret|token|api_?key))(["']?\s*[=:]\s*["']?)([^\s"',]+)`)
+	secretEnv = regexp.MustCompile(`(?i)password|passwd|secret|token|key`)
 )
 
 // Secrets are texts that no file of an archive has.

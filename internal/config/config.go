@@ -105,7 +105,8 @@ func ParseSettings(text string) (Config, error) {
 		return Config{}, explainSyntax(text, err)
 	}
 	c := Config{
-		Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, KeyFile: f.KeyFile, Cluster: DefaultCluster, ForgetAfter: gossip.DefaultForgetAfter,
+		Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, KeyFile: f.KeyFile, Cluster: DefaultCluster,
+		ForgetAfter: gossip.DefaultForgetAfter,
 		KeepRunning: f.KeepRunning, RotateKeys: f.RotateKeys,
 	}
 	var errs []error
@@ -114,16 +115,20 @@ func ParseSettings(text string) (Config, error) {
 			errs = append(errs, fmt.Errorf("[%s]: there are no sections; write the settings without one", key))
 			continue
 		}
-		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, dns_upstreams, metrics, keep_running, join_port and rotate_keys", key))
+		errs = append(errs,
+			fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, "+
+				"dns_upstreams, metrics, keep_running, join_port and rotate_keys", key))
 	}
 	errs = append(errs, f.parseAddresses(&c), f.parseOthers(&c))
 	if f.KeyFile == "" && c.Bind.IsValid() {
 		// The firewall keeps containers from the agents' port on the VTEPs' addresses only, and
 		// without a key any container that reached another address could join.
-		errs = append(errs, fmt.Errorf("bind %q: needs a key_file; without a key agents talk by each network's local_ip", f.Bind))
+		errs = append(errs,
+			fmt.Errorf("bind %q: needs a key_file; without a key agents talk by each network's local_ip", f.Bind))
 	}
 	if f.KeyFile == "" && c.KeepRunning {
-		errs = append(errs, errors.New("keep_running: needs a key_file; without a key hosts know each other by the networks' lists"))
+		errs = append(errs,
+			errors.New("keep_running: needs a key_file; without a key hosts know each other by the networks' lists"))
 	}
 	return c, errors.Join(errs...)
 }

@@ -28,13 +28,15 @@ func parseEndpoint(typed string, agentPorts ...uint16) (Endpoint, error) {
 	}
 	if path, isUnix := strings.CutPrefix(typed, unixPrefix); isUnix {
 		if !filepath.IsAbs(path) || filepath.Clean(path) != path || len(path) > maxSocketPath {
-			return Endpoint{}, errors.New(`must be "unix:" and an absolute path of at most 107 bytes, such as "unix:/run/vxlan/metrics.sock"`)
+			return Endpoint{}, errors.New(
+				`must be "unix:" and an absolute path of at most 107 bytes, such as "unix:/run/vxlan/metrics.sock"`)
 		}
 		return Endpoint{"unix", path}, nil
 	}
 	addr, err := netip.ParseAddrPort(typed)
 	if err != nil || addr.Port() == 0 || addr.Addr().IsMulticast() {
-		return Endpoint{}, errors.New(`must be ADDRESS:PORT ([ADDRESS]:PORT for IPv6) or "unix:" and a path, such as "127.0.0.1:7948"`)
+		return Endpoint{}, errors.New(
+			`must be ADDRESS:PORT ([ADDRESS]:PORT for IPv6) or "unix:" and a path, such as "127.0.0.1:7948"`)
 	}
 	if slices.Contains(agentPorts, addr.Port()) {
 		return Endpoint{}, errors.New("has one of the agents' own ports; choose another")

@@ -51,7 +51,8 @@ hand out addresses of the whole subnet, and agree on each.
 				if err != nil {
 					return fmt.Errorf("show addresses: %w", err)
 				}
-				return output.Listing[rangeRow]{Key: "ranges", Columns: rangeColumns, Rows: rangesOf(n), Notes: notesOf(alone)}.Print(p)
+				return output.Listing[rangeRow]{Key: "ranges", Columns: rangeColumns, Rows: rangesOf(n),
+					Notes: notesOf(alone)}.Print(p)
 			})
 		},
 	}

@@ -40,7 +40,8 @@ func rangesOf(n agentapi.NetworkInventory) (rows []rangeRow) {
 // dividedRanges returns each listed host's range, or else this host's, or the one of all.
 func dividedRanges(n agentapi.NetworkInventory, s agentapi.SubnetInventory) (rows []rangeRow) {
 	for _, part := range s.Slices {
-		row := rangeRow{Subnet: s.Prefix, Host: "later host", First: part.First, Last: part.Last, HostAddress: part.HostAddress}
+		row := rangeRow{Subnet: s.Prefix, Host: "later host", First: part.First, Last: part.Last,
+			HostAddress: part.HostAddress}
 		if part.Host.IsValid() {
 			row.Host = part.Host.String()
 		}

@@ -76,7 +76,8 @@ what could not be collected.`,
 	}
 	cmd.Flags().BoolVar(&opts.all, "all", false, "add what the other hosts answer")
 	cmd.Flags().BoolVar(&opts.anonymize, "anonymize", false, "replace names, addresses and MACs")
-	cmd.Flags().StringVarP(&opts.file, "output", "o", "", "write this `FILE`, which must not exist; - is the standard output")
+	cmd.Flags().StringVarP(&opts.file, "output", "o", "",
+		"write this `FILE`, which must not exist; - is the standard output")
 	return cmd
 }
 
@@ -92,7 +93,7 @@ func runProgram(ctx context.Context, name string, args ...string) ([]byte, error
 func (o bundleOptions) write(ctx context.Context, cmd *cobra.Command, host BundledHost) error {
 	now := time.Now()
 	if o.file == "-" {
-		_, err := bundle.Write(ctx, cmd.OutOrStdout(), now, o.parts(host), o.filter(ctx, host))
+		_, err := bundle.Write(ctx, output.Raw(cmd.OutOrStdout()), now, o.parts(host), o.filter(ctx, host))
 		return err
 	}
 	path := o.file
@@ -119,7 +120,7 @@ func reportBundle(out io.Writer, path string, whole, missing int) error {
 	if missing > 0 {
 		text += fmt.Sprintf("; could not be collected whole: %d, see the file MISSING in it", missing)
 	}
-	_, err := fmt.Fprintln(out, text)
+	_, err := output.Fprintln(out, text)
 	return err
 }
 

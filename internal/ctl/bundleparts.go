@@ -11,6 +11,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/bundle"
 	"vxlan-driver/internal/config"
+	"vxlan-driver/internal/ctl/output"
 )
 
 // bundledPrograms are what is asked of this host, by the files of the archive.
@@ -39,7 +40,8 @@ var bundledPrograms = []struct{ file, command string }{
 var bundledSysctls = []string{
 	"ipv4/ip_forward", "ipv4/conf/all/rp_filter", "ipv4/conf/default/rp_filter", "ipv4/conf/all/forwarding",
 	"ipv6/conf/all/forwarding", "ipv6/conf/all/disable_ipv6", "ipv6/conf/default/disable_ipv6",
-	"ipv4/neigh/default/gc_thresh3", "ipv6/neigh/default/gc_thresh3", "netfilter/nf_conntrack_max", "netfilter/nf_conntrack_count",
+	"ipv4/neigh/default/gc_thresh3", "ipv6/neigh/default/gc_thresh3", "netfilter/nf_conntrack_max",
+	"netfilter/nf_conntrack_count",
 	"bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables",
 }
 
@@ -52,7 +54,8 @@ const agentLog = "/run/vxlan/vxland.log"
 // parts are the files of the archive.
 func (o bundleOptions) parts(host BundledHost) []bundle.Part {
 	parts := []bundle.Part{
-		{Name: "versions/vxlanctl.txt", Collect: func(context.Context) ([]byte, error) { return []byte(o.version + "\n"), nil }},
+		{Name: "versions/vxlanctl.txt",
+			Collect: func(context.Context) ([]byte, error) { return []byte(o.version + "\n"), nil }},
 		jsonPart("status.json", func(context.Context) (any, error) { return host.Status() }),
 		jsonPart("doctor.json", func(ctx context.Context) (any, error) { return host.Diagnose(ctx), nil }),
 		jsonPart("inventory.json", func(context.Context) (any, error) { return withoutAlone(host.Inventory()) }),
@@ -61,7 +64,8 @@ func (o bundleOptions) parts(host BundledHost) []bundle.Part {
 		jsonPart("config.json", func(context.Context) (any, error) { return config.Settings(o.config, false) }),
 		{Name: "sysctl.txt", Collect: readSysctls},
 		{Name: "log.txt", Collect: o.readLog},
-		{Name: "podman/networks.json", Collect: func(ctx context.Context) ([]byte, error) { return o.inspectNetworks(ctx, host) }},
+		{Name: "podman/networks.json",
+			Collect: func(ctx context.Context) ([]byte, error) { return o.inspectNetworks(ctx, host) }},
 	}
 	for _, p := range bundledPrograms {
 		words := strings.Fields(p.command)
@@ -125,7 +129,7 @@ func readSysctls(context.Context) ([]byte, error) {
 	var text strings.Builder
 	for _, name := range bundledSysctls {
 		if value, err := os.ReadFile("/proc/sys/net/" + name); err == nil {
-			fmt.Fprintf(&text, "net.%s = %s\n", strings.ReplaceAll(name, "/", "."), strings.TrimSpace(string(value)))
+			output.Fprintf(&text, "net.%s = %s\n", strings.ReplaceAll(name, "/", "."), strings.TrimSpace(string(value)))
 		}
 	}
 	return []byte(text.String()), nil
@@ -135,7 +139,8 @@ func readSysctls(context.Context) ([]byte, error) {
 func (o bundleOptions) readLog(ctx context.Context) ([]byte, error) {
 	data, err := os.ReadFile(agentLog)
 	if err != nil {
-		return o.run(ctx, "journalctl", "--unit", "vxland", "--lines", fmt.Sprint(maxLogLines), "--no-pager", "--no-hostname", "--output", "short-iso")
+		return o.run(ctx, "journalctl", "--unit", "vxland", "--lines", fmt.Sprint(maxLogLines), "--no-pager", "--no-hostname",
+			"--output", "short-iso")
 	}
 	lines := strings.SplitAfter(string(data), "\n")
 	return []byte(strings.Join(lines[max(0, len(lines)-maxLogLines-1):], "")), nil
@@ -157,7 +162,8 @@ func (o bundleOptions) inspectNetworks(ctx context.Context, host BundledHost) ([
 
 // addPodmanNames adds the names of all containers and networks here: texts of firewalls have those
 // of other drivers too. Podman's own network has a name that tells nothing.
-func addPodmanNames(ctx context.Context, names *bundle.Anonymizer, run func(context.Context, string, ...string) ([]byte, error)) {
+func addPodmanNames(ctx context.Context, names *bundle.Anonymizer,
+	run func(context.Context, string, ...string) ([]byte, error)) {
 	containers, _ := run(ctx, "podman", "ps", "--all", "--format", "{{.Names}}") // without Podman there are none
 	for name := range strings.FieldsSeq(string(containers)) {
 		names.AddName("container", name)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/capture"
+	"vxlan-driver/internal/ctl/output"
 )
 
 // Capturer knows where a network's packets pass.
@@ -74,7 +75,7 @@ func runCapture(ctx context.Context, cmd *cobra.Command, c capture.Config, file 
 		return fmt.Errorf("capture: %w", err)
 	}
 	if file != "" {
-		fmt.Fprintf(cmd.ErrOrStderr(), "packets recorded: %d\n", n)
+		output.Fprintf(cmd.ErrOrStderr(), "packets recorded: %d\n", n)
 	}
 	return nil
 }
@@ -85,7 +86,7 @@ func captureOutput(cmd *cobra.Command, file string) (out io.Writer, finish func(
 	case "":
 		return printPackets(cmd.OutOrStdout())
 	case "-":
-		return cmd.OutOrStdout(), func() error { return nil }, nil
+		return output.Raw(cmd.OutOrStdout()), func() error { return nil }, nil
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // packets may hold secrets
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/ctl/output"
 )
 
 // Cleaner removes the driver from this host.
@@ -32,7 +34,8 @@ It refuses while containers use a VXLAN network, and names them.`,
 				return fmt.Errorf("cleanup: %w", err)
 			}
 			if len(networks) > 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "Podman still has these VXLAN networks: %s; remove them with \"podman network rm\"\n", strings.Join(networks, " "))
+				output.Fprintf(cmd.OutOrStdout(),
+					"Podman still has these VXLAN networks: %s; remove them with \"podman network rm\"\n", strings.Join(networks, " "))
 			}
 			return nil
 		},

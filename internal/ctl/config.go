@@ -94,7 +94,7 @@ func (c configCheck) text() string {
 		if p.Line > 0 {
 			place = fmt.Sprintf("%s:%d", c.File, p.Line)
 		}
-		fmt.Fprintf(&b, "%s: %s\n", place, p.Text)
+		output.Fprintf(&b, "%s: %s\n", place, p.Text)
 	}
 	return b.String()
 }

@@ -3,9 +3,12 @@ package ctl
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/ctl/output"
 )
 
 // Host is the host that the subcommands act on. Each has an interface of what it needs of it.
@@ -40,11 +43,13 @@ typed as it should be.`
 // Command returns the root command, which acts on host and prints to out.
 func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root := &cobra.Command{
-		Args: subcommandArg, RunE: printHelp, Use: "vxlanctl", Short: "show and repair this host's VXLAN networks", Long: longHelp,
+		Args: subcommandArg, RunE: printHelp, Use: "vxlanctl", Short: "show and repair this host's VXLAN networks",
+		Long:    longHelp,
 		Example: "  vxlanctl status\n  vxlanctl explain VX0301",
 		Version: version, SilenceUsage: true, SilenceErrors: true,
 	}
-	root.SetOut(out)
+	root.SetOut(output.Safe(out))
+	root.SetErr(output.Safe(os.Stderr))
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(
 		statusCommand(host, version),

@@ -44,7 +44,9 @@ func (h fakeHost) DiagnoseAll(ctx context.Context) (doctor.Diagnosis, error) {
 	return doctor.Join(h.Diagnose(ctx), b), h.err
 }
 
-func (h fakeHost) PlannedChanges() ([]string, error) { return []string{"ip link set br0 up"}, h.err }
+func (h fakeHost) PlannedChanges() ([]string, error) {
+	return []string{"ip link set br0 up\nip link set br0 mtu 1450"}, h.err
+}
 
 func (h fakeHost) UpgradeHost(context.Context) (doctor.UpgradeHost, error) {
 	return doctor.UpgradeHost{Podman: "5.4.2", Netavark: "1.14.1", Cgroups: "v2", Open: []string{"blue"}}, h.err
@@ -131,7 +133,7 @@ func TestCommands(t *testing.T) {
 		{"capture of no network", []string{"capture", "mynet", "-n"}, errors.New("no network"), "", "capture: no network"},
 		{"drops of no network", []string{"drops", "-f", "mynet"}, errors.New("no network"), "", "drops: no network"},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
-		{"dry run", []string{"reload", "--dry-run"}, nil, "ip link set br0 up\n", ""},
+		{"dry run", []string{"reload", "--dry-run"}, nil, "ip link set br0 up\nip link set br0 mtu 1450\n", ""},
 		{"typo", []string{"relaod"}, nil, "", `unknown command "relaod" for "vxlanctl"; did you mean reload?`},
 		{"drops", []string{"drops"}, nil, "REASON  PACKETS  BYTES  RULE  CHAIN\n# no rule of this driver has dropped anything since the rules were set\n", ""},
 		{"metrics", []string{"metrics"}, nil, "vxlan_build_info 1\n", ""},

@@ -61,11 +61,12 @@ With --for it says instead what another version of Podman or netavark changes fo
 networks, and what of it this host would notice.
 
 The exit code is 0 if nothing was found, 1 for warnings, 2 for failures, and 3 if
-something could not be found out.`,
+something could not be found out. With --filter it is that of what passes the filter.`,
 		Example: `  vxlanctl doctor
   vxlanctl doctor mynet
   vxlanctl doctor host-b
   vxlanctl doctor --all --format json
+  vxlanctl doctor --filter level=failure --filter network=mynet
   vxlanctl doctor --fix
   vxlanctl doctor --for podman=6`,
 		Args: cobra.MaximumNArgs(1),
@@ -75,9 +76,11 @@ something could not be found out.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return opts.run(cmd, host, args) },
 	}
 	opts.AddReportFlags(cmd)
+	opts.AddFilterFlag(cmd, output.Headings(findingColumns))
 	cmd.Flags().BoolVar(&opts.fix, "fix", false, "reload if that mends something, and check again")
 	cmd.Flags().BoolVar(&opts.all, "all", false, "make the checks on all hosts that the agent knows")
-	cmd.Flags().StringVar(&opts.upgrade, "for", "", "say what another version changes for networks: `PROGRAM=VERSION` of podman or netavark")
+	cmd.Flags().StringVar(&opts.upgrade, "for", "",
+		"say what another version changes for networks: `PROGRAM=VERSION` of podman or netavark")
 	return cmd
 }
 
@@ -113,6 +116,7 @@ func (o doctorOptions) run(cmd *cobra.Command, host Host, args []string) error {
 		if err != nil {
 			return fmt.Errorf("doctor: %w", err)
 		}
+		d = wantedFindings(p, d)
 		level, d.Possible = d.Level, nil // which count only where something is lost
 		return p.Report(d, func(out io.Writer) error { return printDiagnosis(p, out, d) })
 	})
@@ -120,6 +124,25 @@ func (o doctorOptions) run(cmd *cobra.Command, host Host, args []string) error {
 		return err
 	}
 	return levelError(level)
+}
+
+// findingColumns are what findings are filtered by.
+var findingColumns = []output.Column[diagnosis.Finding]{
+	{Heading: "CODE", Text: func(f diagnosis.Finding) string { return string(f.Code) }},
+	{Heading: "LEVEL", Text: func(f diagnosis.Finding) string { return f.Level.String() }},
+	{Heading: "HOST", Text: func(f diagnosis.Finding) string { return f.Host }},
+	{Heading: "NETWORK", Text: func(f diagnosis.Finding) string { return f.Network }},
+}
+
+// wantedFindings leaves out findings that the user filters out. The exit code is of the others.
+func wantedFindings(p *output.Printer, d doctor.Diagnosis) doctor.Diagnosis {
+	if p.IsFiltered() {
+		d.Findings = slices.DeleteFunc(slices.Clone(d.Findings), func(f diagnosis.Finding) bool {
+			return !output.Wants(p, findingColumns, f)
+		})
+		d.Level = diagnosis.Worst(d.Findings)
+	}
+	return d
 }
 
 func (o doctorOptions) check(args []string) error {
@@ -176,13 +199,18 @@ func printDiagnosis(p *output.Printer, out io.Writer, d doctor.Diagnosis) error 
 	var b strings.Builder
 	for _, f := range d.Findings {
 		if p.Quiet {
-			fmt.Fprintln(&b, f.Code)
+			output.Fprintln(&b, f.Code)
 			continue
 		}
 		writeFinding(p, &b, f)
 	}
 	if len(d.Findings) == 0 && !p.Quiet {
-		fmt.Fprintf(&b, "no fault found: %d checks on %s\n", d.Checks, networksAndHosts(d))
+		if p.IsFiltered() {
+			b.WriteString("nothing that was found passes the filter\n")
+			_, err := io.WriteString(out, b.String())
+			return err
+		}
+		output.Fprintf(&b, "no fault found: %d checks on %s\n", d.Checks, networksAndHosts(d))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -201,16 +229,16 @@ func writeFinding(p *output.Printer, b *strings.Builder, f diagnosis.Finding) {
 	if f.Level != diagnosis.Failure {
 		colour = output.Yellow
 	}
-	fmt.Fprintf(b, "%s %s %s", output.Printable(string(f.Code)), p.Paint(colour, f.Level.String()), output.Printable(f.Host))
+	output.Fprintf(b, "%s %s %s", string(f.Code), p.Paint(colour, f.Level.String()), f.Host)
 	if f.Network != "" {
 		b.WriteString(" " + output.Printable(f.Network))
 	}
-	fmt.Fprintf(b, ": %s\n", output.Printable(f.Summary))
+	output.Fprintf(b, ": %s\n", f.Summary)
 	for _, line := range f.Evidence {
-		fmt.Fprintf(b, "    seen: %s\n", output.Printable(line))
+		output.Fprintf(b, "    seen: %s\n", line)
 	}
 	for _, line := range f.Mend {
-		fmt.Fprintf(b, "    mend: %s\n", output.Printable(line))
+		output.Fprintf(b, "    mend: %s\n", line)
 	}
 }
 
@@ -251,20 +279,20 @@ func printUpgrade(ctx context.Context, p *output.Printer, host Host, upgrade str
 func (r upgradeReport) print(out io.Writer) error {
 	var b strings.Builder
 	if len(r.Changes) == 0 {
-		fmt.Fprintf(&b, "nothing known changes for networks from %s %s to %s\n", r.Program, r.From, r.To)
+		output.Fprintf(&b, "nothing known changes for networks from %s %s to %s\n", r.Program, r.From, r.To)
 	} else {
-		fmt.Fprintf(&b, "from %s %s to %s:\n", r.Program, r.From, r.To)
+		output.Fprintf(&b, "from %s %s to %s:\n", r.Program, r.From, r.To)
 	}
 	for _, c := range r.Changes {
-		fmt.Fprintf(&b, "%s\n", diagnosis.Wrap("since "+c.Since+": "+c.Text, "  "))
+		b.WriteString(diagnosis.Wrap("since "+c.Since+": "+c.Text, "  ") + "\n")
 		if !c.Concerns {
 			b.WriteString("    nothing of it was found on this host\n")
 		}
 		for _, line := range c.Evidence {
-			fmt.Fprintf(&b, "    seen: %s\n", line)
+			output.Fprintf(&b, "    seen: %s\n", line)
 		}
 		for _, line := range c.Mend {
-			fmt.Fprintf(&b, "    mend: %s\n", line)
+			output.Fprintf(&b, "    mend: %s\n", line)
 		}
 	}
 	_, err := io.WriteString(out, b.String())

@@ -50,6 +50,15 @@ type DropSource interface {
 	Tracer
 }
 
+const dropsHelp = `Drops shows how many packets this driver's firewall rules have dropped since the
+rules were set, by rule.
+
+With -f it shows packets as they are dropped on this host, of a network or of all,
+until it is interrupted: the packet with the names of its containers, and the chain
+and rule that dropped it. These may be rules of any program, of nftables and
+iptables-nft. What is dropped elsewhere, such as by a full queue, it does not see. Of
+busy networks it looks at some packets a second only. It needs the program nft.`
+
 func dropsCommand(host DropSource) *cobra.Command {
 	var opts output.Options
 	var follow bool
@@ -57,20 +66,17 @@ func dropsCommand(host DropSource) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drops [-f [NETWORK]]",
 		Short: "show what firewall rules drop: counts, or each packet as it is dropped",
-		Long: `Drops shows how many packets this driver's firewall rules have dropped since the
-rules were set, by rule.
-
-With -f it shows packets as they are dropped on this host, of a network or of all,
-until it is interrupted: the packet with the names of its containers, and the chain
-and rule that dropped it. These may be rules of any program, of nftables and
-iptables-nft. What is dropped elsewhere, such as by a full queue, it does not see. Of
-busy networks it looks at some packets a second only. It needs the program nft.`,
+		Long:  dropsHelp,
 		Example: `  vxlanctl drops
   vxlanctl drops -f
+  vxlanctl drops --filter 'reason!=not_a_member'
   vxlanctl drops -f mynet --count 1 --format '{{.Chain}}: {{.Comment}}'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && !follow {
 				return errors.New("drops: the rules count packets of all networks together; with -f you see those of one")
+			}
+			if len(opts.Filters) > 0 && follow {
+				return errors.New("drops: --filter is for the counts; with -f name a network instead")
 			}
 			return cobra.MaximumNArgs(1)(cmd, args)
 		},
@@ -88,6 +94,7 @@ busy networks it looks at some packets a second only. It needs the program nft.`
 		},
 	}
 	opts.AddReportFlags(cmd)
+	opts.AddFilterFlag(cmd, output.Headings(dropColumns))
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "show packets as they are dropped")
 	cmd.Flags().IntVarP(&count, "count", "c", 0, "with -f: stop after so many packets")
 	return cmd
@@ -143,7 +150,7 @@ func printDrops(ctx context.Context, p *output.Printer, notes io.Writer, network
 	var printErr error
 	found := packettrace.NewDrops()
 	printed := 0
-	ready := func() { fmt.Fprintln(notes, "watching; Ctrl-C ends") }
+	ready := func() { output.Fprintln(notes, "watching; Ctrl-C ends") }
 	err := packettrace.Watch(ctx, tracedPackets(networks), ready, func(e packettrace.Event) {
 		drop, ok := found.Add(e)
 		if !ok || ctx.Err() != nil {
@@ -173,7 +180,8 @@ func printDrop(p *output.Printer, networks []TracedNetwork, found packettrace.Dr
 		return a.String()
 	})
 	return p.Report(d, func(out io.Writer) error {
-		_, err := fmt.Fprintf(out, "%s %s %s: %s by %s\n", d.Time.Format(time.TimeOnly), orDash(d.Network), d.Packet, p.Paint(output.Red, "dropped"), describeRule(agentapi.TraceEvent{Chain: d.Chain, Rule: d.Rule, Comment: d.Comment}))
+		_, err := output.Fprintf(out, "%s %s %s: %s by %s\n", d.Time.Format(time.TimeOnly), orDash(d.Network), d.Packet,
+			p.Paint(output.Red, "dropped"), describeRule(agentapi.TraceEvent{Chain: d.Chain, Rule: d.Rule, Comment: d.Comment}))
 		return err
 	})
 }
@@ -210,7 +218,8 @@ func networkOf(networks []TracedNetwork, p packettrace.Packet) (TracedNetwork, b
 // tunnels. The VNI is 96 bits behind the start of the UDP header (RFC 7348, section 5).
 func tracedPackets(networks []TracedNetwork) (matches []packettrace.Match) {
 	for _, n := range networks {
-		matches = append(matches, packettrace.Match{Family: "inet", Expression: fmt.Sprintf("udp dport %d @th,96,24 %d", n.Port, n.VNI)})
+		matches = append(matches,
+			packettrace.Match{Family: "inet", Expression: fmt.Sprintf("udp dport %d @th,96,24 %d", n.Port, n.VNI)})
 		for _, subnet := range n.Subnets {
 			family := "ip"
 			if subnet.Addr().Is6() {
@@ -218,7 +227,8 @@ func tracedPackets(networks []TracedNetwork) (matches []packettrace.Match) {
 			}
 			for _, direction := range []string{"saddr", "daddr"} {
 				expression := fmt.Sprintf("%s %s %s", family, direction, subnet.Masked())
-				matches = append(matches, packettrace.Match{Family: "inet", Expression: expression}, packettrace.Match{Family: "bridge", Expression: expression})
+				matches = append(matches, packettrace.Match{Family: "inet", Expression: expression},
+					packettrace.Match{Family: "bridge", Expression: expression})
 			}
 		}
 	}

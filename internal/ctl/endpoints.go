@@ -42,7 +42,8 @@ one network: container, network, addresses, MAC and host.
 				if err != nil {
 					return fmt.Errorf("list endpoints: %w", err)
 				}
-				return output.Listing[endpointRow]{Key: "endpoints", Columns: endpointColumns, Rows: rows, Notes: notesOf(alone)}.Print(p)
+				return output.Listing[endpointRow]{Key: "endpoints", Columns: endpointColumns, Rows: rows,
+					Notes: notesOf(alone)}.Print(p)
 			})
 		},
 	}

@@ -36,23 +36,27 @@ type ClusterHost interface {
 	OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error)
 }
 
-func initCommand(host Host) *cobra.Command {
-	var o hostsetup.InitOptions
-	var address string
-	cmd := &cobra.Command{
-		Use:   "init",
-		Short: "make this host the first of a cluster, and print a token for the next one",
-		Long: `Init makes a key, /etc/vxlan/key, and adds to /etc/vxlan/vxland.toml what a member
+const initHelp = `Init makes a key, /etc/vxlan/key, and adds to /etc/vxlan/vxland.toml what a member
 of a cluster needs. What is there already stays as it is: a second run completes
 what is missing. It makes the agent (vxland) run, and prints the command that lets
 another host in.
 
 The command has a token, which is good for one host and for a day. Who has it can
 join, and then reads and forges what agents say. So pass it on as you would pass on
-a password, and see "vxlanctl token".`,
+a password, and see "vxlanctl token".`
+
+func initCommand(host Host) *cobra.Command {
+	var o hostsetup.InitOptions
+	var opts tokenOptions
+	var address string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "make this host the first of a cluster, and print a token for the next one",
+		Long:  initHelp,
 		Example: `  vxlanctl init
   vxlanctl init --interface eth1
-  vxlanctl init --address 192.168.1.10 --ttl 1h`,
+  vxlanctl init --address 192.168.1.10 --ttl 1h
+  vxlanctl init -q`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if address != "" && o.Interface != "" {
@@ -65,6 +69,10 @@ a password, and see "vxlanctl token".`,
 				}
 				o.Addr = addr
 			}
+			p, err := opts.StreamOf(cmd, newToken{})
+			if err != nil {
+				return err
+			}
 			if err := host.CheckRoot(); err != nil {
 				return fmt.Errorf("init: %w", err)
 			}
@@ -72,11 +80,12 @@ a password, and see "vxlanctl token".`,
 			if err != nil {
 				return fmt.Errorf("init: %w", err)
 			}
-			printToken(cmd, token, o.TTL)
-			return nil
+			return opts.print(p, cmd.ErrOrStderr(), token, o.TTL)
 		},
 	}
-	cmd.Flags().StringVar(&address, "address", "", "this host's address for other hosts; by default the one with which it reaches them")
+	opts.AddFlags(cmd)
+	cmd.Flags().StringVar(&address, "address", "",
+		"this host's address for other hosts; by default the one with which it reaches them")
 	cmd.Flags().StringVar(&o.Interface, "interface", "", "the interface that has this host's address for other hosts")
 	cmd.Flags().DurationVar(&o.TTL, "ttl", enrol.DefaultTTL, "how long the token is good for")
 	completeAddresses(cmd, host, "address", func(a hostsetup.InterfaceAddress) string { return a.Addr.String() })
@@ -98,13 +107,7 @@ func completeAddresses(cmd *cobra.Command, host Host, flag string, text func(hos
 
 // reportTo prints what is done, apart from the result.
 func reportTo(out io.Writer) hostsetup.Report {
-	return func(format string, args ...any) { fmt.Fprintln(out, output.Printable(fmt.Sprintf(format, args...))) }
-}
-
-// printToken prints the command that lets a host in, alone on stdout, and what to do with it.
-func printToken(cmd *cobra.Command, token string, ttl time.Duration) {
-	fmt.Fprintf(cmd.ErrOrStderr(), "Type this on the host that is to join, as root, within %s. It is good for one host:\n\n", shortDuration(ttl))
-	fmt.Fprintf(cmd.OutOrStdout(), "vxlanctl join %s\n", token)
+	return func(format string, args ...any) { output.Fprintln(out, fmt.Sprintf(format, args...)) }
 }
 
 // shortDuration leaves out the zeros of such as 24h0m0s.
@@ -119,14 +122,7 @@ func shortDuration(d time.Duration) string {
 	return text
 }
 
-func joinCommand(host Host) *cobra.Command {
-	var o hostsetup.JoinOptions
-	var names []string
-	var all bool
-	cmd := &cobra.Command{
-		Use:   "join TOKEN",
-		Short: "make this host a member of the cluster that a token is of",
-		Long: `Join makes this host a member of a cluster. The token comes from "vxlanctl init" or
+const joinHelp = `Join makes this host a member of a cluster. The token comes from "vxlanctl init" or
 "vxlanctl token create" on a member.
 
 It finds that member, and checks that it is the one that made the token before it
@@ -139,7 +135,16 @@ If it is interrupted, type it again with the same token: it goes on.
 
 With "-" instead of a token it reads one from standard input, so that the token is
 neither in the shell's history nor in the list of processes. On a terminal it asks
-for the token, and does not show it.`,
+for the token, and does not show it.`
+
+func joinCommand(host Host) *cobra.Command {
+	var o hostsetup.JoinOptions
+	var names []string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "join TOKEN",
+		Short: "make this host a member of the cluster that a token is of",
+		Long:  joinHelp,
 		Example: `  vxlanctl join vx1.HswEwKgBCg...
   vxlanctl join -
   vxlanctl join - < token
@@ -163,12 +168,13 @@ for the token, and does not show it.`,
 			if err := hostsetup.Join(ctx, host, token, o, reportTo(cmd.OutOrStdout())); err != nil {
 				return fmt.Errorf("join: %w", err)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "joined")
+			output.Fprintln(cmd.OutOrStdout(), "joined")
 			return offerNetworks(cmd, host, names, all)
 		},
 	}
 	cmd.Flags().BoolVar(&o.SkipChecks, "skip-checks", false, "join although the ways between the hosts were not tried")
-	cmd.Flags().StringArrayVar(&names, "adopt", nil, "create this `network`, which other hosts have, in this host's Podman; may be repeated")
+	cmd.Flags().StringArrayVar(&names, "adopt", nil,
+		"create this `network`, which other hosts have, in this host's Podman; may be repeated")
 	cmd.Flags().BoolVar(&all, "adopt-all", false, "create all networks that other hosts have")
 	return cmd
 }
@@ -212,7 +218,7 @@ stays: "vxlanctl key rotate".`,
 			if err := hostsetup.Leave(host, reportTo(cmd.OutOrStdout())); err != nil {
 				return fmt.Errorf("leave: %w", err)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "this host has left its cluster")
+			output.Fprintln(cmd.OutOrStdout(), "this host has left its cluster")
 			return nil
 		},
 	}

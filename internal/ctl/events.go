@@ -42,12 +42,7 @@ type eventsOptions struct {
 	since       time.Duration
 }
 
-func eventsCommand(host EventSource) *cobra.Command {
-	var opts eventsOptions
-	cmd := &cobra.Command{
-		Use:   "events",
-		Short: "show what happened: hosts that came and went, repairs, conflicts",
-		Long: `Events shows what happened on this host since its agent (vxland) started, the oldest
+const eventsHelp = `Events shows what happened on this host since its agent (vxland) started, the oldest
 first: hosts that joined, left, or could not be reached, what the agent repaired, two
 containers with one address or name, hosts that differ, changed keys.
 
@@ -56,10 +51,18 @@ removed it. Linux tells that of IPv4 addresses, routes and firewall rules, and o
 as long as the process runs.
 
 The agent keeps 1,000 events. In the journal they stay:
-journalctl -u vxland VXLAN_EVENT=repaired`,
+journalctl -u vxland VXLAN_EVENT=repaired`
+
+func eventsCommand(host EventSource) *cobra.Command {
+	var opts eventsOptions
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "show what happened: hosts that came and went, repairs, conflicts",
+		Long:  eventsHelp,
 		Example: `  vxlanctl events
   vxlanctl events --all --since 1h
   vxlanctl events -f --kind repaired --kind 'host-*'
+  vxlanctl events --all --filter host='host-b *' --filter network=mynet
   vxlanctl events --format '{{.Kind}} {{.Fields.by}}'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -72,7 +75,8 @@ journalctl -u vxland VXLAN_EVENT=repaired`,
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM)
 			defer stop()
-			reader := eventReader{source: host, opts: &opts, seen: make(map[string]agentapi.EventsRequest), notes: cmd.ErrOrStderr(), noted: make(map[string]bool)}
+			reader := eventReader{source: host, opts: &opts, seen: make(map[string]agentapi.EventsRequest),
+				notes: cmd.ErrOrStderr(), noted: make(map[string]bool)}
 			if err := reader.Print(ctx, p); err != nil {
 				return fmt.Errorf("events: %w", err)
 			}
@@ -80,6 +84,7 @@ journalctl -u vxland VXLAN_EVENT=repaired`,
 		},
 	}
 	opts.AddStreamFlags(cmd)
+	opts.AddFilterFlag(cmd, output.Headings(hostEventColumns))
 	f := cmd.Flags()
 	f.BoolVarP(&opts.follow, "follow", "f", false, "go on with what happens, until interrupted")
 	f.BoolVarP(&opts.all, "all", "a", false, "ask the agents of all hosts")
@@ -116,7 +121,8 @@ func (o *eventsOptions) wants(e agentapi.Event) bool {
 	if o.since > 0 && e.Age > o.since {
 		return false
 	}
-	return len(o.kinds) == 0 || slices.ContainsFunc(o.kinds, func(pattern string) bool { return matchesKind(pattern, e.Kind) })
+	return len(o.kinds) == 0 ||
+		slices.ContainsFunc(o.kinds, func(pattern string) bool { return matchesKind(pattern, e.Kind) })
 }
 
 const (
@@ -239,7 +245,8 @@ func (r *eventReader) take(id string, report agentapi.EventsReport) (found []Hos
 		next.Since = 0
 	}
 	if report.Lost > 0 {
-		fmt.Fprintf(r.notes, "# %d events of host %s came too fast, and are only in its journal\n", report.Lost, output.Printable(report.Host))
+		output.Fprintf(r.notes, "# %d events of host %s came too fast, and are only in its journal\n", report.Lost,
+			report.Host)
 	}
 	for _, e := range report.Events {
 		next.Since = max(next.Since, e.Sequence)
@@ -255,11 +262,20 @@ func (r *eventReader) take(id string, report agentapi.EventsReport) (found []Hos
 func (r *eventReader) note(text string) {
 	if !r.noted[text] {
 		r.noted[text] = true
-		fmt.Fprintln(r.notes, "#", output.Printable(text))
+		output.Fprintln(r.notes, "#", text)
 	}
 }
 
+// hostEventColumns are what events are filtered by.
+var hostEventColumns = append([]output.Column[HostEvent]{
+	{Heading: "HOST", Text: func(e HostEvent) string { return e.Host }},
+	{Heading: "NETWORK", Text: func(e HostEvent) string { return e.Fields[agentapi.FieldNetwork] }},
+}, eventColumns...)
+
 func (r *eventReader) printEvent(p *output.Printer, e HostEvent) error {
+	if !output.Wants(p, hostEventColumns, e) {
+		return nil
+	}
 	return p.Report(e, func(out io.Writer) error {
 		line := e.Time.Local().Format(time.Stamp) + " "
 		if r.opts.all {
@@ -269,7 +285,7 @@ func (r *eventReader) printEvent(p *output.Printer, e HostEvent) error {
 		if e.Code != "" {
 			line += " [" + e.Code + "]"
 		}
-		_, err := fmt.Fprintln(out, output.Printable(line))
+		_, err := output.Fprintln(out, line)
 		return err
 	})
 }

@@ -3,6 +3,10 @@ package ctl
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -49,6 +53,20 @@ func ExitCode(err error) int {
 func IsPrinted(err error) bool {
 	_, ok := errors.AsType[exitStatus](err)
 	return ok
+}
+
+// PrintError says why the tool ends. All lines of an error but the first are indented, so that none
+// that quotes another host looks like a line of the tool's.
+func PrintError(out io.Writer, err error) {
+	if IsPrinted(err) {
+		return
+	}
+	hint := ""
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		hint = "; type it as root"
+	}
+	text := strings.ReplaceAll(strings.TrimSuffix(err.Error(), "\n"), "\n", "\n  ")
+	_, _ = io.WriteString(output.Safe(out), "vxlanctl: "+text+hint+"\n") // there is nobody else to tell
 }
 
 // usageError marks an error of what was typed.

@@ -159,9 +159,9 @@ back announces itself again; it needs no command.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "host %s is forgotten; its addresses are free\n", name)
+			output.Fprintf(cmd.OutOrStdout(), "host %s is forgotten; its addresses are free\n", name)
 			if warning != "" {
-				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
+				output.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
 			}
 			return nil
 		},

@@ -18,7 +18,8 @@ type InventorySource interface {
 }
 
 // aloneNote says what a listing lacks without an agent.
-const aloneNote = "vxland does not run, so this is what is recorded on this host only; `vxlanctl status` says whether that is wrong"
+const aloneNote = "vxland does not run, so this is what is recorded on this host only; `vxlanctl status` says " +
+	"whether that is wrong"
 
 // notesOf returns what is to be said of an inventory as a whole.
 func notesOf(alone bool) []string {
@@ -38,9 +39,11 @@ func findNetwork(all agentapi.Inventory, name string) (agentapi.NetworkInventory
 		names = append(names, n.Name)
 	}
 	if len(names) == 0 {
-		return agentapi.NetworkInventory{}, fmt.Errorf("network %s has no container on this host; nor has any other VXLAN network", name)
+		return agentapi.NetworkInventory{}, fmt.Errorf(
+			"network %s has no container on this host; nor has any other VXLAN network", name)
 	}
-	return agentapi.NetworkInventory{}, fmt.Errorf("network %s has no container on this host; these have: %s", name, strings.Join(names, ", "))
+	return agentapi.NetworkInventory{}, fmt.Errorf("network %s has no container on this host; these have: %s", name,
+		strings.Join(names, ", "))
 }
 
 // completeNetworks completes a network's name, if it is the first argument.

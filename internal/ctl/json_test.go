@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -9,6 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/doctor"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -104,3 +109,76 @@ func TestListFlags(t *testing.T) {
 		}
 	}
 }
+
+// What is no table of its own is filtered by columns too.
+func TestFiltersOfReports(t *testing.T) {
+	findings := doctor.FromReport(must(fakeHost{}.Status()))
+	tests := []struct {
+		args string
+		code int
+		want string // a line; "": nothing is printed
+		not  string
+	}{
+		{"doctor -q --filter level=warning", 1, "VX0310", "VX0301"},
+		{"doctor -q --filter code=VX0301 --filter code=VX0302", 2, "VX0302", "VX0303"},
+		{"doctor --filter network=none", 0, "nothing that was found passes the filter", "no fault found"},
+		{"doctor --filter colour=red", 2, "", ""},
+		{"drops -q --filter packets=1", 0, "spoofed", "not_a_member"},
+		{"drops -f --filter packets=1", 2, "", ""},
+		{"events --filter kind=repaired", 0, "Nov 29 10:00:00 repaired: rules are back", "joined"},
+		{"events --filter network=blue", 0, "Nov 29 10:00:00 host-joined: host b joined", "repaired"},
+		{"events --filter what-happened=*back", 0, "Nov 29 10:00:00 repaired: rules are back", "joined"},
+		{"events --filter colour=red", 2, "", ""},
+	}
+	for _, tt := range tests {
+		out, err := run(filteredHost{fakeHost{findings: findings}}, strings.Fields(tt.args)...)
+		isPrinted := slices.Contains(strings.Split(out, "\n"), tt.want)
+		if ExitCode(err) != tt.code || !isPrinted || tt.not != "" && strings.Contains(out, tt.not) {
+			t.Errorf("%s: %d, %v\n%s", tt.args, ExitCode(err), err, out)
+		}
+	}
+}
+
+// filteredHost has two drops and two events.
+type filteredHost struct{ fakeHost }
+
+func (h filteredHost) Status() (agentapi.StatusReport, error) {
+	r, err := h.fakeHost.Status()
+	r.Drops = []agentapi.DropStatus{{Reason: "not_a_member", Packets: 3}, {Reason: "spoofed", Packets: 1}}
+	return r, err
+}
+
+func (filteredHost) Events(agentapi.EventsRequest) (agentapi.EventsReport, error) {
+	joined := event(2, agentapi.EventHostJoined, time.Second, "host b joined")
+	joined.Fields = map[string]string{agentapi.FieldNetwork: "blue"}
+	return agentapi.EventsReport{Host: "a", Events: []agentapi.Event{event(1, agentapi.EventRepaired, time.Minute, "rules are back"), joined}}, nil
+}
+
+// A script gets a new token, and what a reload does, without having to cut lines.
+func TestActionsForScripts(t *testing.T) {
+	tests := []struct{ args, want string }{
+		{"token create -q", "vx1.token\n"},
+		{"token create --format {{.Token}}|{{.Command}}", "vx1.token|vxlanctl join vx1.token\n"},
+		{"reload --format {{.Networks}}", "2\n"},
+		{"reload --dry-run --format {{len_.Commands}}", "1\n"},
+	}
+	for _, tt := range tests {
+		args := strings.Fields(tt.args)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "_", " ")
+		}
+		if out, err := run(scriptedHost{}, args...); err != nil || out != tt.want {
+			t.Errorf("%s: %v, printed %q", tt.args, err, out)
+		}
+	}
+	// What was typed wrongly is refused before anything is changed.
+	for _, args := range []string{"token create --format {{.Nothing}}", "reload --format {{.Nothing}}", "token create -q --format json"} {
+		if _, err := run(fakeHost{err: errors.New("it was changed")}, strings.Fields(args)...); ExitCode(err) != exitUsage {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
+
+type scriptedHost struct{ fakeHost }
+
+func (scriptedHost) CreateToken(time.Duration) (string, error) { return "vx1.token", nil }

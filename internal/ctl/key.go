@@ -98,11 +98,12 @@ can read nothing and speak for nobody, also if it comes back.`,
 			if err := hostsetup.Rotate(host, o, reportTo(cmd.OutOrStdout())); err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "all hosts have the new key and no other")
+			output.Fprintln(cmd.OutOrStdout(), "all hosts have the new key and no other")
 			return nil
 		},
 	}
-	cmd.Flags().StringArrayVar(&o.Without, "without", nil, "a `host` that does not get the new key, and is forgotten; may be repeated")
+	cmd.Flags().StringArrayVar(&o.Without, "without", nil,
+		"a `host` that does not get the new key, and is forgotten; may be repeated")
 	cmd.Flags().StringVar(&o.To, "to", "", "the ID of the new `key`, which this host has already")
 	return cmd
 }

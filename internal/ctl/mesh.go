@@ -38,12 +38,7 @@ type meshRow struct {
 	Where     string        `json:"where,omitempty"`    // frames get lost, as far as the hosts can tell
 }
 
-func meshCommand(host ClusterStatusSource) *cobra.Command {
-	var opts output.Options
-	cmd := &cobra.Command{
-		Use:   "mesh",
-		Short: "show for every pair of hosts whether frames pass through the tunnel, both ways",
-		Long: `Mesh asks the agents of all hosts what their tests of the tunnels show: for each pair
+const meshHelp = `Mesh asks the agents of all hosts what their tests of the tunnels show: for each pair
 of hosts, each direction and each network whether frames pass, small and full ones.
 Where they do not, it says where they get lost, as far as the hosts can tell:
 
@@ -53,7 +48,14 @@ Where they do not, it says where they get lost, as far as the hosts can tell:
   on the way back  frames arrive, and their answers do not come back
 
 Agents test each tunnel once a minute, and every ten seconds where something is lost.
-It exits with 1 if a direction has a fault.`,
+It exits with 1 if a direction has a fault.`
+
+func meshCommand(host ClusterStatusSource) *cobra.Command {
+	var opts output.Options
+	cmd := &cobra.Command{
+		Use:   "mesh",
+		Short: "show for every pair of hosts whether frames pass through the tunnel, both ways",
+		Long:  meshHelp,
 		Example: `  vxlanctl mesh
   vxlanctl mesh --filter state!=ok
   vxlanctl mesh --filter to=host-b --format '{{.From}} {{.Where}}'`,
@@ -107,7 +109,8 @@ func meshOf(answers []agentapi.HostAnswer) (rows []meshRow, notes []string) {
 	healthy := 0
 	for _, a := range answers {
 		if a.Err != nil || a.Response.Status == nil {
-			notes = append(notes, fmt.Sprintf("%s cannot be asked: %v", a.Host.Name, cmp.Or(a.Err, error(agentapi.ErrNotRunning))))
+			notes = append(notes,
+				fmt.Sprintf("%s cannot be asked: %v", a.Host.Name, cmp.Or(a.Err, error(agentapi.ErrNotRunning))))
 			continue
 		}
 		for _, c := range a.Response.Status.Clusters {
@@ -120,7 +123,8 @@ func meshOf(answers []agentapi.HostAnswer) (rows []meshRow, notes []string) {
 		}
 	}
 	if healthy > 0 {
-		notes = append(notes, fmt.Sprintf("%d directions to hosts to which all frames pass are not listed, as there are many hosts", healthy))
+		notes = append(notes,
+			fmt.Sprintf("%d directions to hosts to which all frames pass are not listed, as there are many hosts", healthy))
 	}
 	slices.SortStableFunc(rows, func(a, b meshRow) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Network, b.Network))
@@ -129,7 +133,8 @@ func meshOf(answers []agentapi.HostAnswer) (rows []meshRow, notes []string) {
 }
 
 // direction is what one host found out about the way to another one.
-func direction(answers []agentapi.HostAnswer, from agentapi.HostAnswer, to agentapi.HostStatus, path agentapi.PathStatus) meshRow {
+func direction(answers []agentapi.HostAnswer, from agentapi.HostAnswer, to agentapi.HostStatus,
+	path agentapi.PathStatus) meshRow {
 	r := meshRow{
 		From: cmp.Or(from.Host.HostName, from.Host.Name), To: cmp.Or(to.HostName, to.Name), Network: path.Network,
 		MTU: path.MTU, FullSize: path.FullSize, RoundTrip: path.RoundTrip, Measured: path.Measured,
@@ -190,12 +195,14 @@ func isFiltered(r agentapi.StatusReport, network string) bool {
 }
 
 func hasCause(r agentapi.StatusReport, codes ...diagnosis.Code) bool {
-	return slices.ContainsFunc(doctor.FromReport(r), func(f diagnosis.Finding) bool { return slices.Contains(codes, f.Code) })
+	return slices.ContainsFunc(doctor.FromReport(r),
+		func(f diagnosis.Finding) bool { return slices.Contains(codes, f.Code) })
 }
 
 // refuses tells whether the host has dropped VXLAN packets of a host that it takes for no member.
 func refuses(r agentapi.StatusReport) bool {
-	return slices.ContainsFunc(r.Drops, func(d agentapi.DropStatus) bool { return d.Reason == "not_a_member" && d.Packets > 0 })
+	return slices.ContainsFunc(r.Drops,
+		func(d agentapi.DropStatus) bool { return d.Reason == "not_a_member" && d.Packets > 0 })
 }
 
 // heardFrom tells whether frames of a host arrived lately.

@@ -65,10 +65,12 @@ func listNames(p *output.Printer, host InventorySource, args []string) error {
 		name := strings.TrimSuffix(strings.ToLower(strings.TrimSuffix(args[0], ".")), searchDomain)
 		rows = slices.DeleteFunc(rows, func(r nameRow) bool { return r.Name != name })
 		if len(rows) == 0 && alone {
-			return fmt.Errorf("look up %s: vxland does not run, so nobody answers names; `vxlanctl status` says what to do", args[0])
+			return fmt.Errorf("look up %s: vxland does not run, so nobody answers names; `vxlanctl status` says what to do",
+				args[0])
 		}
 		if len(rows) == 0 {
-			return fmt.Errorf("look up %s: no network with a container on this host has the name; `vxlanctl names` lists them", args[0])
+			return fmt.Errorf("look up %s: no network with a container on this host has the name; `vxlanctl names` lists them",
+				args[0])
 		}
 	}
 	return output.Listing[nameRow]{Key: "names", Columns: nameColumns, Rows: rows, Notes: notesOf(alone)}.Print(p)

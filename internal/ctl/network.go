@@ -39,9 +39,10 @@ func networkCommand(host Host) *cobra.Command {
 		Short: "list, inspect and change networks",
 		Long: `Network lists this host's VXLAN networks, and those of other hosts that this one
 lacks. It shows one in detail, and changes one while its containers run.`,
-		Example: "  vxlanctl network ls\n  vxlanctl network inspect mynet\n  vxlanctl network adopt mynet\n  vxlanctl network set mynet mtu=1402",
-		Args:    subcommandArg,
-		RunE:    printHelp,
+		Example: "  vxlanctl network ls\n  vxlanctl network inspect mynet\n  vxlanctl network adopt mynet\n  vxlanctl " +
+			"network set mynet mtu=1402",
+		Args: subcommandArg,
+		RunE: printHelp,
 	}
 	cmd.AddCommand(
 		networkListCommand(host),
@@ -138,7 +139,8 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 	if notes = notesOf(alone); !alone {
 		here, others, err := host.Networks()
 		if err != nil {
-			notes = append(notes, fmt.Sprintf("what networks other hosts have besides those with containers is not known: %v", err))
+			notes = append(notes,
+				fmt.Sprintf("what networks other hosts have besides those with containers is not known: %v", err))
 		}
 		missing, contradictions = adopt.Compare(here, others)
 	}
@@ -155,7 +157,8 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 }
 
 // rowsHere returns the rows of the networks that are here, and what the agent knows of others.
-func rowsHere(defined []DefinedNetwork, all agentapi.Inventory) (rows []networkRow, others []agentapi.NetworkElsewhere) {
+func rowsHere(defined []DefinedNetwork,
+	all agentapi.Inventory) (rows []networkRow, others []agentapi.NetworkElsewhere) {
 	others = slices.Clone(all.Elsewhere)
 	for _, n := range all.Networks {
 		rows = append(rows, rowOfNetwork(n))

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/adopt"
+	"vxlan-driver/internal/ctl/output"
 )
 
 // adoption is which networks a user wants of other hosts.
@@ -65,7 +66,8 @@ this host on the list.`,
 	}
 	cmd.Flags().BoolVar(&a.all, "all", false, "all networks that other hosts have and this one lacks")
 	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the commands, and change nothing")
-	cmd.Flags().StringArrayVarP(&options, "opt", "o", nil, "an option of this host, instead of the other hosts' or \"auto\"; may be repeated")
+	cmd.Flags().StringArrayVarP(&options, "opt", "o", nil,
+		"an option of this host, instead of the other hosts' or \"auto\"; may be repeated")
 	cmd.Flags().StringArrayVar(&a.own.IPRanges, "ip-range", nil, "the addresses that this host assigns; may be repeated")
 	return cmd
 }
@@ -91,7 +93,9 @@ func (a adoption) run(cmd *cobra.Command, host Host) error {
 	for _, name := range a.names {
 		i := slices.IndexFunc(merged, func(d adopt.Definition) bool { return d.Name == name })
 		if i < 0 {
-			errs = append(errs, fmt.Errorf("adopt network: no other host that answers has a network %s; they have: %s", name, strings.Join(namesOf(merged), ", ")))
+			errs = append(errs,
+				fmt.Errorf("adopt network: no other host that answers has a network %s; they have: %s", name,
+					strings.Join(namesOf(merged), ", ")))
 			continue
 		}
 		err := conflicts[name]
@@ -111,7 +115,7 @@ func (a adoption) adoptOne(out io.Writer, host Host, here []adopt.Definition, d 
 		return err
 	}
 	if exists {
-		fmt.Fprintf(out, "network %s is there already\n", d.Name)
+		output.Fprintf(out, "network %s is there already\n", d.Name)
 		return nil
 	}
 	if a.own.Addrs, err = host.OwnAddrs(d.Listed()); err != nil {
@@ -122,9 +126,9 @@ func (a adoption) adoptOne(out io.Writer, host Host, here []adopt.Definition, d 
 		return err
 	}
 	for _, note := range notes {
-		fmt.Fprintln(out, "note:", note)
+		output.Fprintln(out, "note:", note)
 	}
-	fmt.Fprintln(out, adopt.Quote("podman", args))
+	output.Fprintln(out, adopt.Quote("podman", args))
 	if a.dryRun {
 		return nil
 	}
@@ -145,14 +149,14 @@ func offerNetworks(cmd *cobra.Command, host Host, names []string, all bool) erro
 	}
 	missing, contradictions := adopt.Compare(here, others)
 	for _, c := range contradictions {
-		fmt.Fprintf(cmd.OutOrStdout(), "warning: %v\n", c)
+		output.Fprintf(cmd.OutOrStdout(), "warning: %v\n", c)
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	fmt.Fprintln(cmd.OutOrStdout(), "other hosts have networks that this one lacks; to have them too, type")
+	output.Fprintln(cmd.OutOrStdout(), "other hosts have networks that this one lacks; to have them too, type")
 	for _, m := range missing {
-		fmt.Fprintf(cmd.OutOrStdout(), "  vxlanctl network adopt %s\n", m.Name)
+		output.Fprintf(cmd.OutOrStdout(), "  vxlanctl network adopt %s\n", m.Name)
 	}
 	return nil
 }

@@ -80,10 +80,10 @@ func idleNetwork(d DefinedNetwork) agentapi.NetworkInventory {
 
 func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "network %s (%s): VNI %d, UDP port %d\n", n.Name, n.ID, n.VNI, n.Port)
+	output.Fprintf(&b, "network %s (%s): VNI %d, UDP port %d\n", n.Name, n.ID, n.VNI, n.Port)
 	if n.VTEP.IsValid() {
-		fmt.Fprintf(&b, "sends from %v by %s, MTU %d\n", n.VTEP, n.Interface, n.MTU)
-		fmt.Fprintf(&b, "bridge %s, VXLAN device %s\n", n.Bridge, n.Device)
+		output.Fprintf(&b, "sends from %v by %s, MTU %d\n", n.VTEP, n.Interface, n.MTU)
+		output.Fprintf(&b, "bridge %s, VXLAN device %s\n", n.Bridge, n.Device)
 	} else {
 		b.WriteString("no container on this host, and so no devices\n")
 	}
@@ -97,7 +97,8 @@ func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string)
 	}
 	if len(n.Hosts) > 0 {
 		b.WriteString("\n" + output.Listing[agentapi.MemberInventory]{Columns: memberColumns, Rows: n.Hosts}.Table(p))
-		b.WriteString("\n" + output.Listing[agentapi.EndpointInventory]{Columns: inspectedEndpointColumns, Rows: n.Endpoints}.Table(p))
+		b.WriteString("\n" +
+			output.Listing[agentapi.EndpointInventory]{Columns: inspectedEndpointColumns, Rows: n.Endpoints}.Table(p))
 	}
 	notes = append(notes, n.Differences...)
 	for _, c := range n.Conflicts {
@@ -112,7 +113,8 @@ func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string)
 var subnetColumns = []output.Column[agentapi.SubnetInventory]{
 	{Heading: "SUBNET", Text: func(s agentapi.SubnetInventory) string { return s.Prefix.String() }},
 	{Heading: "GATEWAY", Text: func(s agentapi.SubnetInventory) string { return addrText(s.Gateway) }},
-	{Heading: "HANDED OUT HERE", Text: func(s agentapi.SubnetInventory) string { return rangeText(s.First, s.Last) }, Shrinks: true},
+	{Heading: "HANDED OUT HERE", Text: func(s agentapi.SubnetInventory) string { return rangeText(s.First, s.Last) },
+		Shrinks: true},
 	{Heading: "THIS HOST", Text: func(s agentapi.SubnetInventory) string { return addrText(s.HostAddress) }},
 }
 
@@ -122,7 +124,8 @@ var memberColumns = []output.Column[agentapi.MemberInventory]{
 	{Heading: "CONTAINERS", Text: func(m agentapi.MemberInventory) string { return fmt.Sprint(m.Containers) }},
 	{Heading: "MTU", Text: func(m agentapi.MemberInventory) string { return mtuText(m.MTU) }},
 	{Heading: "VTEP", Text: func(m agentapi.MemberInventory) string { return m.VTEP.String() }},
-	{Heading: "OWN ADDRESSES", Text: func(m agentapi.MemberInventory) string { return joinAddrs(m.HostAddrs) }, Shrinks: true},
+	{Heading: "OWN ADDRESSES", Text: func(m agentapi.MemberInventory) string { return joinAddrs(m.HostAddrs) },
+		Shrinks: true},
 }
 
 func memberState(m agentapi.MemberInventory) string {

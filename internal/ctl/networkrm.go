@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/ctl/output"
 )
 
 func networkRemoveCommand(host NetworkChanger) *cobra.Command {
@@ -22,7 +24,7 @@ Unlike "podman network rm -f" it never removes a container.`,
 				if err := host.RemoveNetwork(name); err != nil {
 					return fmt.Errorf("remove network %s: %w", name, err)
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "network %s is removed from this host\n", name)
+				output.Fprintf(cmd.OutOrStdout(), "network %s is removed from this host\n", name)
 			}
 			return nil
 		},

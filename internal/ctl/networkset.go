@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/ctl/output"
 )
 
 // NetworkChanger changes networks whose containers run.
@@ -144,16 +146,17 @@ func printChange(cmd *cobra.Command, changed ChangedNetwork, typed string) error
 	out := cmd.OutOrStdout()
 	names := changedOptions(changed.Before, changed.After)
 	if len(names) == 0 {
-		_, err := fmt.Fprintf(out, "network %s has these options already\n", changed.Name)
+		_, err := output.Fprintf(out, "network %s has these options already\n", changed.Name)
 		return err
 	}
 	for _, name := range names {
 		now, before := optionText(changed.After, name), optionText(changed.Before, name)
-		if _, err := fmt.Fprintf(out, "network %s: %s is %s now, no longer %s\n", changed.Name, name, now, before); err != nil {
+		if _, err := output.Fprintf(out, "network %s: %s is %s now, no longer %s\n", changed.Name, name, now,
+			before); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(out, "# on the network's other hosts type the same: %s\n", typed)
+	_, err := output.Fprintf(out, "# on the network's other hosts type the same: %s\n", typed)
 	return err
 }
 

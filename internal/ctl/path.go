@@ -95,17 +95,20 @@ func pathOn(n agentapi.NetworkInventory, from, to string) (p Path, source agenta
 	}
 	p.Src = sameFamily(source.Addrs, []netip.Addr{p.Dst})
 	if !p.Src.IsValid() || !p.Dst.IsValid() {
-		return Path{}, source, fmt.Errorf("containers %s and %s have no addresses of one family on network %s", p.From, p.To, n.Name)
+		return Path{}, source, fmt.Errorf("containers %s and %s have no addresses of one family on network %s", p.From, p.To,
+			n.Name)
 	}
 	return p, source, nil
 }
 
 // findEndpoint finds a container by its name, another name of it, its ID or an address. Without a
 // text it is the first that is accepted.
-func findEndpoint(all []agentapi.EndpointInventory, text string, accept func(agentapi.EndpointInventory) bool) (agentapi.EndpointInventory, bool) {
+func findEndpoint(all []agentapi.EndpointInventory, text string,
+	accept func(agentapi.EndpointInventory) bool) (agentapi.EndpointInventory, bool) {
 	addr, _ := netip.ParseAddr(text)
 	for _, e := range all {
-		isMeant := text == "" || e.Container == text || e.ID == text || slices.Contains(e.Names, text) || slices.Contains(e.Addrs, addr)
+		isMeant := text == "" || e.Container == text || e.ID == text || slices.Contains(e.Names, text) ||
+			slices.Contains(e.Addrs, addr)
 		if isMeant && accept(e) {
 			return e, true
 		}
@@ -143,7 +146,8 @@ func findHostPath(host PathHost, name string) (Path, bool) {
 		for _, h := range n.Hosts {
 			short, _, _ := strings.Cut(h.Name, " ")
 			if !h.Self && (h.Name == name || short == name || h.VTEP == addr) {
-				return Path{From: "this host", To: short, Src: n.VTEP, Dst: h.VTEP, ToHost: h.Name, VTEP: h.VTEP, MTU: n.UnderlayMTU}, true
+				return Path{From: "this host", To: short, Src: n.VTEP, Dst: h.VTEP, ToHost: h.Name, VTEP: h.VTEP,
+					MTU: n.UnderlayMTU}, true
 			}
 		}
 	}

@@ -37,7 +37,8 @@ var peerColumns = []output.Column[peerRow]{
 // peerOf is another host's row.
 func peerOf(h agentapi.HostStatus) peerRow {
 	if !h.Reachable {
-		return peerRow{name: cmp.Or(h.HostName, h.Name), addr: addrText(h.Addr), state: peerUnreachable, since: h.UnreachableFor}
+		return peerRow{name: cmp.Or(h.HostName, h.Name), addr: addrText(h.Addr), state: peerUnreachable,
+			since: h.UnreachableFor}
 	}
 	return peerRow{
 		name: cmp.Or(h.HostName, h.Name), addr: addrText(h.Addr), state: peerReachable,

@@ -158,16 +158,16 @@ func (r PingResult) level() error {
 }
 
 func printPing(out io.Writer, r PingResult) error {
-	fmt.Fprintf(out, "%s → %s (%s), %s\n", r.Path.From, r.Path.To, r.Path.Dst, r.Way)
-	fmt.Fprintf(out, "sent %d, received %d, lost %d%%\n", r.Sent, r.Received, 100*(r.Sent-r.Received)/r.Sent)
+	output.Fprintf(out, "%s → %s (%s), %s\n", r.Path.From, r.Path.To, r.Path.Dst, r.Way)
+	output.Fprintf(out, "sent %d, received %d, lost %d%%\n", r.Sent, r.Received, 100*(r.Sent-r.Received)/r.Sent)
 	if r.Received == 0 {
-		_, err := fmt.Fprintln(out, "# no answer; see where packets get lost: vxlanctl trace, or vxlanctl doctor")
+		_, err := output.Fprintln(out, "# no answer; see where packets get lost: vxlanctl trace, or vxlanctl doctor")
 		return err
 	}
-	fmt.Fprintf(out, "round trip %s, %s to %s\n", formatMillis(r.Mean), formatMillis(r.Min), formatMillis(r.Max))
-	_, err := fmt.Fprintf(out, "largest packet %d bytes of %d\n", r.Largest, r.Path.MTU)
+	output.Fprintf(out, "round trip %s, %s to %s\n", formatMillis(r.Mean), formatMillis(r.Min), formatMillis(r.Max))
+	_, err := output.Fprintf(out, "largest packet %d bytes of %d\n", r.Largest, r.Path.MTU)
 	if r.Largest < r.Path.MTU {
-		_, err = fmt.Fprintln(out, "# larger packets are lost; explain: vxlanctl explain VX0303")
+		_, err = output.Fprintln(out, "# larger packets are lost; explain: vxlanctl explain VX0303")
 	}
 	return err
 }

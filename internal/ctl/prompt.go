@@ -4,11 +4,12 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/ctl/output"
 )
 
 // maxSecretLine is far more than a token has, in bytes.
@@ -20,8 +21,8 @@ func readSecret(ctx context.Context, in io.Reader, ask io.Writer, prompt string)
 	if !isTerminal {
 		return readLine(in)
 	}
-	fmt.Fprint(ask, prompt)
-	defer fmt.Fprintln(ask) // the newline that was typed was not shown either
+	output.Fprintf(ask, "%s", prompt)
+	defer output.Fprintln(ask) // the newline that was typed was not shown either
 	defer show()
 	type result struct {
 		line string

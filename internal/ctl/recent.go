@@ -20,7 +20,8 @@ type recentEvents struct {
 
 func newRecentEvents(host EventSource, limit int) recentEvents {
 	return recentEvents{limit: limit, reader: eventReader{
-		source: host, opts: new(eventsOptions), seen: make(map[string]agentapi.EventsRequest), notes: io.Discard, noted: make(map[string]bool),
+		source: host, opts: new(eventsOptions), seen: make(map[string]agentapi.EventsRequest), notes: io.Discard,
+		noted: make(map[string]bool),
 	}}
 }
 
@@ -45,7 +46,8 @@ var eventColumns = []output.Column[HostEvent]{
 func statusOrUnknown(host StatusSource, version string) statusView {
 	v, err := readStatus(host, host.StatusWithRates, version)
 	if err != nil {
-		v = statusView{Findings: []diagnosis.Finding{{Code: diagnosis.AgentMissing, Level: diagnosis.Unknown, Summary: err.Error()}}}
+		v = statusView{Findings: []diagnosis.Finding{{Code: diagnosis.AgentMissing, Level: diagnosis.Unknown,
+			Summary: err.Error()}}}
 		v.judge()
 	}
 	return v

@@ -1,8 +1,10 @@
 package ctl
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +22,7 @@ type Reloader interface {
 }
 
 func reloadCommand(host Reloader) *cobra.Command {
+	var opts output.Options
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "reload",
@@ -37,31 +40,62 @@ program's tables.
 
 With --dry-run it changes nothing. It prints, as commands of ip, bridge, nft and
 sysctl, what is missing or wrong, and nothing where all is in order.`,
-		Example: "  nft flush ruleset; vxlanctl reload\n  vxlanctl reload --dry-run",
-		Args:    cobra.NoArgs,
+		Example: "  nft flush ruleset; vxlanctl reload\n  vxlanctl reload --dry-run\n  vxlanctl reload --dry-run --format " +
+			"json",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			run, object := reload, any(reloaded{})
 			if dryRun {
-				return printPlannedChanges(cmd.OutOrStdout(), host)
+				run, object = printPlannedChanges, plannedChanges{}
 			}
-			n, err := host.Reload()
+			p, err := opts.StreamOf(cmd, object)
 			if err != nil {
+				return err
+			}
+			if err := run(p, host); err != nil {
 				return fmt.Errorf("reload: %w", err)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "reloaded", output.Count(n, "network"))
 			return nil
 		},
 	}
+	opts.AddStreamFlags(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be changed, as commands")
 	return cmd
 }
 
-func printPlannedChanges(out io.Writer, host Reloader) error {
-	commands, err := host.PlannedChanges()
-	for _, c := range commands {
-		fmt.Fprintln(out, c)
-	}
+// reloaded is what a reload did.
+type reloaded struct {
+	Networks int `json:"networks"`
+}
+
+func reload(p *output.Printer, host Reloader) error {
+	n, err := host.Reload()
 	if err != nil {
-		return fmt.Errorf("reload: %w", err)
+		return err
 	}
-	return nil
+	return p.Report(reloaded{n}, func(out io.Writer) error {
+		_, err := output.Fprintln(out, "reloaded", output.Count(n, "network"))
+		return err
+	})
+}
+
+// plannedChanges are what a reload would do.
+type plannedChanges struct {
+	Commands []string `json:"commands"`
+}
+
+// printPlannedChanges prints what is known of them, also if something could not be read.
+func printPlannedChanges(p *output.Printer, host Reloader) error {
+	commands, err := host.PlannedChanges()
+	printErr := p.Report(plannedChanges{append([]string{}, commands...)}, func(out io.Writer) error {
+		for _, c := range commands {
+			for line := range strings.SplitSeq(c, "\n") {
+				if _, err := output.Fprintln(out, line); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, printErr)
 }

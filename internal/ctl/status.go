@@ -31,13 +31,7 @@ const (
 
 var checks = []string{checkLive, checkReady}
 
-func statusCommand(host ClusterStatusSource, version string) *cobra.Command {
-	var opts output.Options
-	check, all := "", false
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "show networks, other hosts and what is wrong, as this host's agent sees them",
-		Long: `Status shows what this host's agent (vxland) knows. It begins with whether all is
+const statusHelp = `Status shows what this host's agent (vxland) knows. It begins with whether all is
 well. Then come the networks with containers on this host, and the other hosts.
 
   HERE        containers on this host
@@ -65,7 +59,15 @@ monitoring system, and ends with 0 (ok), 1 (warning), 2 (failure) or 3 (unknown)
   ready  2 also while it is not known yet what the other hosts have, and if something
          is wrong; 1 if there are only warnings
 
-With --all this host's agent asks all others. Each host is as its own agent sees it.`,
+With --all this host's agent asks all others. Each host is as its own agent sees it.`
+
+func statusCommand(host ClusterStatusSource, version string) *cobra.Command {
+	var opts output.Options
+	check, all := "", false
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "show networks, other hosts and what is wrong, as this host's agent sees them",
+		Long:  statusHelp,
 		Example: `  vxlanctl status
   vxlanctl status --check ready
   vxlanctl status --format '{{range .Networks}}{{.Name}} {{.MTU}}{{"\n"}}{{end}}'

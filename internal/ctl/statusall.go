@@ -46,7 +46,7 @@ func runStatusOfAll(p *output.Printer, host ClusterStatusSource, check string) e
 	}
 	v := newAllStatusView(answers)
 	if p.Quiet {
-		_, err = fmt.Fprintln(p.Out, v.Level)
+		_, err = output.Fprintln(p.Out, v.Level)
 	} else {
 		err = p.Report(v, func(out io.Writer) error {
 			_, err := io.WriteString(out, v.text(p))
@@ -110,7 +110,7 @@ func rowOfAnswer(a agentapi.HostAnswer) hostStatusRow {
 
 func (v allStatusView) text(p *output.Printer) string {
 	var b strings.Builder
-	b.WriteString(p.Paint(levelColours[v.Level], strings.TrimSuffix(p.Wrap("", "", v.Summary), "\n")) + "\n\n")
+	b.WriteString(string(p.Paint(levelColours[v.Level], strings.TrimSuffix(p.Wrap("", "", v.Summary), "\n"))) + "\n\n")
 	b.WriteString(output.Listing[hostStatusRow]{Columns: hostStatusColumns, Rows: v.Hosts}.Table(p))
 	for _, row := range v.Hosts {
 		if len(row.Findings) > 0 {

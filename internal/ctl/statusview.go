@@ -64,7 +64,7 @@ func (v *statusView) counts() string {
 // print prints the view in the form that the user chose.
 func (v *statusView) print(p *output.Printer) error {
 	if p.Quiet {
-		_, err := fmt.Fprintln(p.Out, v.Level)
+		_, err := output.Fprintln(p.Out, v.Level)
 		return err
 	}
 	return p.Report(v, func(out io.Writer) error {
@@ -75,7 +75,7 @@ func (v *statusView) print(p *output.Printer) error {
 
 func (v *statusView) text(p *output.Printer) string {
 	var b strings.Builder
-	b.WriteString(p.Paint(levelColours[v.Level], strings.TrimSuffix(p.Wrap("", "", v.Summary), "\n")) + "\n")
+	b.WriteString(string(p.Paint(levelColours[v.Level], strings.TrimSuffix(p.Wrap("", "", v.Summary), "\n"))) + "\n")
 	if v.Running {
 		b.WriteString(v.agentLines())
 	}
@@ -102,13 +102,13 @@ func (v *statusView) networkTable() output.Listing[agentapi.NetworkStatus] {
 }
 
 func (v *statusView) agentLines() string {
-	text := "vxland " + v.Version
+	text := output.Printable("vxland " + v.Version)
 	if v.Host.Name != "" {
-		text += " on " + v.Host.Name
+		text += output.Printable(" on " + v.Host.Name)
 	}
 	text += "\n"
 	if v.Keys != "" {
-		text += "key " + v.Keys + "\n"
+		text += output.Printable("key "+v.Keys) + "\n"
 	}
 	return text
 }
@@ -123,7 +123,8 @@ var statusNetworkColumns = []output.Column[agentapi.NetworkStatus]{
 	{Heading: "VNI", Text: func(n agentapi.NetworkStatus) string { return strconv.FormatUint(uint64(n.VNI), 10) }},
 	{Heading: "HERE", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.Local) }},
 	{Heading: "ELSEWHERE", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.Remote) }},
-	{Heading: "HOSTS", Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("[%d/%d]", n.Reachable, n.Members) }},
+	{Heading: "HOSTS",
+		Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("[%d/%d]", n.Reachable, n.Members) }},
 	{Heading: "MTU", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.MTU) }},
 	{Heading: "IN", Text: func(n agentapi.NetworkStatus) string {
 		return rateText(n.Traffic, func(r *agentapi.TrafficRates) float64 { return r.ReceivedBytes })
@@ -131,7 +132,8 @@ var statusNetworkColumns = []output.Column[agentapi.NetworkStatus]{
 	{Heading: "OUT", Text: func(n agentapi.NetworkStatus) string {
 		return rateText(n.Traffic, func(r *agentapi.TrafficRates) float64 { return r.SentBytes })
 	}},
-	{Heading: "SENDS FROM", Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("%s by %s", n.VTEP, n.Interface) }, Shrinks: true},
+	{Heading: "SENDS FROM",
+		Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("%s by %s", n.VTEP, n.Interface) }, Shrinks: true},
 }
 
 // printCheck prints the line of a monitoring plugin, and returns the level as an exit code.
@@ -147,7 +149,7 @@ func (v *statusView) printCheck(p *output.Printer, check string) error {
 				line += "; " + string(f.Code) + " " + namedSummary(f)
 			}
 		}
-		_, err := fmt.Fprintln(out, line)
+		_, err := output.Fprintln(out, line)
 		return err
 	})
 	if err != nil {

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
 	"vxlan-driver/internal/enrol"
 )
@@ -27,6 +29,7 @@ join its cluster.`,
 }
 
 func tokenCreateCommand(host Host) *cobra.Command {
+	var opts tokenOptions
 	ttl := enrol.DefaultTTL
 	cmd := &cobra.Command{
 		Use:   "create",
@@ -35,19 +38,59 @@ func tokenCreateCommand(host Host) *cobra.Command {
 While there are tokens, the agent (vxland) listens for joining hosts, on TCP port
 7949 or join_port of vxland.toml.`,
 		Example: `  vxlanctl token create
-  vxlanctl token create --ttl 10m`,
+  vxlanctl token create --ttl 10m
+  vxlanctl token create --format '{{.Token}}'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			token, err := host.CreateToken(ttl)
+			p, err := opts.StreamOf(cmd, newToken{})
 			if err != nil {
 				return err
 			}
-			printToken(cmd, token, ttl)
-			return nil
+			token, err := host.CreateToken(ttl)
+			if errors.Is(err, agentapi.ErrNotRunning) { // of others the agent says what they are about
+				err = fmt.Errorf("create token: %w", err)
+			}
+			if err != nil {
+				return err
+			}
+			return opts.print(p, cmd.ErrOrStderr(), token, ttl)
 		},
 	}
+	opts.AddFlags(cmd)
 	cmd.Flags().DurationVar(&ttl, "ttl", ttl, "how long the token is good for")
 	return cmd
+}
+
+// tokenOptions are how a new token is printed.
+type tokenOptions struct{ output.Options }
+
+// AddFlags adds the flags of a subcommand that prints a new token.
+func (o *tokenOptions) AddFlags(cmd *cobra.Command) {
+	o.AddStreamFlags(cmd)
+	cmd.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "print only the token")
+}
+
+// newToken is a token that was just made.
+type newToken struct {
+	Token   string    `json:"token"`
+	Command string    `json:"command"` // which lets a host in
+	Expires time.Time `json:"expires"`
+}
+
+// print prints the command that lets a host in, alone on stdout, and to notes what to do with it.
+func (o *tokenOptions) print(p *output.Printer, notes io.Writer, token string, ttl time.Duration) error {
+	made := newToken{Token: token, Command: "vxlanctl join " + token, Expires: time.Now().Add(ttl).Round(time.Second)}
+	return p.Report(made, func(out io.Writer) error {
+		text := made.Command
+		if o.Quiet {
+			text = token
+		} else {
+			const format = "Type this on the host that is to join, as root, within %s. It is good for one host:\n\n"
+			output.Fprintf(notes, format, shortDuration(ttl))
+		}
+		_, err := output.Fprintln(out, text)
+		return err
+	})
 }
 
 func tokenListCommand(host Host) *cobra.Command {
@@ -128,9 +171,9 @@ HOST" retires it.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "token %s is revoked\n", info.ID)
+			output.Fprintf(cmd.OutOrStdout(), "token %s is revoked\n", info.ID)
 			if info.UsedBy != "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s has joined by it, and stays a member\n", info.UsedBy)
+				output.Fprintf(cmd.ErrOrStderr(), "warning: %s has joined by it, and stays a member\n", info.UsedBy)
 			}
 			return nil
 		},

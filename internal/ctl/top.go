@@ -29,12 +29,7 @@ const (
 	maxTopEvents   = 500
 )
 
-func topCommand(host TopHost, version string) *cobra.Command {
-	interval := topInterval
-	cmd := &cobra.Command{
-		Use:   "top",
-		Short: "watch rates, other hosts and events on the whole terminal",
-		Long: `Top shows on the whole terminal, again and again, what is wrong, the networks of this
+const topHelp = `Top shows on the whole terminal, again and again, what is wrong, the networks of this
 host with their rates, the other hosts, and events, the newest first.
 
   IN, OUT         bytes a second from other hosts and to them
@@ -53,7 +48,14 @@ Keys:
   ?               all keys
   q               end
 
-It needs a terminal. Elsewhere use "vxlanctl status -w", or "vxlanctl events -f".`,
+It needs a terminal. Elsewhere use "vxlanctl status -w", or "vxlanctl events -f".`
+
+func topCommand(host TopHost, version string) *cobra.Command {
+	interval := topInterval
+	cmd := &cobra.Command{
+		Use:   "top",
+		Short: "watch rates, other hosts and events on the whole terminal",
+		Long:  topHelp,
 		Example: `  vxlanctl top
   vxlanctl top --interval 1s`,
 		Args: cobra.NoArgs,
@@ -73,7 +75,7 @@ It needs a terminal. Elsewhere use "vxlanctl status -w", or "vxlanctl events -f"
 			}
 			s := newTopScreen(host, version)
 			return top.Run(cmd.Context(), top.Config{
-				Read: s.read, Interval: interval, Colour: p.Colour, In: cmd.InOrStdin(), Out: cmd.OutOrStdout(),
+				Read: s.read, Interval: interval, Colour: p.Colour, In: cmd.InOrStdin(), Out: output.Raw(cmd.OutOrStdout()),
 			})
 		},
 	}
@@ -90,7 +92,8 @@ func checkTerminal(in io.Reader, p *output.Printer) error {
 		keyboard = err == nil
 	}
 	if !p.Terminal || !keyboard || os.Getenv("TERM") == "dumb" {
-		return errors.New("top: it needs a terminal that can move the cursor; use `vxlanctl status -w` or `vxlanctl events -f`")
+		return errors.New(
+			"top: it needs a terminal that can move the cursor; use `vxlanctl status -w` or `vxlanctl events -f`")
 	}
 	return nil
 }

@@ -40,11 +40,12 @@ var topEventColumns = topColumns(eventColumns, map[string]func(HostEvent) (float
 
 // topNetworkColumns are those of `vxlanctl status` that change, and more of what passes.
 var topNetworkColumns = append(
-	topColumns(statusColumns("NETWORK", "HERE", "ELSEWHERE", "HOSTS"), map[string]func(agentapi.NetworkStatus) (float64, bool){
-		"HERE":      func(n agentapi.NetworkStatus) (float64, bool) { return float64(n.Local), true },
-		"ELSEWHERE": func(n agentapi.NetworkStatus) (float64, bool) { return float64(n.Remote), true },
-		"HOSTS":     func(n agentapi.NetworkStatus) (float64, bool) { return float64(n.Reachable), true },
-	}),
+	topColumns(statusColumns("NETWORK", "HERE", "ELSEWHERE", "HOSTS"),
+		map[string]func(agentapi.NetworkStatus) (float64, bool){
+			"HERE":      func(n agentapi.NetworkStatus) (float64, bool) { return float64(n.Local), true },
+			"ELSEWHERE": func(n agentapi.NetworkStatus) (float64, bool) { return float64(n.Remote), true },
+			"HOSTS":     func(n agentapi.NetworkStatus) (float64, bool) { return float64(n.Reachable), true },
+		}),
 	trafficColumn("IN", byteRateText, rateOf(func(r *agentapi.TrafficRates) float64 { return r.ReceivedBytes })),
 	trafficColumn("OUT", byteRateText, rateOf(func(r *agentapi.TrafficRates) float64 { return r.SentBytes })),
 	trafficColumn("PKT/S IN", roundText, rateOf(func(r *agentapi.TrafficRates) float64 { return r.ReceivedPackets })),

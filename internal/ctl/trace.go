@@ -113,7 +113,8 @@ func runTrace(ctx context.Context, host PathTracer, from, to string, port uint16
 	t := Trace{Path: path}
 	var probeErr error
 	t.Here, t.There, err = host.TracePath(ctx, path, func() {
-		t.Answer, probeErr = sendProbes(ctx, path, func() (time.Duration, error) { return host.SendProbe(path, port, probeTimeout) })
+		t.Answer, probeErr = sendProbes(ctx, path,
+			func() (time.Duration, error) { return host.SendProbe(path, port, probeTimeout) })
 	})
 	if unknown, ok := errors.AsType[OtherHostError](err); ok {
 		t.Unknown, err = unknown.Error(), nil
@@ -169,13 +170,18 @@ func (t Trace) outcome(probeErr error) string {
 		}
 		return reason
 	case t.Path.SameHost:
-		return "no rule of this host dropped the packet, and " + t.Path.To + " does not answer: nothing listens there, or its own rules drop it"
+		return "no rule of this host dropped the packet, and " + t.Path.To +
+			" does not answer: nothing listens there, or its own rules drop it"
 	case t.Unknown != "":
 		return "the packet left host " + t.Path.Host + "; the other host cannot be asked: " + t.Unknown
 	case len(t.There) == 0:
-		return fmt.Sprintf("the packet left host %s and did not arrive on host %s: it was lost on the way; is UDP port %d open between the hosts?", t.Path.Host, t.Path.ToHost, t.Path.Port)
+		return fmt.Sprintf(
+			"the packet left host %s and did not arrive on host %s: it was lost on the way; is UDP port %d open between the "+
+				"hosts?", t.Path.Host, t.Path.ToHost, t.Path.Port)
 	}
-	return fmt.Sprintf("the packet arrived on host %s, and no rule dropped it; %s does not answer: nothing listens there, or its own rules drop it", t.Path.ToHost, t.Path.To)
+	return fmt.Sprintf(
+		"the packet arrived on host %s, and no rule dropped it; %s does not answer: nothing listens there, or its own "+
+			"rules drop it", t.Path.ToHost, t.Path.To)
 }
 
 func findDrop(events []agentapi.TraceEvent) (agentapi.TraceEvent, bool) {
@@ -199,13 +205,14 @@ func describeRule(e agentapi.TraceEvent) string {
 }
 
 func printTrace(out io.Writer, t Trace) error {
-	path := fmt.Sprintf("%s (%s) on host %s → %s (%s) on host %s, network %s", t.Path.From, t.Path.Src, t.Path.Host, t.Path.To, t.Path.Dst, orDash(t.Path.ToHost), t.Path.Network)
-	fmt.Fprintln(out, output.Printable(path))
+	path := fmt.Sprintf("%s (%s) on host %s → %s (%s) on host %s, network %s", t.Path.From, t.Path.Src, t.Path.Host,
+		t.Path.To, t.Path.Dst, orDash(t.Path.ToHost), t.Path.Network)
+	output.Fprintln(out, path)
 	hop := printHops(out, "host "+t.Path.Host, t.Here, 0)
 	if !t.Path.SameHost {
 		printHops(out, "host "+t.Path.ToHost, t.There, hop)
 	}
-	_, err := fmt.Fprintln(out, output.Printable(t.Outcome))
+	_, err := output.Fprintln(out, t.Outcome)
 	return err
 }
 
@@ -214,7 +221,7 @@ func printHops(out io.Writer, host string, events []agentapi.TraceEvent, hop int
 	if len(events) == 0 {
 		return hop
 	}
-	fmt.Fprintln(out, output.Printable(host))
+	output.Fprintln(out, host)
 	printed := make(map[string]bool)
 	for _, e := range events {
 		line := output.Printable(describeRule(e) + ": " + e.Verdict)
@@ -224,7 +231,7 @@ func printHops(out io.Writer, host string, events []agentapi.TraceEvent, hop int
 		}
 		printed[line] = true
 		hop++
-		fmt.Fprintf(out, "  %2d  %s\n", hop, line)
+		output.Fprintf(out, "  %2d  %s\n", hop, line)
 	}
 	return hop
 }

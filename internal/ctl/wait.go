@@ -21,14 +21,36 @@ type Waiter interface {
 
 const defaultWaitTimeout = time.Minute
 
+// waitGoals are what can be waited for.
+var waitGoals = []struct {
+	goal                      agentapi.Goal
+	use, short, long, example string
+}{
+	{agentapi.GoalReady, "ready", "wait until this host is set up and knows the others",
+		`Ready waits until the agent has set up all networks of this host, and knows what the
+other hosts have. A host without a network that needs the agent is never ready.`,
+		"  vxlanctl wait ready --timeout 10s"},
+	{agentapi.GoalHost, "host HOST", "wait until a host answers",
+		`Host waits until this host's agent reaches the agent of another host, which may be
+called by its name, its address or its ID.`, "  vxlanctl wait host host-b"},
+	{agentapi.GoalNetwork, "network NAME", "wait until a network is set up on this host",
+		`Network waits until a container on this host uses the network, the network is set up,
+and it is known which containers it has on other hosts.`, "  vxlanctl wait network mynet"},
+	{agentapi.GoalNames, "names NAME", "wait until a container's name resolves on this host",
+		`Names waits until a network of this host has a container of this name or alias, here
+or on another host.`, "  vxlanctl wait names web"},
+}
+
+const waitHelp = `Wait waits for something that the agent (vxland) of this host knows. It ends with 0
+as soon as it is there. When the time is over it ends with 1, and says what is
+missing. The agent need not run yet.`
+
 func waitCommand(host Waiter) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "wait",
 		Short: "wait until this host is ready, or something is there; for scripts",
-		Long: `Wait waits for something that the agent (vxland) of this host knows. It ends with 0
-as soon as it is there. When the time is over it ends with 1, and says what is
-missing. The agent need not run yet.`,
+		Long:  waitHelp,
 		Example: `  vxlanctl wait ready
   vxlanctl wait host host-b --timeout 30s
   vxlanctl wait names web && podman run --network mynet alpine wget -qO- http://web`,
@@ -36,20 +58,7 @@ missing. The agent need not run yet.`,
 		RunE: printHelp,
 	}
 	cmd.PersistentFlags().DurationVar(&timeout, "timeout", defaultWaitTimeout, "how long to wait at most")
-	for _, goal := range []struct {
-		goal                      agentapi.Goal
-		use, short, long, example string
-	}{
-		{agentapi.GoalReady, "ready", "wait until this host is set up and knows the others", `Ready waits until the agent has set up all networks of this host, and knows what the
-other hosts have. A host without a network that needs the agent is never ready.`,
-			"  vxlanctl wait ready --timeout 10s"},
-		{agentapi.GoalHost, "host HOST", "wait until a host answers", `Host waits until this host's agent reaches the agent of another host, which may be
-called by its name, its address or its ID.`, "  vxlanctl wait host host-b"},
-		{agentapi.GoalNetwork, "network NAME", "wait until a network is set up on this host", `Network waits until a container on this host uses the network, the network is set up,
-and it is known which containers it has on other hosts.`, "  vxlanctl wait network mynet"},
-		{agentapi.GoalNames, "names NAME", "wait until a container's name resolves on this host", `Names waits until a network of this host has a container of this name or alias, here
-or on another host.`, "  vxlanctl wait names web"},
-	} {
+	for _, goal := range waitGoals {
 		args := func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("%s: type one name", cmd.CommandPath())

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"vxlan-driver/internal/ctl/output"
 	"vxlan-driver/internal/web"
 )
 
@@ -61,7 +62,7 @@ at once.`,
 			if err != nil {
 				return fmt.Errorf("web: %w", explainTaken(err))
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "the page is http://%s/ until this command is interrupted\n", l.Addr())
+			output.Fprintf(cmd.OutOrStdout(), "the page is http://%s/ until this command is interrupted\n", l.Addr())
 			return newWebPage(host, version).serve(ctx, l)
 		},
 	}

@@ -186,7 +186,8 @@ func pictureText(t topology.Topology) string {
 		if i > 0 {
 			text += "; "
 		}
-		text += fmt.Sprintf("%s has %s and %s", n.Name, output.Count(len(n.Hosts), "host"), output.Count(n.Containers, "container"))
+		text += fmt.Sprintf("%s has %s and %s", n.Name, output.Count(len(n.Hosts), "host"),
+			output.Count(n.Containers, "container"))
 	}
 	return text + ". The tables say the same in words."
 }

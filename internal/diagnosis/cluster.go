@@ -23,7 +23,8 @@ var clusterEntries = []Entry{
 		Code: AgentMissing, Title: "the agent does not run",
 		Meaning: "Containers need the agent `vxland` for their names or to find other hosts, and it does not run.",
 		Causes:  []string{"It was stopped or killed.", "Its configuration is bad: its log says so."},
-		Mends:   []string{"Run `vxlanctl reload`, which starts it. Look at `journalctl -u vxland`, or /run/vxlan/vxland.log without systemd."},
+		Mends: []string{"Run `vxlanctl reload`, which starts it. Look at `journalctl -u vxland`, or " +
+			"/run/vxlan/vxland.log without systemd."},
 	},
 	{
 		Code: AgentProblem, Title: "the agent could not set up this host fully",
@@ -45,9 +46,12 @@ var clusterEntries = []Entry{
 	},
 	{
 		Code: ClusterAlone, Title: "no other host was found",
-		Meaning: "The agent knows hosts to ask, and none has answered since it started. An address that it hands out may be another host's too.",
-		Causes:  []string{"This host is the first one.", "A firewall drops port 7947.", "The seeds are wrong, or their hosts are down."},
-		Mends:   []string{"Open port 7947 (UDP and TCP) between the hosts.", "Correct `remote_ips`, or `seeds` in /etc/vxlan/vxland.toml."},
+		Meaning: "The agent knows hosts to ask, and none has answered since it started. An address that it hands out may " +
+			"be another host's too.",
+		Causes: []string{"This host is the first one.", "A firewall drops port 7947.",
+			"The seeds are wrong, or their hosts are down."},
+		Mends: []string{"Open port 7947 (UDP and TCP) between the hosts.",
+			"Correct `remote_ips`, or `seeds` in /etc/vxlan/vxland.toml."},
 	},
 	{
 		Code: ClusterStale, Title: "contact to all other hosts is lost",
@@ -57,15 +61,18 @@ var clusterEntries = []Entry{
 	},
 	{
 		Code: KeyRefused, Title: "another host has another key",
-		Meaning: "Messages between the agents are encrypted with a key that the other host does not have. The hosts do not know each other's containers.",
-		Causes:  []string{"`key_file` differs, as after an interrupted rotation.", "The other host belongs to another cluster."},
-		Mends:   []string{"Copy one key file to all hosts.", "See `vxlanctl key ls`."},
+		Meaning: "Messages between the agents are encrypted with a key that the other host does not have. The hosts do not " +
+			"know each other's containers.",
+		Causes: []string{"`key_file` differs, as after an interrupted rotation.",
+			"The other host belongs to another cluster."},
+		Mends: []string{"Copy one key file to all hosts.", "See `vxlanctl key ls`."},
 	},
 	{
 		Code: HostRefused, Title: "hosts refuse each other's messages",
 		Meaning: "An agent refuses another one: not listed, another cluster's label, or another version.",
-		Causes:  []string{"A host lists the other one, and not the reverse.", "`cluster` differs.", "The versions are too far apart."},
-		Mends:   []string{"The finding says which, and what to do."},
+		Causes: []string{"A host lists the other one, and not the reverse.", "`cluster` differs.",
+			"The versions are too far apart."},
+		Mends: []string{"The finding says which, and what to do."},
 	},
 	{
 		Code: AgentSyncing, Title: "the agent still asks the other hosts",
@@ -87,18 +94,21 @@ var clusterEntries = []Entry{
 	},
 	{
 		Code: HostCopied, Title: "two hosts have one identity",
-		Meaning: "Two hosts that run have the same ID, as after a virtual machine was copied. One of them takes a new ID by itself.",
-		Causes:  []string{"A machine was copied together with /var/lib/vxlan and its machine ID."},
+		Meaning: "Two hosts that run have the same ID, as after a virtual machine was copied. One of them takes a new ID " +
+			"by itself.",
+		Causes: []string{"A machine was copied together with /var/lib/vxlan and its machine ID."},
 		Mends: []string{
 			"Wait ten seconds. If it lasts, /var/lib/vxlan cannot be written on one of them. " +
-				"Mend that, and type there: `rm -f /var/lib/vxlan/host-id; pkill -x vxland; vxlanctl reload`.",
+				"Mend that, and type there: `rm -f /var/lib/vxlan/host-id; pkill -x vxland; sleep 1; vxlanctl reload`.",
 			"Give the copy its own machine ID: `systemd-machine-id-setup`, and its own address and containers.",
 		},
 	},
 	{
 		Code: AgentsPortBlocked, Title: "the agents' port of another host cannot be reached",
-		Meaning: "The other host is there, and messages to its agent are lost. The hosts do not know each other's containers, or learn of them late.",
-		Causes:  []string{"A firewall on the other host, or between them, drops port 7947. It may be one of UDP and TCP, or one direction."},
-		Mends:   []string{"Open port 7947, UDP and TCP, in both directions."},
+		Meaning: "The other host is there, and messages to its agent are lost. The hosts do not know each other's " +
+			"containers, or learn of them late.",
+		Causes: []string{"A firewall on the other host, or between them, drops port 7947. It may be one of UDP and TCP, or " +
+			"one direction."},
+		Mends: []string{"Open port 7947, UDP and TCP, in both directions."},
 	},
 }

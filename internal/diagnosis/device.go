@@ -37,9 +37,10 @@ var deviceEntries = []Entry{
 	},
 	{
 		Code: NeighbourAltered, Title: "neighbour entries are missing or wrong",
-		Meaning: "The bridge answers ARP and ND for containers of other hosts from these entries. A wrong one leads to the wrong container.",
-		Causes:  []string{"Somebody flushed or changed the neighbour table."},
-		Mends:   []string{"Run `vxlanctl reload`."},
+		Meaning: "The bridge answers ARP and ND for containers of other hosts from these entries. A wrong one leads to the " +
+			"wrong container.",
+		Causes: []string{"Somebody flushed or changed the neighbour table."},
+		Mends:  []string{"Run `vxlanctl reload`."},
 	},
 	{
 		Code: FastPathMissing, Title: "the fast path is missing",
@@ -61,9 +62,11 @@ var deviceEntries = []Entry{
 			"Something on the way changes packets, and not their checksums.",
 		},
 		Mends: []string{
-			"If those of containers' packets are wrong, type on the sender: `ethtool -K vxlan-NETWORK tx-checksum-ip-generic off`. " +
+			"If those of containers' packets are wrong, type on the sender: `ethtool -K vxlan-NETWORK tx-checksum-ip-generic " +
+				"off`. " +
 				"`vxlanctl network set NETWORK tx_checksum_offload=off` makes it stay.",
-			"If those of the VXLAN packets are wrong: `ethtool -K INTERFACE tx-checksum-ip-generic off tx-udp_tnl-csum-segmentation off`.",
+			"If those of the VXLAN packets are wrong: `ethtool -K INTERFACE tx-checksum-ip-generic off " +
+				"tx-udp_tnl-csum-segmentation off`.",
 		},
 	},
 	{
@@ -74,9 +77,10 @@ var deviceEntries = []Entry{
 	},
 	{
 		Code: ContainerAltered, Title: "a container's interface was changed",
-		Meaning: "The interface inside of the container lacks an address, a route or a setting, or is down. The driver does not repair it: a container may change its own.",
-		Causes:  []string{"A program in the container, or somebody with `nsenter`, changed it."},
-		Mends:   []string{"Type the commands that the finding prints, or restart the container."},
+		Meaning: "The interface inside of the container lacks an address, a route or a setting, or is down. The driver " +
+			"does not repair it: a container may change its own.",
+		Causes: []string{"A program in the container, or somebody with `nsenter`, changed it."},
+		Mends:  []string{"Type the commands that the finding prints, or restart the container."},
 	},
 	{
 		Code: DeviceNamed, Title: "a device has lost its mark",
@@ -86,13 +90,16 @@ var deviceEntries = []Entry{
 	},
 	{
 		Code: ContainerSilent, Title: "a container does not answer on its bridge",
-		Meaning: "The host asked on the bridge who has the container's address, and nobody answered. Other containers do not reach it either.",
-		Causes:  []string{"A firewall in the container, or on the bridge, drops ARP.", "The container has another address than it was given."},
-		Mends:   []string{"Restart the container."},
+		Meaning: "The host asked on the bridge who has the container's address, and nobody answered. Other containers do " +
+			"not reach it either.",
+		Causes: []string{"A firewall in the container, or on the bridge, drops ARP.",
+			"The container has another address than it was given."},
+		Mends: []string{"Restart the container."},
 	},
 	{
 		Code: DeviceManaged, Title: "another program manages a device of a network",
-		Meaning: "NetworkManager, systemd-networkd or another program that configures networks counts a bridge, a VXLAN device or a container's port as its own. " +
+		Meaning: "NetworkManager, systemd-networkd or another program that configures networks counts a bridge, a VXLAN " +
+			"device or a container's port as its own. " +
 			"It may take addresses off, ask for others by DHCP, or set another MTU or MAC.",
 		Causes: []string{
 			"The file that keeps the program away from the driver's devices is missing: it is in the package.",

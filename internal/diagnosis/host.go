@@ -21,7 +21,8 @@ var hostEntries = []Entry{
 			"The kernel was upgraded, and the modules of the kernel that runs are gone.",
 			"The kernel was built without VXLAN, bridges, veth or nftables, as in some clouds and virtual machines.",
 		},
-		Mends: []string{"Reboot into the kernel that is installed.", "Install the distribution's package of further kernel modules, or another kernel."},
+		Mends: []string{"Reboot into the kernel that is installed.",
+			"Install the distribution's package of further kernel modules, or another kernel."},
 	},
 	{
 		Code: SysctlChanged, Title: "a kernel parameter has another value",
@@ -32,9 +33,10 @@ var hostEntries = []Entry{
 	},
 	{
 		Code: PodmanVersion, Title: "a version of Podman or netavark",
-		Meaning: "The installed version of Podman or netavark is too old, or behaves in a way that a network relies on and that changes.",
-		Causes:  []string{"The host has an older or newer distribution than the others."},
-		Mends:   []string{"Upgrade the package, or read the evidence: it says what is different."},
+		Meaning: "The installed version of Podman or netavark is too old, or behaves in a way that a network relies on and " +
+			"that changes.",
+		Causes: []string{"The host has an older or newer distribution than the others."},
+		Mends:  []string{"Upgrade the package, or read the evidence: it says what is different."},
 	},
 	{
 		Code: ProgramMissing, Title: "a program is not where it is looked for",
@@ -45,25 +47,31 @@ var hostEntries = []Entry{
 	{
 		Code: FactUnknown, Title: "something could not be found out",
 		Meaning: "`vxlanctl doctor` could not look at a part of the host, so a fault there would not be seen.",
-		Causes:  []string{"The command was typed without root's rights.", "A program such as `ip` or `tc` is not installed.", "The kernel or the agent did not answer."},
-		Mends:   []string{"Mend what the finding names, and type the command again."},
+		Causes: []string{"The command was typed without root's rights.", "A program such as `ip` or `tc` is not installed.",
+			"The kernel or the agent did not answer."},
+		Mends: []string{"Mend what the finding names, and type the command again."},
 	},
 	{
 		Code: RecordLost, Title: "the driver has lost the record of a container",
-		Meaning: "A container has its interface, and the file below /run/vxlan that describes it is gone. Nothing of it is repaired any more.",
-		Causes:  []string{"Somebody removed files below /run/vxlan."},
-		Mends:   []string{"Restart the container."},
+		Meaning: "A container has its interface, and the file below /run/vxlan that describes it is gone. Nothing of it is " +
+			"repaired any more.",
+		Causes: []string{"Somebody removed files below /run/vxlan."},
+		Mends:  []string{"Restart the container."},
 	},
 	{
 		Code: SysctlFile, Title: "a file sets a kernel parameter that networks need otherwise",
-		Meaning: "A file of the host, such as one in /etc/sysctl.d, switches forwarding or IPv6 off. It does so at each boot, and when somebody types `sysctl --system`.",
-		Causes:  []string{"A guide to harden hosts, or another program, has put the file there."},
-		Mends:   []string{"Type the commands that the finding prints: they make a comment of the line."},
+		Meaning: "A file of the host, such as one in /etc/sysctl.d, switches forwarding or IPv6 off. It does so at each " +
+			"boot, and when somebody types `sysctl --system`.",
+		Causes: []string{"A guide to harden hosts, or another program, has put the file there."},
+		Mends:  []string{"Type the commands that the finding prints: they make a comment of the line."},
 	},
 	{
 		Code: SecurityDenied, Title: "SELinux or AppArmor has denied something",
-		Meaning: "A security module has kept a program of the driver, or netavark, from a file, a socket or the kernel within the last hour. Containers may not start, or the agent may do only a part of its work.",
-		Causes:  []string{"The files have no labels, as after an installation without the package.", "A profile or policy of this host is stricter than the distribution's."},
-		Mends:   []string{"Restore the labels, or allow in the policy what the evidence shows: the finding prints the commands."},
+		Meaning: "A security module has kept a program of the driver, or netavark, from a file, a socket or the kernel " +
+			"within the last hour. Containers may not start, or the agent may do only a part of its work.",
+		Causes: []string{"The files have no labels, as after an installation without the package.",
+			"A profile or policy of this host is stricter than the distribution's."},
+		Mends: []string{"Restore the labels, or allow in the policy what the evidence shows: the finding prints the " +
+			"commands."},
 	},
 }

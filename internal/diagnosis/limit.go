@@ -7,6 +7,7 @@ const (
 	AnnounceLimit  Code = "VX0903"
 	ClockSkew      Code = "VX0904"
 	FilesExhausted Code = "VX0905"
+	DirUnwritable  Code = "VX0906"
 )
 
 var limitEntries = []Entry{
@@ -39,5 +40,11 @@ var limitEntries = []Entry{
 		Meaning: "The agent could not open what it needs. It goes on with less and tries again.",
 		Causes:  []string{"fs.inotify.max_user_instances or the limit of open files is reached."},
 		Mends:   []string{"Raise the limit that the finding names."},
+	},
+	{
+		Code: DirUnwritable, Title: "a directory of the driver cannot be written",
+		Meaning: "The file system of /run/vxlan or /var/lib/vxlan has no space left, or is mounted read-only. Containers do not start or stop cleanly, or the host forgets its identity at the next boot.",
+		Causes:  []string{"A log or a container has filled the file system.", "The kernel has made it read-only after an error of the disk."},
+		Mends:   []string{"Free some space, or mount it writable again: the finding has the command."},
 	},
 }

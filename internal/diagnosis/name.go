@@ -17,8 +17,9 @@ var nameEntries = []Entry{
 	{
 		Code: UpstreamSilent, Title: "no name server outside answers",
 		Meaning: "Containers find each other by name, and no name of the outside.",
-		Causes:  []string{"The servers in the host's /etc/resolv.conf do not answer.", "There is none, or only the host's own resolver, which containers do not reach."},
-		Mends:   []string{"Mend the host's name servers, or create the network with `--dns SERVER`."},
+		Causes: []string{"The servers in the host's /etc/resolv.conf do not answer.",
+			"There is none, or only the host's own resolver, which containers do not reach."},
+		Mends: []string{"Mend the host's name servers, or create the network with `--dns SERVER`."},
 	},
 	{
 		Code: NamesBlocked, Title: "a firewall drops questions for names",

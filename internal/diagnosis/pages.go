@@ -36,7 +36,8 @@ func CodesPage() string {
 		fmt.Fprintf(&b, "\n## %s\n", g.title)
 		for _, e := range catalog {
 			if strings.HasPrefix(string(e.Code), "VX"+g.digits) {
-				fmt.Fprintf(&b, "\n### %s\n\n%s\n", e.Code, Wrap(fmt.Sprintf("**%s%s.** %s", strings.ToUpper(e.Title[:1]), e.Title[1:], e.Meaning), ""))
+				fmt.Fprintf(&b, "\n### %s\n\n%s\n", e.Code,
+					Wrap(fmt.Sprintf("**%s%s.** %s", strings.ToUpper(e.Title[:1]), e.Title[1:], e.Meaning), ""))
 				writeList(&b, "Usual causes", e.Causes)
 				writeList(&b, "What to do", e.Mends)
 			}
@@ -56,7 +57,8 @@ func writeList(b *strings.Builder, title string, items []string) {
 func JournalCatalog() string {
 	var b strings.Builder
 	for _, e := range catalog {
-		fmt.Fprintf(&b, "-- %s\nSubject: %s: %s\nDefined-By: vxlan-driver\nDocumentation: man:vxlan-codes(7)\n\n%s\n", e.Code.MessageID(), e.Code, e.Title, e.Text())
+		fmt.Fprintf(&b, "-- %s\nSubject: %s: %s\nDefined-By: vxlan-driver\nDocumentation: man:vxlan-codes(7)\n\n%s\n",
+			e.Code.MessageID(), e.Code, e.Title, e.Text())
 	}
 	return b.String()
 }
@@ -64,8 +66,10 @@ func JournalCatalog() string {
 // ManPage is vxlan-codes(7).
 func ManPage() string {
 	var b strings.Builder
-	b.WriteString(".TH VXLAN-CODES 7\n.SH NAME\nvxlan-codes \\- codes of faults in VXLAN networks of Podman\n.SH DESCRIPTION\n" +
-		"Each kind of fault has a code.\n.B vxlanctl doctor\nand\n.B vxlanctl status\nprint it, and so do the journal and the alerts.\n")
+	b.WriteString(
+		".TH VXLAN-CODES 7\n.SH NAME\nvxlan-codes \\- codes of faults in VXLAN networks of Podman\n.SH DESCRIPTION\n" +
+			"Each kind of fault has a code.\n.B vxlanctl doctor\nand\n.B vxlanctl status\nprint it, and so do the journal and " +
+			"the alerts.\n")
 	for _, g := range groups {
 		fmt.Fprintf(&b, ".SH %s\n", strings.ToUpper(g.title))
 		for _, e := range catalog {

@@ -18,8 +18,10 @@ var tunnelEntries = []Entry{
 	{
 		Code: TunnelBlocked, Title: "no VXLAN packet passes between two hosts",
 		Meaning: "Packets of containers get lost on the way to another host and on the way back.",
-		Causes:  []string{"A firewall on either host, or between them, drops the tunnel's UDP port.", "A cloud's security group lets only TCP pass."},
-		Mends:   []string{"Open the tunnel's UDP port (4789 unless the network has another) between the hosts, in both directions."},
+		Causes: []string{"A firewall on either host, or between them, drops the tunnel's UDP port.",
+			"A cloud's security group lets only TCP pass."},
+		Mends: []string{"Open the tunnel's UDP port (4789 unless the network has another) between the hosts, in both " +
+			"directions."},
 	},
 	{
 		Code: TunnelOneWay, Title: "VXLAN packets pass in one direction only",
@@ -31,25 +33,30 @@ var tunnelEntries = []Entry{
 		Code: TunnelMTU, Title: "large frames are lost on the way to another host",
 		Meaning: "Small packets pass and full ones are lost: `ping` works, connections hang as soon as they carry data.",
 		Causes:  []string{"A link between the hosts has a smaller MTU than the hosts' interfaces."},
-		Mends:   []string{"Raise the MTU of that link.", "Type on all hosts: `vxlanctl network set NETWORK mtu=SIZE`. The evidence has the size that passes."},
+		Mends: []string{"Raise the MTU of that link.",
+			"Type on all hosts: `vxlanctl network set NETWORK mtu=SIZE`. The evidence has the size that passes."},
 	},
 	{
 		Code: TunnelLoss, Title: "some VXLAN packets are lost on the way to another host",
 		Meaning: "A part of the packets does not arrive. Connections are slow.",
-		Causes:  []string{"A link is overloaded or damaged.", "A path of several has a fault, as in a bond or behind a router with many paths."},
-		Mends:   []string{"Look at the counters of the interfaces on the way (`ip -s link`, `ethtool -S`)."},
+		Causes: []string{"A link is overloaded or damaged.",
+			"A path of several has a fault, as in a bond or behind a router with many paths."},
+		Mends: []string{"Look at the counters of the interfaces on the way (`ip -s link`, `ethtool -S`)."},
 	},
 	{
 		Code: TunnelNAT, Title: "an address translator changes the tunnel's source",
-		Meaning: "VXLAN packets of a host arrive with another address than its own. They are not a member's, and are dropped.",
-		Causes:  []string{"A router, or a masquerading rule on the sender, translates packets between the hosts."},
-		Mends:   []string{"Exempt the tunnel's UDP port from translation.", "Use addresses that both hosts reach without translation."},
+		Meaning: "VXLAN packets of a host arrive with another address than its own. They are not a member's, and are " +
+			"dropped.",
+		Causes: []string{"A router, or a masquerading rule on the sender, translates packets between the hosts."},
+		Mends: []string{"Exempt the tunnel's UDP port from translation.",
+			"Use addresses that both hosts reach without translation."},
 	},
 	{
 		Code: TunnelMismatch, Title: "another host has another VNI or port",
-		Meaning: "Two hosts have a network of one name, whose VNI or UDP port differs. Their containers do not reach each other.",
-		Causes:  []string{"The network was created with other options on one of them."},
-		Mends:   []string{"Recreate the network on one of the hosts, with the options of the other."},
+		Meaning: "Two hosts have a network of one name, whose VNI or UDP port differs. Their containers do not reach each " +
+			"other.",
+		Causes: []string{"The network was created with other options on one of them."},
+		Mends:  []string{"Recreate the network on one of the hosts, with the options of the other."},
 	},
 	{
 		Code: DuplicateVTEP, Title: "two hosts have one underlay address",
@@ -66,13 +73,16 @@ var tunnelEntries = []Entry{
 	{
 		Code: ForeignSender, Title: "packets come from hosts that are no members",
 		Meaning: "This host drops VXLAN packets of its networks that do not come from a member.",
-		Causes:  []string{"A host's list (`remote_ips`) lacks the sender.", "A translator changed the sender's address.", "Somebody tries to get in."},
-		Mends:   []string{"If the host belongs there: `vxlanctl network peer add NETWORK ADDRESS`, or let it join the cluster."},
+		Causes: []string{"A host's list (`remote_ips`) lacks the sender.", "A translator changed the sender's address.",
+			"Somebody tries to get in."},
+		Mends: []string{"If the host belongs there: `vxlanctl network peer add NETWORK ADDRESS`, or let it join the " +
+			"cluster."},
 	},
 	{
 		Code: PeerUnreachable, Title: "another host does not answer",
-		Meaning: "The agent of another host answered once and no longer does. Its containers' names are hidden, and its addresses stay reserved.",
-		Causes:  []string{"The host is down, or cut off.", "Its firewall drops port 7947 (UDP and TCP)."},
-		Mends:   []string{"Start the host, or open the port.", "If it is gone for good: `vxlanctl host forget HOST`."},
+		Meaning: "The agent of another host answered once and no longer does. Its containers' names are hidden, and its " +
+			"addresses stay reserved.",
+		Causes: []string{"The host is down, or cut off.", "Its firewall drops port 7947 (UDP and TCP)."},
+		Mends:  []string{"Start the host, or open the port.", "If it is gone for good: `vxlanctl host forget HOST`."},
 	},
 }

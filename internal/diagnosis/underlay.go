@@ -16,8 +16,10 @@ var underlayEntries = []Entry{
 		Code: UnderlayLost, Title: "the underlay's interface or address is gone",
 		Meaning: "The host has no address from which a network could send to other hosts. " +
 			"Its containers reach each other and nobody else.",
-		Causes: []string{"The interface is down or was removed.", "DHCP gave the host another address.", "`local_ip` or `physical_interface` names what this host does not have."},
-		Mends:  []string{"Set the interface up, and give it its address.", "Recreate the network with `--opt local_ip=auto --opt physical_interface=auto`."},
+		Causes: []string{"The interface is down or was removed.", "DHCP gave the host another address.",
+			"`local_ip` or `physical_interface` names what this host does not have."},
+		Mends: []string{"Set the interface up, and give it its address.",
+			"Recreate the network with `--opt local_ip=auto --opt physical_interface=auto`."},
 	},
 	{
 		Code: UnderlayMoved, Title: "a network sends from another address than it was given",
@@ -28,8 +30,10 @@ var underlayEntries = []Entry{
 	{
 		Code: NoRoute, Title: "no route to another host",
 		Meaning: "The kernel has no route to the other host's address, or one that refuses.",
-		Causes:  []string{"The default route is missing.", "A blackhole, unreachable or prohibit route covers the address.", "A policy rule (`ip rule`) leads to a table without a route.", "An IPsec policy blocks packets to it (`ip xfrm policy`)."},
-		Mends:   []string{"Look at `ip route get ADDRESS`, and add the route."},
+		Causes: []string{"The default route is missing.", "A blackhole, unreachable or prohibit route covers the address.",
+			"A policy rule (`ip rule`) leads to a table without a route.",
+			"An IPsec policy blocks packets to it (`ip xfrm policy`)."},
+		Mends: []string{"Look at `ip route get ADDRESS`, and add the route."},
 	},
 	{
 		Code: WrongSource, Title: "packets leave from another address than the network's",
@@ -40,20 +44,25 @@ var underlayEntries = []Entry{
 	},
 	{
 		Code: UnderlayMTU, Title: "the underlay's MTU is too small for the network",
-		Meaning: "The network's MTU and the VXLAN header (50 bytes, 70 over IPv6) together exceed the underlay's MTU. Large packets are lost or fragmented.",
-		Causes:  []string{"The interface's MTU was lowered after the network was created.", "`--opt mtu` is too large for this host."},
-		Mends:   []string{"Raise the interface's MTU.", "Type on all hosts, with a size that fits: `vxlanctl network set NETWORK mtu=SIZE`."},
+		Meaning: "The network's MTU and the VXLAN header (50 bytes, 70 over IPv6) together exceed the underlay's MTU. " +
+			"Large packets are lost or fragmented.",
+		Causes: []string{"The interface's MTU was lowered after the network was created.",
+			"`--opt mtu` is too large for this host."},
+		Mends: []string{"Raise the interface's MTU.",
+			"Type on all hosts, with a size that fits: `vxlanctl network set NETWORK mtu=SIZE`."},
 	},
 	{
 		Code: TunnelPortTaken, Title: "another program has the tunnel's port",
-		Meaning: "A VXLAN device needs its UDP port for itself. Another VXLAN device with the same VNI, or another program, has it.",
-		Causes:  []string{"Docker's overlay, flannel, Calico or another VXLAN program uses the port and VNI."},
-		Mends:   []string{"Give the network another `vxlan_port` or `vni`, the same on all hosts."},
+		Meaning: "A VXLAN device needs its UDP port for itself. Another VXLAN device with the same VNI, or another " +
+			"program, has it.",
+		Causes: []string{"Docker's overlay, flannel, Calico or another VXLAN program uses the port and VNI."},
+		Mends:  []string{"Give the network another `vxlan_port` or `vni`, the same on all hosts."},
 	},
 	{
 		Code: WrongNeighbour, Title: "the kernel has a wrong MAC for another host",
-		Meaning: "A fixed neighbour entry on the underlay leads to another MAC than the one that has the host's address. Packets to the host go astray.",
-		Causes:  []string{"Somebody set the entry, and the host has another network card since."},
-		Mends:   []string{"Delete the entry: the finding has the command."},
+		Meaning: "A fixed neighbour entry on the underlay leads to another MAC than the one that has the host's address. " +
+			"Packets to the host go astray.",
+		Causes: []string{"Somebody set the entry, and the host has another network card since."},
+		Mends:  []string{"Delete the entry: the finding has the command."},
 	},
 }

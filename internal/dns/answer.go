@@ -30,10 +30,10 @@ func answerQuery(views []*view, wire []byte, tcp bool) ([]byte, *query) {
 		return q.failWith(dns.RcodeRefused), nil // a transfer has many messages, and no use in a container
 	}
 	name := lookupKey(question.Name)
-	n, result, v := lookupInViews(views, name)
+	found, result, v := lookupInViews(views, name)
 	switch {
 	case result == resultExists:
-		return q.packToFit(q.answerFromNode(n)), nil
+		return q.packToFit(q.answerFound(found)), nil
 	case result == resultAbsent || result == resultUnforwardable:
 		return q.packToFit(q.negativeAnswer(dns.RcodeNameError)), nil
 	case len(v.upstreams) == 0:
@@ -43,37 +43,41 @@ func answerQuery(views []*view, wire []byte, tcp bool) ([]byte, *query) {
 	return nil, q
 }
 
-// lookupInViews looks a name up in the views, and returns the first node that has a record. Without
+// lookupInViews looks a name up in the views, and returns the first result that has a record. Without
 // one it returns the most certain result, and the view that gave it.
-func lookupInViews(views []*view, name string) (*node, lookupResult, *view) {
-	var best *node
+func lookupInViews(views []*view, name string) (foundName, lookupResult, *view) {
+	var best foundName
 	result, source := resultUnforwardable, views[0]
 	for _, v := range views {
-		n, r := v.lookup(name)
-		if r == resultExists && !n.isEmpty() {
-			return n, r, v
+		f, r := v.lookup(name)
+		if r == resultExists && !f.isEmpty() {
+			return f, r, v
 		}
 		if r < result || r == result && r == resultForward && len(source.upstreams) == 0 {
-			best, result, source = n, r, v
+			best, result, source = f, r, v
 		}
 	}
 	return best, result, source
 }
 
-// answerFromNode answers with the records of a node.
-func (q *query) answerFromNode(n *node) *dns.Msg {
+// answerFound answers with the records that were found.
+func (q *query) answerFound(f foundName) *dns.Msg {
 	m := q.newReply(dns.RcodeSuccess)
+	n := f.node
+	if n == nil {
+		n = new(node)
+	}
 	switch q.question().Qtype {
 	case dns.TypeA:
-		m.Answer = q.addressRecords(rotate(unique(n.v4), &n.next4))
+		m.Answer = q.addressRecords(rotate(unique(n.v4()), &n.next4))
 	case dns.TypeAAAA:
-		m.Answer = q.addressRecords(rotate(unique(n.v6), &n.next6))
+		m.Answer = q.addressRecords(rotate(unique(n.v6()), &n.next6))
 	case dns.TypePTR:
-		for _, name := range n.names {
+		for _, name := range f.names {
 			m.Answer = append(m.Answer, &dns.PTR{Hdr: q.recordHeader(), Ptr: name + "."})
 		}
 	case dns.TypeANY:
-		if !n.isEmpty() { // one small record instead of all (RFC 8482, section 4.2)
+		if !f.isEmpty() { // one small record instead of all (RFC 8482, section 4.2)
 			hdr := q.recordHeader()
 			hdr.Rrtype = dns.TypeHINFO
 			m.Answer = []dns.RR{&dns.HINFO{Hdr: hdr, Cpu: "RFC8482"}}

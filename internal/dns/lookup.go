@@ -25,52 +25,64 @@ const (
 	resultUnforwardable              // the name may exist outside, where this network has no way to
 )
 
+// foundName is what a view has of a name: the node, or the names of a reverse name's address. Both
+// are nil if it has neither.
+type foundName struct {
+	node  *node
+	names []string
+}
+
+// isEmpty tells whether there are no records.
+func (f foundName) isEmpty() bool {
+	return (f.node == nil || len(f.node.addrs) == 0) && len(f.names) == 0
+}
+
 // lookup finds a name. A name of this network hides one outside, as with aardvark-dns. An unknown
 // name of one label is forwarded like any other, as it may be known to a local resolver. Docker
 // always did so, and aardvark-dns does since 1.13.
-func (v *view) lookup(name string) (*node, lookupResult) {
+func (v *view) lookup(name string) (foundName, lookupResult) {
 	rest, qualified := cutDomain(name, SearchDomain)
 	if !qualified {
 		rest = name
 	}
-	n := v.nodes.get(rest)
-	if n != nil && !n.isEmpty() {
-		return n, resultExists
+	f := foundName{node: v.nodes.get(rest)}
+	if !f.isEmpty() {
+		return f, resultExists
 	}
 	if p, ok := parseReverseName(name); ok {
 		return v.lookupReverse(p)
 	}
 	switch {
 	case isAboveSearchDomain(name):
-		return new(node), resultExists
+		return foundName{}, resultExists
 	case !qualified && v.forwards:
-		return nil, resultForward
-	case n != nil:
-		return n, resultExists
+		return foundName{}, resultForward
+	case f.node != nil:
+		return f, resultExists
 	case !qualified:
-		return nil, resultUnforwardable
+		return foundName{}, resultUnforwardable
 	}
-	return nil, resultAbsent
+	return foundName{}, resultAbsent
 }
 
 // lookupReverse finds the names of an address. A reverse name with fewer labels stands for a
 // prefix. It may have addresses below it, so it exists.
-func (v *view) lookupReverse(p netip.Prefix) (*node, lookupResult) {
+func (v *view) lookupReverse(p netip.Prefix) (foundName, lookupResult) {
 	if names := v.reverse.get(p.Addr()); names != nil && p.IsSingleIP() {
-		return &node{names: names}, resultExists
+		return foundName{names: names}, resultExists
 	}
 	inSubnet := slices.ContainsFunc(v.subnets, func(s netip.Prefix) bool {
 		return s.Bits() <= p.Bits() && s.Contains(p.Addr())
 	})
 	switch {
 	case !inSubnet && v.forwards:
-		return nil, resultForward
+		return foundName{}, resultForward
 	case !inSubnet && p.IsSingleIP():
-		return nil, resultUnforwardable
+		return foundName{}, resultUnforwardable
 	case p.IsSingleIP():
-		return nil, resultAbsent
+		return foundName{}, resultAbsent
 	}
-	return new(node), resultExists
+	return foundName{}, resultExists
 }
 
 // cutDomain tells whether a name is a domain or below it, and returns what is before the domain.

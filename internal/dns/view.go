@@ -24,17 +24,26 @@ type view struct {
 	ids       map[netip.Addr]string // of this host's containers, where elsewhere needs them
 }
 
-// node has the records of a name. A node without records is an empty non-terminal: a name that
-// exists only because of names below it (RFC 4592, section 2.2.2).
+// node has the addresses of a name. A node without any is an empty non-terminal: a name that exists
+// only because of names below it (RFC 4592, section 2.2.2). There may be 100,000, so a node is small.
 type node struct {
-	v4, v6       []netip.Addr  // sorted; an address that two records give is there twice
-	names        []string      // of a reverse name
-	below        int           // names below it that have records
+	addrs        []netip.Addr  // sorted, IPv4 first; an address that two records give is there twice
 	madeBy       *viewEdit     // while it may be changed
+	below        int32         // names below it that have records
 	next4, next6 atomic.Uint32 // see rotate
 }
 
-func (n *node) isEmpty() bool { return len(n.v4)+len(n.v6)+len(n.names) == 0 }
+// v4 returns the IPv4 addresses, and v6 the others.
+func (n *node) v4() []netip.Addr { return n.addrs[:n.countV4()] }
+func (n *node) v6() []netip.Addr { return n.addrs[n.countV4():] }
+
+func (n *node) countV4() int {
+	i := slices.IndexFunc(n.addrs, netip.Addr.Is6)
+	if i < 0 {
+		return len(n.addrs)
+	}
+	return i
+}
 
 // newView indexes a zone. The resolvers are this host's own.
 func newView(z Zone, resolvers map[netip.AddrPort]bool) *view {
@@ -77,7 +86,7 @@ func (v *view) withRecords(records []Record) *view {
 	}
 	for k, n := range e.touched {
 		if old := v.nodes.get(k); old != nil {
-			n.v4, n.v6 = append(n.v4, old.v4...), append(n.v6, old.v6...)
+			n.addrs = append(n.addrs, old.addrs...)
 		}
 	}
 	for _, r := range records {
@@ -142,9 +151,8 @@ func (v *view) edit() *viewEdit {
 // finish returns the view. It has only what follows from records.
 func (e *viewEdit) finish() *view {
 	for k, n := range e.touched {
-		sortAddrs(n.v4)
-		sortAddrs(n.v6)
-		if n.madeBy = nil; n.isEmpty() && n.below == 0 && k != "" {
+		sortAddrs(n.addrs)
+		if n.madeBy = nil; len(n.addrs) == 0 && n.below == 0 && k != "" {
 			e.nodes.delete(k)
 		}
 	}
@@ -159,24 +167,12 @@ func sortAddrs(addrs []netip.Addr) {
 
 // addRecord adds a record.
 func (e *viewEdit) addRecord(r Record) {
-	e.eachName(r, func(addr netip.Addr, n *node) {
-		if addr.Is4() {
-			n.v4 = append(n.v4, addr)
-		} else {
-			n.v6 = append(n.v6, addr)
-		}
-	}, 1, func(names, of []string) []string { return append(slices.Clip(names), of...) })
+	e.eachName(r, func(addr netip.Addr, n *node) { n.addrs = append(n.addrs, addr) }, 1, func(names, of []string) []string { return append(slices.Clip(names), of...) })
 }
 
 // removeRecord removes a record that was added.
 func (e *viewEdit) removeRecord(r Record) {
-	e.eachName(r, func(addr netip.Addr, n *node) {
-		if addr.Is4() {
-			n.v4 = withoutOne(n.v4, addr)
-		} else {
-			n.v6 = withoutOne(n.v6, addr)
-		}
-	}, -1, func(names, of []string) []string {
+	e.eachName(r, func(addr netip.Addr, n *node) { n.addrs = withoutOne(n.addrs, addr) }, -1, func(names, of []string) []string {
 		names = slices.Clone(names)
 		for _, name := range of {
 			names = withoutOne(names, name)
@@ -194,7 +190,7 @@ func withoutOne[E comparable](list []E, one E) []E {
 
 // eachName changes the node of each name of a record, for each address, and the names of each
 // address. More is how many names there are then below those above.
-func (e *viewEdit) eachName(r Record, change func(netip.Addr, *node), more int, rename func(names, of []string) []string) {
+func (e *viewEdit) eachName(r Record, change func(netip.Addr, *node), more int32, rename func(names, of []string) []string) {
 	var names []string
 	for _, name := range r.Names {
 		if k, ok := canonicalName(name); ok && !slices.Contains(names, k) {
@@ -219,7 +215,7 @@ func (e *viewEdit) eachName(r Record, change func(netip.Addr, *node), more int, 
 }
 
 // countBelow counts a name at the names above it.
-func (e *viewEdit) countBelow(name string, more int) {
+func (e *viewEdit) countBelow(name string, more int32) {
 	for {
 		_, parent, found := strings.Cut(name, ".")
 		if !found {
@@ -238,7 +234,7 @@ func (e *viewEdit) ownNode(k string) *node {
 	}
 	n := &node{madeBy: e}
 	if old != nil {
-		n.v4, n.v6, n.below = slices.Clone(old.v4), slices.Clone(old.v6), old.below
+		n.addrs, n.below = slices.Clone(old.addrs), old.below
 		n.next4.Store(old.next4.Load())
 		n.next6.Store(old.next6.Load())
 	}

@@ -15,7 +15,7 @@ func printView(v *view) string {
 	var lines []string
 	for _, shard := range v.nodes.shards {
 		for k, n := range shard {
-			lines = append(lines, fmt.Sprintf("%q %v %v %d", k, n.v4, n.v6, n.below))
+			lines = append(lines, fmt.Sprintf("%q %v %v %d", k, n.v4(), n.v6(), n.below))
 		}
 	}
 	for _, shard := range v.reverse.shards {

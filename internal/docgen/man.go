@@ -90,7 +90,8 @@ func addCommandPages(pages map[string][]byte, cmd *cobra.Command, date time.Time
 
 // renderMarkdown turns a page's text into a man page.
 func renderMarkdown(name, section string, date time.Time, text string) []byte {
-	head := fmt.Sprintf("%% %q %q %q %q %q\n", strings.ToUpper(name), section, date.UTC().Format("Jan 2006"), manSource, manManual)
+	head := fmt.Sprintf("%% %q %q %q %q %q\n", strings.ToUpper(name), section, date.UTC().Format("Jan 2006"), manSource,
+		manManual)
 	return md2man.Render([]byte(head + text))
 }
 

@@ -84,14 +84,20 @@ func writeOption(b *strings.Builder, d network.OptionDoc) {
 type podmanOption struct{ name, meaning string }
 
 var createOptions = []podmanOption{
-	{"--subnet", "A subnet of the overlay, the same on all hosts. Required. Repeat it for more, such as one in IPv4 and one in IPv6."},
-	{"--gateway", "The gateway of the subnet. Each host has this address on its bridge. Default: the subnet's first address."},
-	{"--ip-range", "The addresses that this host assigns, instead of its part of the subnet. The last one becomes the host's own."},
+	{"--subnet",
+		"A subnet of the overlay, the same on all hosts. Required. Repeat it for more, such as one in IPv4 and one in IPv6."},
+	{"--gateway",
+		"The gateway of the subnet. Each host has this address on its bridge. Default: the subnet's first address."},
+	{"--ip-range",
+		"The addresses that this host assigns, instead of its part of the subnet. The last one becomes the host's own."},
 	{"--internal", "The network has no way out of the overlay."},
-	{"--disable-dns", "Containers do not find each other by name. The network then needs no agent, unless it has `discovery=gossip`."},
+	{"--disable-dns",
+		"Containers do not find each other by name. The network then needs no agent, unless it has `discovery=gossip`."},
 	{"--dns", "A name server for names outside the network. Default: those of the host."},
-	{"--interface-name", "The name of the bridge. Default: `br-vxlan-` and the network's name. Newer Podman takes at most 15 bytes."},
-	{"--route", "A route of the containers, as destination, gateway and metric. The gateway is in a subnet of the network."},
+	{"--interface-name",
+		"The name of the bridge. Default: `br-vxlan-` and the network's name. Newer Podman takes at most 15 bytes."},
+	{"--route", "A route of the containers, as destination, gateway and metric. The gateway is in a subnet of the " +
+		"network."},
 	{"--ipv6", "Needs a `--subnet` in IPv6, since Podman's own choice would differ from host to host."},
 	{"--ipam-driver none", "A network without subnets and addresses: layer 2 only."},
 }
@@ -107,7 +113,8 @@ var runOptions = []podmanOption{
 func writePodmanTables(b *strings.Builder) {
 	b.WriteString("\n## Podman's own options\n\nThese options of `podman network create` have no `--opt`:\n\n")
 	writePodmanTable(b, createOptions)
-	b.WriteString("\nThe IPAM driver `dhcp` is not supported.\n\nThese are options of `podman run` and `podman create`:\n\n")
+	b.WriteString(
+		"\nThe IPAM driver `dhcp` is not supported.\n\nThese are options of `podman run` and `podman create`:\n\n")
 	writePodmanTable(b, runOptions)
 	b.WriteString("\n`podman run --dns` has no effect on a network with names; use `podman network create --dns`.\n")
 }

@@ -105,7 +105,7 @@ func checkReport(f *Facts) []diagnosis.Finding {
 	for i := range r.Clusters {
 		r.Clusters[i].Refused = withoutKeyRefusals(refusedLately(r.Clusters[i].Refused))
 	}
-	findings := f.withRouters(f.withContacts(f.withRecreation(FromReport(r))))
+	findings := f.withSmallUnderlay(f.withRouters(f.withContacts(f.withRecreation(FromReport(r)))))
 	return slices.Concat(f.checkKeys(), f.copies(), f.withTraffic(findings))
 }
 
@@ -146,16 +146,12 @@ func checkNames(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
-// checkRepairs says which forwarding entries the agent has just repaired: another program may change
-// them again. All else is compared with what it should be here, and a start may set it twice.
+// checkRepairs says what the agent has just repaired: another program may change it again.
 func checkRepairs(f *Facts) (findings []diagnosis.Finding) {
 	if f.Agent.Report == nil {
 		return nil
 	}
 	for _, e := range f.Agent.Report.Repaired {
-		if code := diagnosis.Code(e.Code); code != diagnosis.ForwardingAltered && code != diagnosis.NeighbourAltered {
-			continue
-		}
 		evidence := fmt.Sprintf("the agent did it %v ago", e.Age.Round(time.Second))
 		if detail := e.Fields[agentapi.FieldDetail]; detail != "" {
 			evidence += ": " + firstLine(detail)

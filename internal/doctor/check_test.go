@@ -272,9 +272,54 @@ func TestChecks(t *testing.T) {
 		{"entries", func(f *Facts) {
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Drifted: &agentapi.DriftedEntries{MACs: []string{"02:00:00:00:00:01"}, Addrs: []netip.Addr{addr("10.0.0.9")}}}}
 		}, []string{"VX0403 failure forwarding entries of containers on other hosts are missing or wrong", "VX0404 failure neighbour entries of containers on other hosts are missing or wrong"}, []string{reload}},
-		{"entry that was repaired", func(f *Facts) {
+		{"underlay that is smaller than another host's", func(f *Facts) {
+			f.Agent.Report.Differences = []string{
+				"network blue differs on host b (198.18.0.12): the MTU is 1450 there and 1350 here; type on both: vxlanctl network set blue mtu=1350",
+				"network blue differs on host b (198.18.0.12): the MTU of the physical interface is 1500 there and 1400 here; packets over 1400 bytes may be lost between them",
+			}
+		}, []string{
+			"VX0205 failure eth0 has the MTU 1400, and the physical interface of host b (198.18.0.12) has 1500",
+			"VX0605 failure network blue differs on host b (198.18.0.12): the MTU is 1450 there and 1350 here",
+		}, []string{"ip link set eth0 mtu 1500", reload}},
+		{"underlay of another MTU where networks have one", func(f *Facts) {
+			f.Agent.Report.Differences = []string{"network blue differs on host b (198.18.0.12): the MTU of the physical interface is 9000 there and 1500 here; packets over 1500 bytes may be lost between them"}
+		}, []string{"VX0605 warning network blue differs on host b (198.18.0.12): the MTU of the physical interface is 9000 there and 1500 here"},
+			[]string{"packets over 1500 bytes may be lost between them"}},
+		{"what was repaired", func(f *Facts) {
 			f.Agent.Report.Repaired = []agentapi.Event{{Code: "VX0501", Text: "rules are back"}, {Code: "VX0403", Text: "an entry is set right", Age: 3 * time.Second}}
-		}, []string{"VX0403 warning just repaired: an entry is set right"}, []string{"vxlanctl events   # if it comes again, look for the program that does it"}},
+		}, []string{"VX0403 warning just repaired: an entry is set right", "VX0501 warning just repaired: rules are back"}, []string{"vxlanctl events   # if it comes again, look for the program that does it"}},
+		{"chain in the driver's table", func(f *Facts) { f.AlienChains = []string{"inet vxlan-driver evil"} },
+			[]string{"VX0501 failure chain inet vxlan-driver evil is not the driver's, and drops all packets by its policy"}, []string{reload}},
+		{"address of the subnet on another interface", func(f *Facts) {
+			f.Prefixes = []kernel.HostPrefix{{Prefix: prefix("10.0.0.0/24"), Interface: "eth0", Use: kernel.UseAddress}}
+			f.Addrs = []InterfaceAddr{{"eth0", prefix("10.0.0.99/24")}}
+		}, []string{"VX0606 failure the subnet 10.0.0.0/24 overlaps 10.0.0.0/24, the network of interface eth0"},
+			[]string{"ip address delete 10.0.0.99/24 dev eth0   # or recreate the network with another --subnet on all hosts"}},
+		{"router that is gone", func(f *Facts) {
+			p := &f.Networks[0].Paths[0]
+			p.Matched, p.DeadRouter = "198.18.0.11 via 198.18.0.99 dev eth0", addr("198.18.0.99")
+		}, []string{"VX0203 failure packets to host 198.18.0.11 go to the router 198.18.0.99, which does not answer"}, []string{"ip route replace 198.18.0.11 dev eth0"}},
+		{"IPsec without keys", func(f *Facts) {
+			f.Networks[0].Paths[0].Ping.Size = 1500
+			f.Routing.Blocks = []Rule{{From: prefix("198.18.0.12/32"), To: prefix("198.18.0.11/32"), LacksState: true, Delete: "ip xfrm x"}}
+		}, []string{"VX0203 failure an IPsec policy wants packets between this host and host 198.18.0.11 encrypted, and there are no keys for it"},
+			[]string{"ip xfrm x   # or start the program that agrees on keys"}},
+		{"IPsec that has no keys yet", func(f *Facts) {
+			f.Networks[0].Paths[0].Ping = PathPing{Size: 1500, Full: true}
+			f.Routing.Blocks = []Rule{{From: prefix("198.18.0.12/32"), To: prefix("198.18.0.11/32"), LacksState: true}}
+		}, nil, nil},
+		{"directories", func(f *Facts) {
+			f.Dirs = []Dir{{Path: "/run/vxlan", MountedAt: "/run", ReadOnly: true}, {Path: "/var/lib/vxlan", MountedAt: "/", Free: 4096}, {Path: "/x", Free: 1 << 30}}
+		}, []string{"VX0906 failure /run/vxlan is read-only", "VX0906 failure the file system of /var/lib/vxlan is full"},
+			[]string{"mount -o remount,bind,rw /run || mount -o remount,rw /run"}},
+		{"chain of firewalld, which does not trust the bridge", func(f *Facts) {
+			f.Zones["br-blue"] = ""
+			f.Blocking = []foreignfilter.BlockingChain{
+				{Network: "blue", Table: "inet firewalld", Chain: "filter_FORWARD", Dropped: []string{"a"}, Commands: []string{reload}},
+				{Network: "blue", Table: "inet firewalld", Chain: "filter_INPUT", Dropped: []string{"b"}, Commands: []string{"firewall-cmd --add-port=4789/udp"}},
+			}
+		}, []string{"VX0502 failure chain filter_INPUT of table inet firewalld drops b",
+			"VX0504 failure firewalld has the bridge br-blue in no zone and not in the zone trusted"}, []string{"firewall-cmd --add-port=4789/udp"}},
 		{"chain", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a", "b"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0502 failure chain in of table inet f drops a, b"}, []string{"nft insert"}},

@@ -29,13 +29,13 @@ type check func(*Facts) []diagnosis.Finding
 
 // checks are all checks, causes before what follows from them.
 var checks = []check{
-	checkGaps, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman,
+	checkGaps, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman, checkDirs,
 	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkPathPings, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
 	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides, checkFixedEntries, checkForeignDevices,
 	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones, checkPortFiles,
 	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport, checkRepairs,
-	checkChecksums, checkStrangers, checkNames, checkSilent, checkLimits,
+	checkChecksums, checkStrangers, checkTunnels, checkOtherTunnels, checkExchanges, checkNames, checkSilent, checkLimits,
 }
 
 // Diagnose makes all checks. Of each fault it says on which host it is.
@@ -84,6 +84,11 @@ func (f *Facts) suspects() (hosts []string) {
 			add(t.Host)
 		}
 	}
+	for _, d := range underlayMTUs(FromReport(*a.Report)) {
+		if d.there < d.here {
+			add(d.host)
+		}
+	}
 	for _, c := range a.Report.Clusters {
 		for _, h := range c.Hosts {
 			if slices.ContainsFunc(h.Paths, isPartial) {
@@ -93,7 +98,7 @@ func (f *Facts) suspects() (hosts []string) {
 	}
 	for _, n := range f.Networks {
 		for _, e := range n.Exchanges {
-			if e.Ping && !e.TCP && !e.UDP {
+			if e.Ping && !e.TCP && !e.UDP && e.VTEP.IsValid() {
 				add(f.hostAt(e.VTEP).label)
 			}
 		}

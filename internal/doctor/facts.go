@@ -20,6 +20,7 @@ type Facts struct {
 
 	Changes      []Change // that would make the host as it should be
 	RulesIntact  bool     // the firewall's tables have this program's rules
+	AlienChains  []string // of these tables, that drop by their policy and are not this program's
 	MissingPorts []MissingPort
 	Moved        []string // what is to be said of where networks were placed
 	Misplaced    map[string]string
@@ -39,8 +40,10 @@ type Facts struct {
 	Denials     []Denial
 	Devices     []kernel.Link // all VXLAN devices of the host
 	Prefixes    []kernel.HostPrefix
+	Addrs       []InterfaceAddr // of the host that may be those of a network
 	Sockets     []Socket
 	Limits      []Limit
+	Dirs        []Dir
 	Routing     Routing
 	Rules       []Rule    // of other programs, that name a network's port or device
 	Contacts    []Contact // to hosts whose agents do not answer
@@ -90,6 +93,7 @@ type Network struct {
 	Neighbours     []Neighbour       // other hosts on the underlay's own link
 	Silent         []SilentContainer // of this host
 	Exchanges      []Exchange
+	Tunnels        []Tunnel // that no agent tests
 	// Intruders are links of others that have the name of one of the network's devices.
 	Intruders []kernel.Link
 	// Elsewhere are links, by MAC, that answer for an address that only this host should have.
@@ -98,10 +102,11 @@ type Network struct {
 
 // Exchange is how a container of another host answered one of this host's.
 type Exchange struct {
-	From     string // container
-	To, VTEP netip.Addr
+	From     string     // container
+	To, VTEP netip.Addr // VTEP is zero where the container does not know the other one's MAC
 	Ping     bool
 	TCP, UDP bool // they answered, or refused
+	HostPing bool // it answers this host, where it does not answer the container
 }
 
 // Contact is whether a host can be reached whose agent does not answer.
@@ -139,6 +144,8 @@ type Path struct {
 	Matched string
 	Router  netip.Addr // of the default route by the network's interface; zero: there is none
 	Ping    PathPing
+	// DeadRouter is the router of that route, if neither it nor the host answers.
+	DeadRouter netip.Addr
 }
 
 // PathPing is what pings found out about a path, in bytes of IP packets that are not fragmented.
@@ -233,6 +240,20 @@ type Limit struct {
 	Drops     uint64 // how often there was no room, lately
 }
 
+// InterfaceAddr is an address of an interface, with the length of its range.
+type InterfaceAddr struct {
+	Interface string
+	Addr      netip.Prefix
+}
+
+// Dir is a directory of the driver's.
+type Dir struct {
+	Path, MountedAt string
+	ReadOnly        bool
+	Free            uint64 // bytes that root may still write
+	NoFiles         bool   // no file can be added
+}
+
 // Routing has the rules and routes that lead packets elsewhere.
 type Routing struct {
 	DeadEnds []Route // blackhole, unreachable, prohibit
@@ -257,6 +278,7 @@ type Rule struct {
 	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit
 	ArrivedBy    string       // the interface that it matches; "": any
 	Translates   bool
+	LacksState   bool // an IPsec policy asks for a state (a security association) that is not there
 }
 
 // Firewalld is what firewalld has, where it drops something.
@@ -301,7 +323,7 @@ type SilentContainer struct {
 	Addr netip.Addr
 }
 
-// Stream is a number of VXLAN packets with the same outer addresses and VNI, on the underlay.
+// Stream is a number of VXLAN packets with the same outer addresses, port and VNI, on the underlay.
 type Stream struct {
 	From, To netip.Addr
 	Port     uint16
@@ -311,4 +333,5 @@ type Stream struct {
 	// Of those that came some had wrong checksums: in the outer header, where it matters also none at
 	// all, or in the packet inside.
 	BadOuter, ZeroOuter, BadInner int
+	Inner                         netip.Addr // who sent one of the packets inside, by IPv4 or ARP; zero: unknown
 }

@@ -34,6 +34,13 @@ func checkRules(f *Facts) (findings []diagnosis.Finding) {
 		found.Evidence = atMost(found.Evidence, maxEvidence)
 		findings = append(findings, found)
 	}
+	for _, chain := range f.AlienChains {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.RulesMissing, Level: diagnosis.Failure,
+			Summary:  fmt.Sprintf("chain %s is not the driver's, and drops all packets by its policy", chain),
+			Evidence: []string{"nft list chain " + chain}, Mend: []string{reload},
+		})
+	}
 	return findings
 }
 
@@ -50,8 +57,8 @@ func cut(text string, length int) string {
 // checkForeignFilters says which chains of other programs drop what networks need.
 func checkForeignFilters(f *Facts) (findings []diagnosis.Finding) {
 	for _, c := range f.Blocking {
-		if c.Table == panicTable {
-			continue // see checkPanic
+		if c.Table == panicTable || f.isOfUntrusted(c) {
+			continue // see checkPanic and checkZones
 		}
 		found := diagnosis.Finding{
 			Code: diagnosis.ForeignDrop, Level: diagnosis.Failure, Network: c.Network,
@@ -65,6 +72,17 @@ func checkForeignFilters(f *Facts) (findings []diagnosis.Finding) {
 		findings = append(findings, withFilterCode(found, c))
 	}
 	return findings
+}
+
+// isOfUntrusted tells whether firewalld drops something only since it does not trust the bridge any more.
+func (f *Facts) isOfUntrusted(c BlockingChain) bool {
+	for _, n := range f.Networks {
+		zone, known := f.Zones[n.Bridge.Name]
+		if n.Name == c.Network && known && zone != "trusted" {
+			return c.Table == "inet firewalld" && slices.Equal(c.Commands, []string{reload})
+		}
+	}
+	return false
 }
 
 // panicTable is the table that firewalld adds in panic mode.

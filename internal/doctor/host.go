@@ -158,6 +158,29 @@ func checkLimits(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// leastFree is more than the records of a few containers take.
+const leastFree = 64 << 10
+
+// checkDirs says where the driver cannot write what it has to keep.
+func checkDirs(f *Facts) (findings []diagnosis.Finding) {
+	for _, d := range f.Dirs {
+		found := diagnosis.Finding{Code: diagnosis.DirUnwritable, Level: diagnosis.Failure, Evidence: []string{"df " + d.Path + "; df -i " + d.Path}}
+		switch {
+		case d.ReadOnly:
+			found.Summary = fmt.Sprintf("%s is read-only", d.Path)
+			found.Evidence = []string{"findmnt -T " + d.Path}
+			found.Mend = []string{"mount -o remount,bind,rw " + d.MountedAt + " || mount -o remount,rw " + d.MountedAt}
+		case d.Free < leastFree || d.NoFiles:
+			found.Summary = fmt.Sprintf("the file system of %s is full", d.Path)
+			found.Mend = []string{"free some space on " + d.MountedAt + ": du -xh " + d.MountedAt + " | sort -h | tail"}
+		default:
+			continue
+		}
+		findings = append(findings, found)
+	}
+	return findings
+}
+
 // roundUp returns a power of two, as the kernel's own defaults are.
 func roundUp(n int) int {
 	p := 1024

@@ -129,13 +129,31 @@ func checkFixedEntries(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, x := range n.FixedEntries {
 			found := diagnosis.Finding{Level: diagnosis.Failure, Network: n.Name}
-			if !n.explainFixed(x, &found) {
+			if f.isOfDuplicate(n, x) || !n.explainFixed(x, &found) {
 				continue
 			}
 			findings = append(findings, found)
 		}
 	}
 	return findings
+}
+
+// isOfDuplicate tells whether an entry is for the MAC of a container whose address a container of another
+// host keeps. The agent then sends frames for the MAC, which is made from the address, to that host.
+func (f *Facts) isOfDuplicate(n Network, x FixedEntry) bool {
+	if f.Agent.Report == nil || x.Addr.IsValid() {
+		return false
+	}
+	for _, e := range n.Endpoints {
+		isNamed := func(conflict string) bool {
+			m := duplicateText.FindStringSubmatch(conflict)
+			return m != nil && m[1] == n.Name && m[2] == e.ContainerName
+		}
+		if e.MAC == x.MAC && slices.ContainsFunc(f.Agent.Report.Conflicts, isNamed) {
+			return true
+		}
+	}
+	return false
 }
 
 // explainFixed tells whether an entry is wrong, and says how.

@@ -139,4 +139,4 @@ func (f *Facts) copies() (findings []diagnosis.Finding) {
 }
 
 // copyMend makes the agent of a copy begin with another ID.
-const copyMend = "rm -f /var/lib/vxlan/host-id; pkill -x vxland; vxlanctl reload   # on one of them"
+const copyMend = "rm -f /var/lib/vxlan/host-id; pkill -x vxland; sleep 1; vxlanctl reload   # on one of them"

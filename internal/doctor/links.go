@@ -22,6 +22,9 @@ var portSettings = []portSetting{
 	{"hairpin", false, "hairpin off"}, {"vlan_tunnel", false, "vlan_tunnel off"}, {"guard", false, "guard off"}, {"root_block", false, "root_block off"},
 }
 
+// learningSettings are those of networks in which no agent sets entries.
+var learningSettings = []portSetting{{"learning", true, "learning on"}, {"neigh_suppress", false, "neigh_suppress off"}}
+
 // bridgeSettings are those of the bridge, as numbers.
 var bridgeSettings = []struct{ key, option string }{{"stp_state", "stp_state 0"}, {"vlan_filtering", "vlan_filtering 0"}}
 
@@ -56,7 +59,11 @@ func (n Network) wrongSettings(p Port) (wrong, mend []string) {
 		return nil, nil // see checkDevices
 	}
 	tree, _ := n.BridgeSettings["stp_state"].(float64)
-	for _, s := range portSettings {
+	settings := portSettings
+	if !n.VTEP.StaticFDB && !n.NeedsAgent() {
+		settings = slices.Concat(settings, learningSettings)
+	}
+	for _, s := range settings {
 		value, known := p.Settings[s.key]
 		if !known || value == s.want || s.key == "state" && tree != 0 {
 			continue

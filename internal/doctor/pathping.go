@@ -43,6 +43,9 @@ func (f *Facts) saysMTU(n Network, p Path) bool {
 	return p.MTU > 0 && p.MTU < p.Ping.Size
 }
 
+// IsSilent tells whether the host answered no ping of any size.
+func (p PathPing) IsSilent() bool { return p.Size > 0 && !p.Full && !p.Small }
+
 func (p PathPing) evidence() string {
 	if p.Router.IsValid() {
 		return fmt.Sprintf("%s on the way says that its next link has the MTU %d", p.Router, p.RouterMTU)

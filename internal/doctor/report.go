@@ -22,7 +22,11 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 		})
 	}
 	for _, why := range r.Outdated {
-		add(diagnosis.Finding{Code: diagnosis.AgentOutdated, Level: diagnosis.Warning, Summary: why, Mend: []string{reload}})
+		mend := reload
+		if strings.HasSuffix(why, agentapi.NamesNoKey) { // not done by --fix
+			mend += "   # on all hosts, to go on without a key; or else put key_file back"
+		}
+		add(diagnosis.Finding{Code: diagnosis.AgentOutdated, Level: diagnosis.Warning, Summary: why, Mend: []string{mend}})
 	}
 	for _, text := range r.Warnings {
 		add(fromWarning(text))

@@ -40,6 +40,8 @@ func TestFromReport(t *testing.T) {
 	}{
 		{"problem", agentapi.StatusReport{Problem: "boom"}, "VX0702 failure boom", ""},
 		{"outdated", agentapi.StatusReport{Outdated: []string{"old"}}, "VX0703 warning old", "vxlanctl reload"},
+		{"no key", agentapi.StatusReport{Outdated: []string{"it " + agentapi.NamesNoKey}}, "VX0703 warning it names no key_file any more",
+			"vxlanctl reload   # on all hosts, to go on without a key; or else put key_file back"},
 		{"warning", agentapi.StatusReport{Warnings: []string{"careful"}}, "VX0704 warning careful", ""},
 		{"conflict", agentapi.StatusReport{Conflicts: []string{"two have one"}}, "VX0601 failure two have one", ""},
 		{"conflict, the other one yields", agentapi.StatusReport{Conflicts: []string{"address 10.0.0.9 of network blue is that of container x here and of container y on host b (198.18.0.2); the one here keeps it: restart the other one with another address"}},

@@ -19,7 +19,14 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 		for _, p := range n.Paths {
 			block := f.blockBetween(n.VTEP.Local, p.To)
 			switch {
-			case block != nil:
+			case block != nil && block.LacksState && p.Ping.IsSilent():
+				findings = append(findings, diagnosis.Finding{
+					Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,
+					Summary:  fmt.Sprintf("an IPsec policy wants packets between this host and host %s encrypted, and there are no keys for it", p.To),
+					Evidence: []string{"ip xfrm policy prints " + block.Text, "ip xfrm state prints none between the two"},
+					Mend:     []string{block.Delete + "   # or start the program that agrees on keys"},
+				})
+			case block != nil && !block.LacksState:
 				findings = append(findings, diagnosis.Finding{
 					Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,
 					Summary:  fmt.Sprintf("an IPsec policy blocks packets between this host and host %s", p.To),
@@ -30,6 +37,8 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 			case p.Route.Interface != n.VTEP.Interface && n.Underlay.Name == n.VTEP.Interface && !f.isOwnBridge(p.Route.Interface):
 				findings = append(findings, f.noRoute(n, p,
 					fmt.Sprintf("packets to host %s leave by %s and not by %s", p.To, p.Route.Interface, n.VTEP.Interface)))
+			case p.DeadRouter.IsValid():
+				findings = append(findings, deadRouter(n, p))
 			case p.Free.Source.IsValid() && p.Free.Source != n.VTEP.Local && n.Underlay.HasAddr(p.Free.Source):
 				findings = append(findings, wrongSource(n, p))
 			}
@@ -73,6 +82,25 @@ func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
 	return found
 }
 
+// deadRouter is about a route by a router that is not there.
+func deadRouter(n Network, p Path) diagnosis.Finding {
+	found := diagnosis.Finding{
+		Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,
+		Summary:  fmt.Sprintf("packets to host %s go to the router %s, which does not answer", p.To, p.DeadRouter),
+		Evidence: []string{"the kernel takes the route " + p.Matched, "host " + p.To.String() + " does not answer ping"},
+		Mend:     []string{routeBy(n, p)},
+	}
+	if p.Router == p.DeadRouter && !n.isOnLink(p.To) {
+		found.Mend = []string{fmt.Sprintf("start the router %s, or correct the route: ip route replace %s via ROUTER dev %s", p.DeadRouter, p.To, n.VTEP.Interface)}
+	}
+	return found
+}
+
+// isOnLink tells whether an address is of a range of the underlay's interface.
+func (n Network) isOnLink(addr netip.Addr) bool {
+	return slices.ContainsFunc(n.Underlay.Addrs, func(a netip.Prefix) bool { return a.Contains(addr) })
+}
+
 // avoidRule is the command by which packets to a host no longer follow a rule. One that leads them to
 // an interface is a VPN's, and stays for other packets.
 func avoidRule(rule Rule, p Path) string {
@@ -88,7 +116,7 @@ func avoidRule(rule Rule, p Path) string {
 
 // routeBy is the command by which the kernel sends to a host by the network's interface.
 func routeBy(n Network, p Path) string {
-	if slices.ContainsFunc(n.Underlay.Addrs, func(a netip.Prefix) bool { return a.Contains(p.To) }) {
+	if n.isOnLink(p.To) {
 		return fmt.Sprintf("ip route replace %s dev %s", p.To, n.VTEP.Interface)
 	}
 	if p.Router.IsValid() {

@@ -86,7 +86,7 @@ func (f *Facts) blameRouting(found *diagnosis.Finding, n Network, w Way) {
 	if i := slices.IndexFunc(f.Prefixes, func(p hostPrefix) bool {
 		return p.Interface == w.Interface && p.Prefix.Bits() > 0 && p.Prefix.Contains(w.Of)
 	}); i >= 0 {
-		found.Mend = overlapMend(f.Prefixes[i])
+		found.Mend = f.overlapMend(f.Prefixes[i])
 		return
 	}
 	found.Mend = []string{"sysctl -w net.ipv4.conf." + n.Bridge.Name + ".forwarding=1"}

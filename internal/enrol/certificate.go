@@ -19,7 +19,8 @@ func newCertificate() (der, key []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a certificate: %w", err)
 	}
-	template := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)} // never (RFC 5280, section 4.1.2.5)
+	template := x509.Certificate{SerialNumber: big.NewInt(1),
+		NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)} // never (RFC 5280, section 4.1.2.5)
 	if der, err = x509.CreateCertificate(rand.Reader, &template, &template, public, private); err == nil {
 		key, err = x509.MarshalPKCS8PrivateKey(private)
 	}

@@ -19,8 +19,11 @@ import (
 
 const (
 	dialTimeout = 3 * time.Second
-	// probeTimeout is longer than all ways take, if each of them loses everything.
+	// probeTimeout is longer than the ways by one tunnel port take, if each of them loses everything.
 	probeTimeout = 40 * time.Second
+	// pathTime is for the ways by all tunnel ports. What is left of the session is for the rest of the
+	// join. Of eight ports each has 30 seconds, where package pathcheck takes 23 at the very most.
+	pathTime = sessionTimeout * 4 / 5
 )
 
 // Joiner is the joining host.
@@ -73,7 +76,8 @@ func (j Joiner) enterAt(ctx context.Context, at netip.AddrPort, t Token) (*Sessi
 	}
 	s := &Session{channel: newChannel(secured, maxAnswer), Self: addrOf(conn.LocalAddr()), Peer: addrOf(conn.RemoteAddr())}
 	sent := time.Now()
-	if err := s.send(hello{Version: protocolVersion, Secret: t.Secret[:], Joiner: j.ID[:], Host: j.Host}, messageTimeout); err != nil {
+	if err := s.send(hello{Version: protocolVersion, Secret: t.Secret[:], Joiner: j.ID[:], Host: j.Host},
+		messageTimeout); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	a, err := s.await(messageTimeout)
@@ -102,8 +106,9 @@ func (j Joiner) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 func explainDial(err error, port uint16) error {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nobody listens there: the token has expired or was revoked, the agent does not run, or a firewall refuses TCP %d; "+
-			"see `vxlanctl token ls` there", port)
+		return fmt.Errorf(
+			"nobody listens there: the token has expired or was revoked, the agent does not run, or a firewall refuses TCP %d; "+
+				"see `vxlanctl token ls` there", port)
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("no answer: open TCP %d on that host and on the way, to this host", port)
 	}
@@ -122,7 +127,8 @@ func explainHandshake(err error) error {
 		return errWrongHost
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return errors.New("it does not answer as a host that lets others in: is another program on that port, or something between the hosts?")
+		return errors.New(
+			"it does not answer as a host that lets others in: is another program on that port, or something between the hosts?")
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return errors.New("it ended the connection. It does that for a minute after ten attempts; its log says why")
@@ -166,8 +172,10 @@ func (s *Session) PathSpecs(mtu int) (specs []PathSpec) {
 	if !slices.Contains(ports, DefaultTunnelPort) {
 		ports = append(ports, DefaultTunnelPort)
 	}
-	for _, port := range ports[:min(len(ports), maxTunnelPorts)] {
+	ports = ports[:min(len(ports), maxTunnelPorts)]
+	for _, port := range ports {
 		spec := s.newPathSpec(mtu, port)
+		spec.Within = min(probeTimeout, pathTime/time.Duration(len(ports)))
 		if len(specs) == 0 {
 			spec.AgentPort = s.Offer.AgentPort // it is tried once
 		}
@@ -201,8 +209,11 @@ func (s *Session) Probe(ctx context.Context, spec PathSpec, path Path, selfMTU i
 		PortUnused: len(s.Offer.TunnelPorts) > 0 && !slices.Contains(s.Offer.TunnelPorts, spec.TunnelPort),
 		SelfMTU:    selfMTU, PeerMTU: s.Offer.MTU, ClockAhead: s.ClockAhead, ClockAccuracy: s.ClockAccuracy,
 	}
-	sides.Mine = path.Probe(ctx, *a.Ready)
-	if a, err = s.await(probeTimeout); err != nil {
+	probing, stop := context.WithTimeout(ctx, spec.timeLimit())
+	sides.Mine = path.Probe(probing, *a.Ready)
+	stop()
+	// The other host began a moment later.
+	if a, err = s.await(spec.timeLimit() + messageTimeout); err != nil {
 		return PathSides{}, err
 	}
 	if a.Report == nil {

@@ -19,10 +19,20 @@ type PathSpec struct {
 	// AgentPort only the tunnel is tried.
 	AgentPort  uint16 `json:"agent_port,omitempty"`
 	TunnelPort uint16 `json:"tunnel_port"`
+	// Within is how long the ways may be tried; 0: as long as it takes.
+	Within time.Duration `json:"within,omitempty"`
 	// Ready is of the joining host, which is prepared before it asks.
 	Ready PathReady `json:"ready"`
 
 	Self, Peer netip.Addr `json:"-"`
+}
+
+// timeLimit is how long a host tries the ways, whatever another one asks for.
+func (s PathSpec) timeLimit() time.Duration {
+	if s.Within <= 0 {
+		return probeTimeout
+	}
+	return min(s.Within, probeTimeout)
 }
 
 // PathReady is how far a host is prepared. What it is not prepared for cannot be tried.
@@ -146,10 +156,12 @@ func (s PathSides) addTunnel(add addFinding) {
 // addHosts adds in what the two hosts differ, which no port is to blame for.
 func (s PathSides) addHosts(add addFinding) {
 	if s.SelfMTU != s.PeerMTU && s.SelfMTU > 0 && s.PeerMTU > 0 {
-		add(false, "the interface here has MTU %d, that of %s %d: create networks with the same mtu on all hosts", s.SelfMTU, s.Peer, s.PeerMTU)
+		add(false, "the interface here has MTU %d, that of %s %d: create networks with the same mtu on all hosts", s.SelfMTU,
+			s.Peer, s.PeerMTU)
 	}
 	if d := s.ClockAhead; d.Abs() > maxClockDifference+s.ClockAccuracy {
-		add(false, "the clock of %s is %v %s this host's: logs of the two do not fit together", s.Peer, d.Abs().Round(time.Second), aheadOrBehind(d))
+		add(false, "the clock of %s is %v %s this host's: logs of the two do not fit together", s.Peer,
+			d.Abs().Round(time.Second), aheadOrBehind(d))
 	}
 }
 
@@ -159,7 +171,8 @@ func (s PathSides) addSizes(add addFinding) {
 	switch {
 	case largest >= s.Spec.MTU:
 	case largest == 0:
-		add(true, "UDP %d: small packets pass, large ones are lost: find the hop between the hosts that drops them", s.Spec.TunnelPort)
+		add(true, "UDP %d: small packets pass, large ones are lost: find the hop between the hosts that drops them",
+			s.Spec.TunnelPort)
 	default:
 		add(true, "UDP %d: packets of more than %d bytes are lost on the way, though both interfaces have MTU %d: "+
 			"raise the MTU of the underlay, or set that of the interfaces to %[2]d", s.Spec.TunnelPort, largest, s.Spec.MTU)

@@ -53,3 +53,38 @@ func TestPathFindings(t *testing.T) {
 		})
 	}
 }
+
+// Whatever is lost by however many tunnel ports, a join is done before its session is over.
+func TestPathsFitASession(t *testing.T) {
+	for _, ports := range []int{0, 1, 2, 8, 20} {
+		s := &Session{Offer: Offer{AgentPort: 7947}}
+		for i := range ports {
+			s.Offer.TunnelPorts = append(s.Offer.TunnelPorts, uint16(8472+i))
+		}
+		specs, total := s.PathSpecs(1500), time.Duration(0)
+		for _, spec := range specs {
+			if spec.Within < 25*time.Second {
+				t.Errorf("%d ports: only %v for each", ports, spec.Within)
+			}
+			total += spec.timeLimit()
+		}
+		if total+30*time.Second > sessionTimeout {
+			t.Errorf("%d ports may take %v", ports, total)
+		}
+	}
+}
+
+// Both hosts stop trying when the time is over, and report what they have found.
+func TestPathsEndInTime(t *testing.T) {
+	r := newRig(t)
+	r.issuer.slow = true
+	s := r.joiner("host-b").enter(r.token())
+	defer s.Close()
+	spec := s.PathSpecs(1500)[0]
+	spec.Within = 50 * time.Millisecond
+	began := time.Now()
+	sides, err := s.Probe(t.Context(), spec, &fakePath{report: goodReport, slow: true}, 1500)
+	if took := time.Since(began); err != nil || took > 10*time.Second || sides.Theirs != goodReport || sides.Mine != goodReport {
+		t.Errorf("%v after %v: %+v", err, took, sides)
+	}
+}

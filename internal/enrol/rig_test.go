@@ -81,6 +81,7 @@ type fakeIssuer struct {
 	mu    sync.Mutex
 	paths int
 	specs []PathSpec
+	slow  bool // the ways are tried until the time is over
 }
 
 func (*fakeIssuer) Offer(netip.Addr, netip.Addr) Offer {
@@ -92,7 +93,7 @@ func (f *fakeIssuer) OpenPath(_ context.Context, spec PathSpec) (Path, error) {
 	defer f.mu.Unlock()
 	f.paths++
 	f.specs = append(f.specs, spec)
-	return &fakePath{closed: func() { f.mu.Lock(); f.paths--; f.mu.Unlock() }, report: goodReport}, nil
+	return &fakePath{closed: func() { f.mu.Lock(); f.paths--; f.mu.Unlock() }, report: goodReport, slow: f.slow}, nil
 }
 
 func (*fakeIssuer) Grant() (Grant, error) {
@@ -107,10 +108,17 @@ var goodReport = PathReport{UDP: true, Tunnel: true, Heard: true, Largest: 1500}
 type fakePath struct {
 	closed func()
 	report PathReport
+	slow   bool
 }
 
-func (*fakePath) Ready() PathReady                              { return PathReady{MAC: "02:00:00:00:00:01"} }
-func (p *fakePath) Probe(context.Context, PathReady) PathReport { return p.report }
+func (*fakePath) Ready() PathReady { return PathReady{MAC: "02:00:00:00:00:01"} }
+func (p *fakePath) Probe(ctx context.Context, _ PathReady) PathReport {
+	if p.slow {
+		<-ctx.Done()
+	}
+	return p.report
+}
+
 func (p *fakePath) Close() {
 	if p.closed != nil {
 		p.closed()

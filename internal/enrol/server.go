@@ -264,7 +264,9 @@ func (v *visit) probe(ctx context.Context, spec PathSpec) error {
 	if err := v.send(answer{Ready: &ready}, messageTimeout); err != nil {
 		return err
 	}
-	report := path.Probe(ctx, spec.Ready)
+	probing, stop := context.WithTimeout(ctx, spec.timeLimit())
+	defer stop()
+	report := path.Probe(probing, spec.Ready)
 	return v.send(answer{Report: &report}, messageTimeout)
 }
 

@@ -137,7 +137,8 @@ func (s *Store) Create(addrs []netip.Addr, port uint16, ttl time.Duration) (Toke
 	defer s.mu.Unlock()
 	s.removeOldLocked()
 	if len(s.tokens) >= maxTokens {
-		return Token{}, fmt.Errorf("create token: there are %d already; revoke some with `vxlanctl token revoke`", len(s.tokens))
+		return Token{}, fmt.Errorf("create token: there are %d already; revoke some with `vxlanctl token revoke`",
+			len(s.tokens))
 	}
 	if s.tokens[r.ID] != nil {
 		return Token{}, errors.New("create token: another one has its ID by chance; try again")
@@ -188,7 +189,8 @@ func (s *Store) Outstanding() (at []netip.AddrPort) {
 // Revoke removes the token that has the ID, or the only one whose ID begins with it.
 func (s *Store) Revoke(id string) (Info, error) {
 	infos := s.List()
-	found := slices.DeleteFunc(slices.Clone(infos), func(i Info) bool { return id == "" || !strings.HasPrefix(i.ID, strings.ToLower(id)) })
+	found := slices.DeleteFunc(slices.Clone(infos),
+		func(i Info) bool { return id == "" || !strings.HasPrefix(i.ID, strings.ToLower(id)) })
 	switch len(found) {
 	case 0:
 		return Info{}, fmt.Errorf("revoke token: there is no token %q; `vxlanctl token ls` lists them", id)

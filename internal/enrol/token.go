@@ -68,7 +68,8 @@ var encoding = base64.RawURLEncoding.Strict()
 // String prints the token as a person types it: vx1.SEEDS.FINGERPRINT.SECRET. The secret is followed
 // by a checksum of the whole.
 func (t Token) String() string {
-	head := strings.Join([]string{tokenPrefix, encoding.EncodeToString(t.seeds()), encoding.EncodeToString(t.Fingerprint[:])}, ".")
+	head := strings.Join([]string{tokenPrefix, encoding.EncodeToString(t.seeds()),
+		encoding.EncodeToString(t.Fingerprint[:])}, ".")
 	return head + "." + encoding.EncodeToString(append(t.Secret[:], checksum(head, t.Secret)...))
 }
 
@@ -91,7 +92,8 @@ func checksum(head string, secret Secret) []byte {
 }
 
 // errMistyped is for whatever a slip of the hand or of the clipboard does to a token.
-var errMistyped = errors.New("the token is mistyped or cut off: its checksum is wrong; copy all of it, from \"vx1.\" on")
+var errMistyped = errors.New(
+	"the token is mistyped or cut off: its checksum is wrong; copy all of it, from \"vx1.\" on")
 
 // ParseToken reads a token as a person typed it. Errors never have the secret.
 func ParseToken(text string) (Token, error) {
@@ -101,7 +103,8 @@ func ParseToken(text string) (Token, error) {
 	case text == "":
 		return Token{}, errors.New("the token is empty")
 	case prefix != tokenPrefix && isLaterVersion(prefix) && strings.Contains(rest, "."):
-		return Token{}, fmt.Errorf("the token is of a later version, %s; install the version of vxlanctl that the other host has", prefix)
+		return Token{}, fmt.Errorf(
+			"the token is of a later version, %s; install the version of vxlanctl that the other host has", prefix)
 	case prefix != tokenPrefix:
 		return Token{}, errors.New("this is no token; a token begins with \"vx1.\", as `vxlanctl token create` prints it")
 	}
@@ -113,7 +116,8 @@ func ParseToken(text string) (Token, error) {
 	fingerprint, err2 := encoding.DecodeString(parts[1])
 	secret, err3 := encoding.DecodeString(parts[2])
 	t := Token{}
-	if errors.Join(err1, err2, err3) != nil || len(fingerprint) != len(t.Fingerprint) || len(secret) != len(t.Secret)+checksumLen {
+	if errors.Join(err1, err2, err3) != nil || len(fingerprint) != len(t.Fingerprint) ||
+		len(secret) != len(t.Secret)+checksumLen {
 		return Token{}, errMistyped
 	}
 	t.Fingerprint, t.Secret = Fingerprint(fingerprint), Secret(secret[:len(t.Secret)])

@@ -32,7 +32,8 @@ func (m member) addressFor(h Host, o InitOptions) (netip.Addr, error) {
 	}
 	switch len(all) {
 	case 0:
-		return netip.Addr{}, errors.New("this host has no address by which others could reach it; set up the network between the hosts first")
+		return netip.Addr{}, errors.New(
+			"this host has no address by which others could reach it; set up the network between the hosts first")
 	case 1:
 		return all[0].Addr, nil
 	}

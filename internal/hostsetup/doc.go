@@ -1,3 +1,3 @@
-// Package hostsetup makes a host a member of a cluster, and ends that. Each step can be interrupted
-// and done again.
+// Package hostsetup manages a host's membership of a cluster. Each step can be interrupted and done
+// again.
 package hostsetup

@@ -163,7 +163,9 @@ func loadJoining(h Host, tokenID string) (j joining, resumed bool, err error) {
 	}
 	if exists && json.Unmarshal(data, &j) == nil && len(j.Joiner) == len(enrol.Secret{}) {
 		if j.Token != tokenID && j.Confirmed {
-			return j, false, fmt.Errorf("this host has joined by token %s, but its agent was not made to run; go on with that token, or type `vxlanctl leave` first", j.Token)
+			return j, false, fmt.Errorf(
+				"this host has joined by token %s, but its agent was not made to run; go on with that token, or type `vxlanctl "+
+					"leave` first", j.Token)
 		}
 		if j.Token == tokenID {
 			return j, true, nil

@@ -27,7 +27,8 @@ func Init(h Host, o InitOptions, report Report) (token string, err error) {
 		return "", err
 	}
 	if _, exists, err := readIfExists(h, joiningPath); err != nil || exists {
-		return "", errors.Join(err, errors.New("this host is about to join a cluster; finish that with `vxlanctl join`, or type `vxlanctl leave` first"))
+		return "", errors.Join(err,
+			errors.New("this host is about to join a cluster; finish that with `vxlanctl join`, or type `vxlanctl leave` first"))
 	}
 	addr, err := m.addressFor(h, o)
 	if err != nil {

@@ -44,7 +44,8 @@ func Join(ctx context.Context, h Host, token enrol.Token, o JoinOptions, report 
 		}
 	}
 	if err := h.KeepAgentRunning(); err != nil {
-		return fmt.Errorf("this host has the key, but its agent does not start; type the command again, with the same token: %w", err)
+		return fmt.Errorf(
+			"this host has the key, but its agent does not start; type the command again, with the same token: %w", err)
 	}
 	if err := waitUntilMet(ctx, h, report); err != nil {
 		return err
@@ -72,11 +73,13 @@ func (m member) checkMayJoin(j joining, resumed bool) error {
 	case resumed || len(m.keys) == 0 && !m.configured:
 		return nil
 	case m.configured && len(m.keys) > 0:
-		return fmt.Errorf("this host is a member of a cluster already, with key %s; `vxlanctl leave` takes it out", m.keys[0].ID())
+		return fmt.Errorf("this host is a member of a cluster already, with key %s; `vxlanctl leave` takes it out",
+			m.keys[0].ID())
 	case m.configured:
 		return nil // of a file that is not there
 	}
-	return fmt.Errorf("%s has a key, and no configuration names it; move it away if it is not needed, then try again", m.keyPath)
+	return fmt.Errorf("%s has a key, and no configuration names it; move it away if it is not needed, then try again",
+		m.keyPath)
 }
 
 // joinRun is the part of a join that needs the other host.
@@ -113,14 +116,18 @@ func (r *joinRun) run(ctx context.Context, token enrol.Token, o JoinOptions) err
 // confirmAgain goes on after a join of which this host did not hear that it is confirmed.
 func (r *joinRun) confirmAgain() error {
 	if !slices.ContainsFunc(r.keys, func(k clusterkey.Key) bool { return k.ID() == r.session.Offer.KeyID }) {
-		return errors.New("this host has got the key by this token and said so, but it does not have it any more; create another token there with `vxlanctl token create`")
+		return errors.New(
+			"this host has got the key by this token and said so, but it does not have it any more; create another token " +
+				"there with `vxlanctl token create`")
 	}
 	r.Confirmed = true
 	return r.save(r.Host)
 }
 
 // errPath says that hosts would not hear each other.
-var errPath = errors.New("the ways between the hosts are not open, so this host has not joined; open what is named above and type the command again, with the same token")
+var errPath = errors.New(
+	"the ways between the hosts are not open, so this host has not joined; open what is named above and type the " +
+		"command again, with the same token")
 
 // checkPath tries the ways between the hosts, and says what is wrong with them.
 func (r *joinRun) checkPath(ctx context.Context, o JoinOptions) error {
@@ -190,7 +197,8 @@ func (r *joinRun) take(want config.Membership) error {
 		return err
 	}
 	if err := r.session.Confirm(); err != nil {
-		return fmt.Errorf("this host has stored the key, but could not say so; type the command again, with the same token: %w", err)
+		return fmt.Errorf(
+			"this host has stored the key, but could not say so; type the command again, with the same token: %w", err)
 	}
 	r.Confirmed = true
 	return r.save(r.Host)
@@ -215,7 +223,9 @@ func waitUntilMet(ctx context.Context, h Host, report Report) error {
 		return false
 	})
 	if !ok {
-		return fmt.Errorf("this host has the key, but its agent and the others have not met within %v; `vxlanctl status` says why. Then type the command again, with the same token", meetTimeout)
+		return fmt.Errorf(
+			"this host has the key, but its agent and the others have not met within %v; `vxlanctl status` says why. Then "+
+				"type the command again, with the same token", meetTimeout)
 	}
 	report("the agents have met: %s answers", met)
 	return nil

@@ -16,7 +16,8 @@ func Leave(h Host, report Report) error {
 	}
 	if len(containers) > 0 {
 		return fmt.Errorf("containers use networks with discovery=gossip, which need the cluster: %s; "+
-			"remove them, or take them off these networks with `podman network disconnect`; nothing was changed", strings.Join(containers, ", "))
+			"remove them, or take them off these networks with `podman network disconnect`; nothing was changed", strings.Join(
+			containers, ", "))
 	}
 	m, err := readMember(h)
 	if err != nil {
@@ -58,7 +59,9 @@ func (m member) explainOwnFiles() error {
 	if !m.configured {
 		return errors.New("this host is no member of a cluster")
 	}
-	return fmt.Errorf("%s was not written by `vxlanctl init` or `vxlanctl join`; remove key_file and seeds from it and the key yourself, then type `vxlanctl reload`", ConfigPath)
+	return fmt.Errorf(
+		"%s was not written by `vxlanctl init` or `vxlanctl join`; remove key_file and seeds from it and the key yourself, "+
+			"then type `vxlanctl reload`", ConfigPath)
 }
 
 // removeKey removes the key file, unless the configuration that is left still names it.

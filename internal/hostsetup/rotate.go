@@ -149,7 +149,8 @@ func (r *rotation) participants() (stay, retired []agentapi.HostStatus, err erro
 }
 
 func isCalled(h agentapi.HostStatus, name string) bool {
-	return strings.EqualFold(h.HostName, name) || strings.EqualFold(h.Name, name) || h.ID == name || h.Addr.IsValid() && h.Addr.String() == name
+	return strings.EqualFold(h.HostName, name) || strings.EqualFold(h.Name, name) || h.ID == name ||
+		h.Addr.IsValid() && h.Addr.String() == name
 }
 
 // chooseKey finds the key of a rotation that is under way, or makes one. Nothing is changed while a
@@ -168,7 +169,8 @@ func (r *rotation) chooseKey(hosts []agentapi.HostStatus) error {
 		case h.File == "":
 			return fmt.Errorf("rotate key: host %s has no key", h.Host.Name)
 		case h.Fixed:
-			return fmt.Errorf("rotate key: host %s has rotate_keys = false in its vxland.toml; change the key files by hand", h.Host.Name)
+			return fmt.Errorf("rotate key: host %s has rotate_keys = false in its vxland.toml; change the key files by hand",
+				h.Host.Name)
 		}
 	}
 	data, underWay, err := readIfExists(r, rotationPath)
@@ -186,8 +188,9 @@ func (r *rotation) chooseKey(hosts []agentapi.HostStatus) error {
 	}
 	for _, h := range all {
 		if !slices.Equal(h.Keys, all[0].Keys) || len(h.Keys) > 1 {
-			return fmt.Errorf("rotate key: hosts have several keys (`vxlanctl key ls`), so a rotation is under way, or was left by hand; " +
-				"finish it on the host where it began, or give the key that all are to use: `vxlanctl key rotate --to KEY`")
+			return fmt.Errorf(
+				"rotate key: hosts have several keys (`vxlanctl key ls`), so a rotation is under way, or was left by hand; " +
+					"finish it on the host where it began, or give the key that all are to use: `vxlanctl key rotate --to KEY`")
 		}
 	}
 	r.key = clusterkey.New()
@@ -346,7 +349,8 @@ func (r *rotation) forgetRetired() error {
 			return errors.Join(errs...)
 		}
 		if time.Now().After(until) {
-			return fmt.Errorf("forget host: %s still answers; type `vxlanctl host forget` when it does not", r.options.Without[0])
+			return fmt.Errorf("forget host: %s still answers; type `vxlanctl host forget` when it does not",
+				r.options.Without[0])
 		}
 		time.Sleep(pollInterval)
 	}

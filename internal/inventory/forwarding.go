@@ -1,12 +1,13 @@
 package inventory
 
 import (
+	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/plan"
 )
 
@@ -15,86 +16,137 @@ type Wanted struct {
 	Network string
 	plan.Forwarding
 	Flood  []kernel.FDB
-	Owners map[kernel.MAC]string // of other hosts
+	Owners Owners
 }
 
-// OwnersOf returns whose the MACs of other hosts are.
-func OwnersOf(r *membership.Roster) map[kernel.MAC]string {
-	owners := make(map[kernel.MAC]string)
-	for _, m := range r.Members() {
-		owners[m.BridgeMAC] = m.Host
-		for _, e := range m.Endpoints {
-			owners[e.MAC] = membership.ContainerLabel(e.Names, e.ContainerID) + " on " + m.Host
+// Comparison is what the kernel holds of a network beside what it should. Of 50,000 containers it
+// has five entries each, so these are described one at a time.
+type Comparison struct {
+	want     Wanted
+	have     kernel.ForwardingTables
+	fastPath []kernel.MAC
+}
+
+// Compare puts what the kernel holds beside what it should, and sorts it.
+func (w Wanted) Compare(have kernel.ForwardingTables, fastPath []kernel.MAC) Comparison {
+	have.Flood, have.FDB = sorted(have.Flood, compareFDB), sorted(have.FDB, compareFDB)
+	have.Static, fastPath = sorted(have.Static, compareMACs), sorted(fastPath, compareMACs)
+	have.Neighbours = sorted(have.Neighbours, compareNeighbours)
+	w.Flood = sorted(slices.Clone(w.Flood), compareFDB)
+	return Comparison{want: w, have: have, fastPath: fastPath}
+}
+
+// sorted sorts a list in place. A list of the kernel may have an entry twice.
+func sorted[E comparable](list []E, compare func(a, b E) int) []E {
+	slices.SortFunc(list, compare)
+	return slices.Compact(list)
+}
+
+func compareMACs(a, b kernel.MAC) int { return bytes.Compare(a[:], b[:]) }
+
+func compareFDB(a, b kernel.FDB) int {
+	return cmp.Or(compareMACs(a.MAC, b.MAC), a.Dst.Compare(b.Dst), cmp.Compare(a.Port, b.Port),
+		cmp.Compare(a.VNI, b.VNI), cmp.Compare(a.Index, b.Index))
+}
+
+func compareNeighbours(a, b kernel.Neighbour) int {
+	return cmp.Or(a.Addr.Compare(b.Addr), compareMACs(a.MAC, b.MAC))
+}
+
+// Entries returns the entries of all tables that are wanted or there.
+func (c Comparison) Entries() iter.Seq[agentapi.ForwardingEntry] { return c.entries(false) }
+
+// Differing returns those that are not in order.
+func (c Comparison) Differing() iter.Seq[agentapi.ForwardingEntry] { return c.entries(true) }
+
+func (c Comparison) entries(differing bool) iter.Seq[agentapi.ForwardingEntry] {
+	w := c.want
+	ofFDB, ofMAC, ofNeighbour := c.describeFDB, c.describeMAC, c.describeNeighbour
+	return func(yield func(agentapi.ForwardingEntry) bool) {
+		out := output{network: w.Network, partial: w.Partial, differing: differing, yield: yield}
+		_ = addTable(out, agentapi.TableFlood, table[kernel.FDB]{w.Flood, c.have.Flood, compareFDB, ofFDB}) &&
+			addTable(out, agentapi.TableFDB, table[kernel.FDB]{w.Tables.FDB, c.have.FDB, compareFDB, ofFDB}) &&
+			addTable(out, agentapi.TableBridge, table[kernel.MAC]{w.Tables.Static, c.have.Static, compareMACs, ofMAC}) &&
+			addTable(out, agentapi.TableNeighbour, table[kernel.Neighbour]{w.Tables.Neighbours, c.have.Neighbours, compareNeighbours, ofNeighbour}) &&
+			!w.FastPath.IsEmpty() &&
+			addTable(out, agentapi.TableFastPath, table[kernel.MAC]{w.FastPath.Remote, c.fastPath, compareMACs, ofMAC})
+	}
+}
+
+func (c Comparison) describeFDB(e kernel.FDB) agentapi.ForwardingEntry {
+	entry := agentapi.ForwardingEntry{Key: e.MAC.String(), Target: e.Dst.String(), Owner: c.want.Owners.Of(e.MAC)}
+	if e.MAC.IsZero() {
+		entry.Key = "all"
+	}
+	return entry
+}
+
+func (c Comparison) describeMAC(m kernel.MAC) agentapi.ForwardingEntry {
+	return agentapi.ForwardingEntry{Key: m.String(), Target: c.want.Device.Name, Owner: c.want.Owners.Of(m)}
+}
+
+func (c Comparison) describeNeighbour(n kernel.Neighbour) agentapi.ForwardingEntry {
+	return agentapi.ForwardingEntry{Key: n.Addr.String(), Target: n.MAC.String(), Owner: c.want.Owners.Of(n.MAC)}
+}
+
+// table is a table as it should be and as it is, both sorted.
+type table[E comparable] struct {
+	want, have []E
+	compare    func(a, b E) int
+	describe   func(E) agentapi.ForwardingEntry
+}
+
+// output is where a network's entries go.
+type output struct {
+	network   string
+	partial   bool // the cluster is not fully known: what the kernel has in addition is no fault
+	differing bool // only those that are not in order
+	yield     func(agentapi.ForwardingEntry) bool
+}
+
+// addTable outputs the entries of a table, and tells whether more are wanted.
+func addTable[E comparable](out output, name string, t table[E]) bool {
+	extra := agentapi.EntryExtra
+	if out.partial {
+		extra = agentapi.EntryOK
+	}
+	for len(t.want)+len(t.have) > 0 {
+		e, inWant, inHave := t.takeNext()
+		state := agentapi.EntryOK
+		switch {
+		case !inHave:
+			state = agentapi.EntryMissing
+		case !inWant:
+			state = extra
+		}
+		if out.differing && state == agentapi.EntryOK {
+			continue
+		}
+		entry := t.describe(e)
+		entry.Network, entry.Table, entry.State = out.network, name, state
+		if !out.yield(entry) {
+			return false
 		}
 	}
-	delete(owners, kernel.MAC{}) // unknown
-	return owners
+	return true
 }
 
-// Compare puts what the kernel holds beside what it should. What it has in addition is no fault while
-// the cluster is not fully known.
-func (w Wanted) Compare(have kernel.ForwardingTables, fastPath []kernel.MAC) []agentapi.ForwardingEntry {
-	c := comparison{Wanted: w, found: []agentapi.ForwardingEntry{}}
-	c.addFDB(agentapi.TableFlood, w.Flood, have.Flood)
-	c.addFDB(agentapi.TableFDB, w.Tables.FDB, have.FDB)
-	c.addMACs(agentapi.TableBridge, w.Device.Name, w.Tables.Static, have.Static)
-	c.addNeighbours(have.Neighbours)
-	if !w.FastPath.IsEmpty() {
-		c.addMACs(agentapi.TableFastPath, w.Device.Name, w.FastPath.Remote, fastPath)
+// takeNext takes the first entry, and tells which of the lists had it.
+func (t *table[E]) takeNext() (e E, inWant, inHave bool) {
+	order := 0
+	switch {
+	case len(t.have) == 0:
+		order = -1
+	case len(t.want) == 0:
+		order = 1
+	default:
+		order = t.compare(t.want[0], t.have[0])
 	}
-	return c.found
-}
-
-type comparison struct {
-	Wanted
-	found []agentapi.ForwardingEntry
-}
-
-func (c *comparison) addFDB(table string, want, have []kernel.FDB) {
-	describe := func(e kernel.FDB) agentapi.ForwardingEntry {
-		entry := agentapi.ForwardingEntry{Key: e.MAC.String(), Target: e.Dst.String(), Owner: c.Owners[e.MAC]}
-		if e.MAC.IsZero() {
-			entry.Key = "all"
-		}
-		return entry
+	if order <= 0 {
+		e, t.want = t.want[0], t.want[1:]
 	}
-	addAll(c, table, want, have, describe)
-}
-
-func (c *comparison) addMACs(table, device string, want, have []kernel.MAC) {
-	addAll(c, table, want, have, func(m kernel.MAC) agentapi.ForwardingEntry {
-		return agentapi.ForwardingEntry{Key: m.String(), Target: device, Owner: c.Owners[m]}
-	})
-}
-
-func (c *comparison) addNeighbours(have []kernel.Neighbour) {
-	addAll(c, agentapi.TableNeighbour, c.Tables.Neighbours, have, func(n kernel.Neighbour) agentapi.ForwardingEntry {
-		return agentapi.ForwardingEntry{Key: n.Addr.String(), Target: n.MAC.String(), Owner: c.Owners[n.MAC]}
-	})
-}
-
-// addAll adds the entries of a table that are wanted or there.
-func addAll[E comparable](c *comparison, table string, want, have []E, describe func(E) agentapi.ForwardingEntry) {
-	states := make(map[E]string, len(want))
-	for _, e := range want {
-		states[e] = agentapi.EntryMissing
+	if order >= 0 {
+		e, t.have = t.have[0], t.have[1:]
 	}
-	for _, e := range have {
-		switch _, wanted := states[e]; {
-		case wanted || c.Partial:
-			states[e] = agentapi.EntryOK
-		default:
-			states[e] = agentapi.EntryExtra
-		}
-	}
-	entries := make([]agentapi.ForwardingEntry, 0, len(states))
-	for e, state := range states {
-		entry := describe(e)
-		entry.Network, entry.Table, entry.State = c.Network, table, state
-		entries = append(entries, entry)
-	}
-	slices.SortFunc(entries, func(a, b agentapi.ForwardingEntry) int {
-		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Target, b.Target))
-	})
-	c.found = append(c.found, entries...)
+	return e, order <= 0, order >= 0
 }

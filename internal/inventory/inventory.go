@@ -1,7 +1,7 @@
 package inventory
 
 import (
-	"cmp"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -9,6 +9,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/membership"
@@ -22,9 +23,27 @@ type Known struct {
 	Others  cluster.Snapshot // all other hosts, members or not
 	// Claims are addresses that containers of this host are about to get, by container.
 	Claims map[string][]netip.Addr
-
-	roster *membership.Roster // of the members
+	// Roster has the members. nil: as Others has them.
+	Roster *membership.Roster
 }
+
+// Description is all that is known of a network. Its long lists are made one item at a time.
+type Description struct {
+	agentapi.NetworkInventory // without Endpoints and Names
+	own                       []agentapi.EndpointInventory
+	members                   []*cluster.Member
+	records                   [][]dns.Record // of the names
+}
+
+// Whole returns the description with its long lists.
+func (d Description) Whole() agentapi.NetworkInventory {
+	d.NetworkInventory.Endpoints = collect(d.Endpoints())
+	d.NetworkInventory.Names = collect(d.Names())
+	return d.NetworkInventory
+}
+
+// collect returns a list that is not nil.
+func collect[E any](items iter.Seq[E]) []E { return slices.AppendSeq([]E{}, items) }
 
 // Membership is a network of the store as package membership sees it.
 func Membership(n hoststate.Network) membership.Network {
@@ -40,25 +59,29 @@ func WithoutAgent(host string, networks []hoststate.Network) agentapi.Inventory 
 	all := agentapi.Inventory{Networks: []agentapi.NetworkInventory{}, Elsewhere: []agentapi.NetworkElsewhere{}}
 	for _, local := range networks {
 		n := Membership(local)
-		described := Describe(Known{Host: host, Network: n})
+		described := Describe(Known{Host: host, Network: n}).Whole()
 		described.Names = []agentapi.NameInventory{} // nobody answers them
 		all.Networks = append(all.Networks, described)
 	}
-	slices.SortFunc(all.Networks, compareNames)
+	slices.SortFunc(all.Networks, func(a, b agentapi.NetworkInventory) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
-func compareNames(a, b agentapi.NetworkInventory) int { return strings.Compare(a.Name, b.Name) }
+// Describe returns all that is known of a network. The roster may change afterwards.
+func Describe(k Known) Description {
+	if k.Roster == nil {
+		k.Roster = membership.NewRoster(k.Network, k.Others)
+	}
+	return Description{NetworkInventory: k.describe(), own: k.ownEndpoints(), members: k.Roster.Members(), records: k.records()}
+}
 
-// Describe returns all that is known of a network.
-func Describe(k Known) agentapi.NetworkInventory {
+func (k Known) describe() agentapi.NetworkInventory {
 	n := k.Network
-	k.roster = membership.NewRoster(n, k.Others)
 	return agentapi.NetworkInventory{
 		ID: n.ID, Name: n.Name, VNI: n.Tunnel.VNI, Port: n.Tunnel.Port, Discovery: discoveryOf(n),
 		VTEP: n.VTEP.Local, Interface: n.VTEP.Interface, MTU: n.VTEP.MTU, UnderlayMTU: n.VTEP.UnderlayMTU,
 		Bridge: n.Bridge.Name, Device: n.Device.Name, Options: n.Options(),
-		Subnets: k.subnets(), Hosts: k.hosts(), Endpoints: k.endpoints(), Names: k.names(),
+		Subnets: k.subnets(), Hosts: k.hosts(),
 		Conflicts: k.conflicts(), Differences: k.differences(),
 	}
 }
@@ -107,90 +130,33 @@ func unusable(s network.Subnet) map[netip.Addr]string {
 func (k Known) hosts() []agentapi.MemberInventory {
 	n := k.Network
 	all := []agentapi.MemberInventory{{
-		Name: k.Host, Self: true, VTEP: n.VTEP.Local, Reachable: true, MTU: n.VTEP.MTU, HostAddrs: n.HostAddrs(), Containers: len(n.Endpoints),
+		Name: k.Host, Self: true, VTEP: n.VTEP.Local, Reachable: true, MTU: n.VTEP.MTU, HostAddrs: n.HostAddrs(),
+		Containers: len(n.Endpoints),
 	}}
-	for _, m := range k.roster.Members() {
+	for _, m := range k.Roster.Members() {
 		all = append(all, agentapi.MemberInventory{
-			Name: m.Host, VTEP: m.VTEP, Reachable: m.Reachable, MTU: int(m.View.MTU), HostAddrs: m.HostAddrs, Containers: len(m.Endpoints),
+			Name: m.Host, VTEP: m.VTEP, Reachable: m.Reachable, MTU: int(m.View.MTU), HostAddrs: m.HostAddrs,
+			Containers: len(m.Endpoints),
 		})
 	}
 	return all
 }
 
-func (k Known) endpoints() []agentapi.EndpointInventory {
-	all := []agentapi.EndpointInventory{}
-	for _, e := range k.Network.Endpoints {
-		described := agentapi.EndpointInventory{
-			Container: membership.ContainerLabel(e.Names(), e.ContainerID), ID: e.ContainerID, Names: e.Names(),
-			Addrs: membership.AddrsOf(e), Host: k.Host, State: agentapi.EndpointUp,
-		}
-		if !e.MAC.IsZero() {
-			described.MAC = e.MAC.String()
-		}
-		if k.Network.AwaitsAddresses(e) {
-			described.State, described.Addrs = agentapi.EndpointClaiming, k.Claims[e.ContainerID]
-		}
-		all = append(all, described)
-	}
-	for _, m := range k.roster.Members() {
-		for _, e := range m.Endpoints {
-			all = append(all, remoteEndpoint(m, e))
-		}
-	}
-	sortEndpoints(all)
-	return all
-}
-
-func sortEndpoints(all []agentapi.EndpointInventory) {
-	slices.SortStableFunc(all, func(a, b agentapi.EndpointInventory) int {
-		return cmp.Or(strings.Compare(a.Container, b.Container), strings.Compare(a.Host, b.Host))
-	})
-}
-
-func remoteEndpoint(m *cluster.Member, e cluster.Endpoint) agentapi.EndpointInventory {
-	described := agentapi.EndpointInventory{
-		Container: membership.ContainerLabel(e.Names, e.ContainerID), ID: e.ContainerID, Names: e.Names, Addrs: e.Addrs,
-		Host: m.Host, State: agentapi.EndpointUp,
-	}
-	if !e.MAC.IsZero() {
-		described.MAC = e.MAC.String()
-	}
-	switch {
-	case !m.Reachable:
-		described.State = agentapi.EndpointUnreachable
-	case e.Claimed():
-		described.State = agentapi.EndpointClaiming
-	}
-	return described
-}
-
-// names are those that the name server answers, by the same rule.
-func (k Known) names() []agentapi.NameInventory {
-	addrs := make(map[string][]netip.Addr)
-	rosterOf := func(membership.Network) *membership.Roster { return k.roster }
+// records are those that the name server answers, by the same rule.
+func (k Known) records() (all [][]dns.Record) {
+	rosterOf := func(membership.Network) *membership.Roster { return k.Roster }
 	for _, z := range membership.Zones([]membership.Network{k.Network}, rosterOf, nil) {
-		records := slices.Clone(z.Records)
+		all = append(all, z.Records)
 		for _, group := range z.Remote {
-			records = append(records, group.Records...)
+			all = append(all, group.Records)
 		}
-		for _, r := range records {
-			for _, name := range r.Names {
-				name = strings.ToLower(name)
-				addrs[name] = append(addrs[name], r.Addrs...)
-			}
-		}
-	}
-	all := []agentapi.NameInventory{}
-	for _, name := range slices.Sorted(maps.Keys(addrs)) {
-		slices.SortFunc(addrs[name], netip.Addr.Compare)
-		all = append(all, agentapi.NameInventory{Name: name, Addrs: slices.Compact(addrs[name])})
 	}
 	return all
 }
 
 func (k Known) conflicts() []agentapi.ConflictInventory {
 	all := []agentapi.ConflictInventory{}
-	for _, d := range membership.Duplicates(k.Network, k.roster) {
+	for _, d := range membership.Duplicates(k.Network, k.Roster) {
 		c := agentapi.ConflictInventory{
 			Kind: "address", Value: d.Addr.String(), Host: d.There.Host, Keeps: "here", Text: d.String(),
 			Here:  membership.ContainerLabel(d.Here.Names(), d.Here.ContainerID),
@@ -201,7 +167,7 @@ func (k Known) conflicts() []agentapi.ConflictInventory {
 		}
 		all = append(all, c)
 	}
-	for _, c := range membership.NameConflicts(k.Network, k.roster) {
+	for _, c := range membership.NameConflicts(k.Network, k.Roster) {
 		name := c.There.Names[0]
 		all = append(all, agentapi.ConflictInventory{
 			Kind: "name", Value: name, Here: name, There: name, Host: c.There.Host, Keeps: "both", Text: c.String(),
@@ -218,13 +184,20 @@ func (k Known) differences() []string {
 	return all
 }
 
+// ElsewhereDescription is all that is known of a network of other hosts. Its long list is made one
+// item at a time.
+type ElsewhereDescription struct {
+	agentapi.NetworkElsewhere // without Endpoints
+	members                   []*cluster.Member
+}
+
 // Elsewhere returns the networks of other hosts that are none of this host's.
-func Elsewhere(here []membership.Network, snapshots []cluster.Snapshot) []agentapi.NetworkElsewhere {
+func Elsewhere(here []membership.Network, snapshots []cluster.Snapshot) []ElsewhereDescription {
 	known := make(map[cluster.NetworkKey]bool)
 	for _, n := range here {
 		known[n.Key()] = true
 	}
-	found := make(map[cluster.NetworkKey]*agentapi.NetworkElsewhere)
+	found := make(map[cluster.NetworkKey]*ElsewhereDescription)
 	for _, s := range snapshots {
 		for _, h := range s.Hosts {
 			for _, m := range h.Memberships {
@@ -234,30 +207,30 @@ func Elsewhere(here []membership.Network, snapshots []cluster.Snapshot) []agenta
 				if found[m.Network] == nil {
 					found[m.Network] = newElsewhere(m)
 				}
-				found[m.Network].Hosts = append(found[m.Network].Hosts, h.Label())
-				found[m.Network].Containers += len(m.Endpoints)
-				member := &cluster.Member{Host: h.Label(), Reachable: h.Reachable(), Membership: m}
-				for _, e := range m.Endpoints {
-					found[m.Network].Endpoints = append(found[m.Network].Endpoints, remoteEndpoint(member, e))
-				}
+				found[m.Network].add(h, m)
 			}
 		}
 	}
-	all := []agentapi.NetworkElsewhere{}
+	all := []ElsewhereDescription{}
 	for _, key := range slices.SortedFunc(maps.Keys(found), cluster.NetworkKey.Compare) {
 		slices.Sort(found[key].Hosts)
-		sortEndpoints(found[key].Endpoints)
 		found[key].Hosts = slices.Compact(found[key].Hosts)
 		all = append(all, *found[key])
 	}
 	return all
 }
 
-func newElsewhere(m cluster.Membership) *agentapi.NetworkElsewhere {
-	e := &agentapi.NetworkElsewhere{Name: m.View.Name, VNI: m.Network.VNI, Port: m.Network.Port, MTU: int(m.View.MTU)}
-	e.Endpoints = []agentapi.EndpointInventory{}
+func newElsewhere(m cluster.Membership) *ElsewhereDescription {
+	var e ElsewhereDescription
+	e.Name, e.VNI, e.Port, e.MTU = m.View.Name, m.Network.VNI, m.Network.Port, int(m.View.MTU)
 	for _, s := range m.View.Subnets {
 		e.Subnets = append(e.Subnets, s.Prefix.String())
 	}
-	return e
+	return &e
+}
+
+func (e *ElsewhereDescription) add(h *cluster.Host, m cluster.Membership) {
+	e.Hosts = append(e.Hosts, h.Label())
+	e.Containers += len(m.Endpoints)
+	e.members = append(e.members, &cluster.Member{Host: h.Label(), Reachable: h.Reachable(), Membership: m})
 }

@@ -63,7 +63,7 @@ func TestDescribe(t *testing.T) {
 	}}
 	got := Describe(Known{
 		Host: "host-1", Network: Membership(n), Others: s, Claims: map[string][]netip.Addr{"c2": {vtep("10.0.0.9")}},
-	})
+	}).Whole()
 	var endpoints, names []string
 	for _, e := range got.Endpoints {
 		endpoints = append(endpoints, fmt.Sprint(e.Container, " ", e.Addrs, " ", e.Host, " ", e.State))

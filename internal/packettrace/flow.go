@@ -49,5 +49,6 @@ func (f Flow) tunnelled() string {
 	}
 	bits := f.Src.BitLen()
 	return fmt.Sprintf("udp dport %d @th,%d,24 %d @th,%d,%d 0x%s @th,%d,%d 0x%s",
-		f.Port, vniOffset, f.VNI, src, bits, hex.EncodeToString(f.Src.AsSlice()), src+bits, bits, hex.EncodeToString(f.Dst.AsSlice()))
+		f.Port, vniOffset, f.VNI, src, bits, hex.EncodeToString(f.Src.AsSlice()), src+
+			bits, bits, hex.EncodeToString(f.Dst.AsSlice()))
 }

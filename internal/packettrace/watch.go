@@ -133,7 +133,8 @@ func script(table string, matches []Match) string {
 			add("add chain %s %s %s { type filter hook %s priority %d; }", family, table, h.chain, h.hook, priority)
 			for _, m := range matches {
 				if m.Family == family && m.Device == h.device {
-					add("add rule %s %s %s %s limit rate %d/second burst 50 packets meta nftrace set 1", family, table, h.chain, m.Expression, perSecond)
+					add("add rule %s %s %s %s limit rate %d/second burst 50 packets meta nftrace set 1", family, table, h.chain,
+						m.Expression, perSecond)
 				}
 			}
 		}

@@ -94,7 +94,8 @@ func isTimeout(err error) bool {
 // sendUDP sends to the other host's agents' port, several times in case some are lost. The packets
 // come from a port of their own: from the agents' port they could be answers to a firewall.
 func sendUDP(ctx context.Context, spec enrol.PathSpec) {
-	conn, err := net.DialUDP("udp", &net.UDPAddr{IP: spec.Self.AsSlice()}, net.UDPAddrFromAddrPort(netip.AddrPortFrom(spec.Peer, spec.AgentPort)))
+	conn, err := net.DialUDP("udp", &net.UDPAddr{IP: spec.Self.AsSlice()},
+		net.UDPAddrFromAddrPort(netip.AddrPortFrom(spec.Peer, spec.AgentPort)))
 	if err != nil {
 		return // the other host misses it
 	}

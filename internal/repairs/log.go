@@ -44,6 +44,8 @@ type Log struct {
 	mtus     map[string]int         // of links, as they were to be in the last run
 	watching bool
 	seen     observed
+	elements []kernel.Element            // of the firewall after the last run, as far as is known
+	lastRead []kernel.Element            // of the firewall, since then
 	suspect  Entries                     // that may be repaired in this run
 	restored map[string]*restoredEntries // by device
 }
@@ -150,9 +152,10 @@ func (l *Log) During(r Run, work func() error) ([]Repair, error) {
 	if r.MTUs != nil {
 		l.mtus = r.MTUs
 	}
-	found := l.seen.find(setting{expected: r.Expected, sameMTU: func(link string) bool {
+	found := l.seen.find(setting{expected: r.Expected, elements: l.elements, sameMTU: func(link string) bool {
 		return before[link] != 0 && before[link] == r.MTUs[link]
 	}})
+	l.keepElementsLocked(err == nil)
 	if r, ok := l.elementsAddedLocked(found); ok {
 		found = append(found, r)
 	}
@@ -191,6 +194,19 @@ func (l *Log) countLocked(found []Repair) {
 		l.counts[r.Kind] += r.Count
 	}
 	l.forgetLocked()
+}
+
+// keepElementsLocked keeps what the firewall has after a run: what it was set to, or what was read and
+// needed no change.
+func (l *Log) keepElementsLocked(succeeded bool) {
+	wanted, isSet := l.seen.wantedElements()
+	switch {
+	case isSet:
+		l.elements = wanted
+	case succeeded && l.lastRead != nil:
+		l.elements = l.lastRead
+	}
+	l.lastRead = nil
 }
 
 // elementsAddedLocked returns the repair of elements that were added. Those of containers are added
@@ -273,6 +289,16 @@ func (l *Log) note(add func(*observed)) {
 	defer l.mu.Unlock()
 	if l.watching {
 		add(&l.seen)
+	}
+}
+
+// noteElements notes what the firewall has. In a run the first time counts, before anything is changed.
+func (l *Log) noteElements(elements []kernel.Element) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lastRead = elements
+	if l.watching && !l.seen.elementsRead {
+		l.seen.elements, l.seen.elementsRead = elements, true
 	}
 }
 

@@ -120,9 +120,19 @@ type observed struct {
 	changes []kernel.Change
 	// rulesLost tells that the firewall's tables lacked rules of this version.
 	rulesLost bool
-	// elements are what the firewall had, if they were read.
+	// elements are what the firewall had before it was set anew, if they were read.
 	elements     []kernel.Element
 	elementsRead bool
+}
+
+// wantedElements returns those of a firewall that was set anew, and whether it was.
+func (o observed) wantedElements() (elements []kernel.Element, isSet bool) {
+	for _, c := range o.changes {
+		if c, ok := c.(kernel.SetFirewall); ok {
+			elements, isSet = c.Elements, true
+		}
+	}
+	return elements, isSet
 }
 
 // setting is how the host is, besides the changes.
@@ -131,6 +141,8 @@ type setting struct {
 	// cannot be due to them is a repair.
 	expected bool
 	sameMTU  func(link string) bool // whether the link's MTU was to be the same before
+	// elements are what the firewall had after the last run, as far as is known.
+	elements []kernel.Element
 }
 
 // find returns what of the changes were repairs.
@@ -193,32 +205,35 @@ func (o observed) find(s setting) (found []Repair) {
 	return found
 }
 
-// firewallRepair tells whether a firewall that is set anew lacked something that it had had.
+// firewallRepair tells whether a firewall that is set anew lacked something that it had had. It is set
+// anew, too, when a network is created that others must know: then what is missing is new.
 func (o observed) firewallRepair(c kernel.SetFirewall, s setting) (r Repair, ok bool) {
 	r = Repair{Kind: Firewall, Object: "rules", Detail: "nft load tables " + kernel.FirewallTable}
 	switch {
 	case o.rulesLost:
 		return r, true
-	case s.expected:
+	case s.expected || !o.elementsRead:
 		return r, false
-	case !o.elementsRead: // a network's own element is missing
-		r.Object = "elements"
-		return r, true
 	}
-	have := make(map[kernel.ElementID]bool, len(o.elements))
-	for i := range o.elements {
-		have[o.elements[i].ID()] = true
-	}
+	had, have := elementIDs(s.elements), elementIDs(o.elements)
 	missing := 0
 	for i := range c.Elements {
 		e := &c.Elements[i]
 		// Podman's other networks come and go.
-		if e.Set != kernel.PodmanBridges && !have[e.ID()] {
+		if id := e.ID(); e.Set != kernel.PodmanBridges && had[id] && !have[id] {
 			missing++
 		}
 	}
 	r.Object = fmt.Sprintf("%d elements", missing)
 	return r, missing > 0
+}
+
+func elementIDs(elements []kernel.Element) map[kernel.ElementID]bool {
+	ids := make(map[kernel.ElementID]bool, len(elements))
+	for i := range elements {
+		ids[elements[i].ID()] = true
+	}
+	return ids
 }
 
 // kindOf returns what a change of a link repairs.

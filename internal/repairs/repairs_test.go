@@ -63,7 +63,7 @@ func TestWhatIsARepair(t *testing.T) {
 		{"news", Run{Expected: true}, []kernel.Change{kernel.SetUp{Name: "v"}, kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "a"}}}, kernel.SetFirewall{}}, ""},
 		{"flows and entries", Run{}, []kernel.Change{kernel.DeleteFlows{}, kernel.AddFDB{Name: "v"}, kernel.DelRoute{}}, ""},
 		{"elements of containers", Run{}, []kernel.Change{kernel.AddElements{}}, ""},
-		{"elements of a network", Run{}, []kernel.Change{kernel.SetFirewall{}}, "firewall: elements were missing or altered and are back" + unknown},
+		{"a firewall of which nothing is known", Run{}, []kernel.Change{kernel.SetFirewall{}}, ""},
 	} {
 		if got := during(NewLog(), tt.run, tt.changes...); got != tt.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", tt.name, got, tt.want)
@@ -80,23 +80,27 @@ func TestWhatIsARepair(t *testing.T) {
 	}
 }
 
-// Of the elements that the firewall had, those that are missing count. Podman's bridges come and go.
+// Of the elements that the firewall had had, those that are missing count. What has never been there is
+// new, and Podman's bridges come and go.
 func TestMissingElements(t *testing.T) {
 	element := func(set kernel.Set, name string) kernel.Element {
 		return kernel.Element{Set: set, Key: kernel.Device(name)}
 	}
 	all := []kernel.Element{element(kernel.Bridges, "a"), element(kernel.Bridges, "b"), element(kernel.PodmanBridges, "podman0")}
 	for _, tt := range []struct {
-		have []kernel.Element
-		want string
+		had, have []kernel.Element
+		want      string
 	}{
-		{all[:2], ""},
-		{all[1:], "firewall: 1 elements were missing or altered and are back, by whom is unknown"},
-		{nil, "firewall: 2 elements were missing or altered and are back, by whom is unknown"},
+		{all, all[:2], ""},
+		{all, all[1:], "firewall: 1 elements were missing or altered and are back, by whom is unknown"},
+		{all, nil, "firewall: 2 elements were missing or altered and are back, by whom is unknown"},
+		{all[1:], all[1:], ""},
+		{all[1:], nil, "firewall: 1 elements were missing or altered and are back, by whom is unknown"},
+		{nil, nil, ""},
 	} {
 		o := observed{changes: []kernel.Change{kernel.SetFirewall{Elements: all}}, elements: tt.have, elementsRead: true}
-		if got := join(o.find(setting{})); got != tt.want {
-			t.Errorf("had %d: got %s", len(tt.have), got)
+		if got := join(o.find(setting{elements: tt.had})); got != tt.want {
+			t.Errorf("had %d, has %d: got %s", len(tt.had), len(tt.have), got)
 		}
 	}
 }
@@ -146,14 +150,27 @@ func TestWhoRemovedRules(t *testing.T) {
 	rules := func(by kernel.Sender) kernel.Removal {
 		return kernel.Removal{What: kernel.RemovedRules, Object: "vxlan-driver", Sender: by}
 	}
-	repaired := func(l *Log, changes ...kernel.Change) string { return during(l, Run{}, changes...) }
+	repaired := func(l *Log, changes ...kernel.Change) string {
+		found, _ := l.During(Run{}, func() error {
+			l.note(func(o *observed) { o.rulesLost = true })
+			for _, c := range changes {
+				l.noteChange(c)
+			}
+			return nil
+		})
+		return join(found)
+	}
 	l := NewLog()
 	l.NoteRemoval(rules(nft))
 	l.NoteRemoval(rules(nft))
 	l.mu.Lock()
 	l.removals[0].at = l.removals[0].at.Add(-500 * time.Millisecond)
 	l.mu.Unlock()
-	found, _ := l.During(Run{}, func() error { l.noteChange(kernel.SetFirewall{}); return nil })
+	found, _ := l.During(Run{}, func() error {
+		l.note(func(o *observed) { o.rulesLost = true })
+		l.noteChange(kernel.SetFirewall{})
+		return nil
+	})
 	if len(found) != 1 || found[0].GoneFor < 500*time.Millisecond || found[0].By != nft || found[0].Code() != diagnosis.RulesMissing {
 		t.Errorf("got %+v", found)
 	}

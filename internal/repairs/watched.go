@@ -18,6 +18,7 @@ type watched struct {
 func (w watched) Apply(c kernel.Change) error {
 	_, setsRules := c.(kernel.SetFirewall)
 	if setsRules {
+		w.readElements()
 		w.log.noteOwnRules() // the kernel reports it before Apply returns
 	}
 	err := w.Namespace.Apply(c)
@@ -53,9 +54,19 @@ func (w watched) FirewallIntact() (bool, error) {
 func (w watched) FirewallElements() ([]kernel.Element, error) {
 	elements, err := w.Namespace.FirewallElements()
 	if err == nil {
-		w.log.note(func(o *observed) { o.elements, o.elementsRead = elements, true })
+		w.log.noteElements(elements)
 	}
 	return elements, err
+}
+
+// readElements reads what the firewall has before it is set anew, unless it has lost its rules or was
+// read before. What cannot be read is no repair.
+func (w watched) readElements() {
+	needed := false
+	w.log.note(func(o *observed) { needed = !o.rulesLost && !o.elementsRead })
+	if needed {
+		_, _ = w.FirewallElements()
+	}
 }
 
 // ChangeForwardingTables changes entries.

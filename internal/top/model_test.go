@@ -308,3 +308,22 @@ func TestLastLineIsKept(t *testing.T) {
 		}
 	}
 }
+
+// Characters that take two columns neither push the time off the screen nor misalign a table.
+func TestScreenOfWideCharacters(t *testing.T) {
+	wide := testScreen()
+	wide.Title = strings.Repeat("主机", 30)
+	wide.Panes[1].Rows = []Row{{0, []Cell{{Text: "主机甲"}, {Text: "198.18.0.1"}}}, {0, []Cell{{Text: "peer"}, {Text: "198.18.0.2"}}}}
+	m := send(t, newModel(testScreen, time.Second, false), tea.WindowSizeMsg{Width: 80, Height: 24}, screenRead(wide), "/", "198.18", "enter")
+	for line := range strings.Lines(m.View().Content) {
+		if n := output.Width(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if line := lineWith(m, "主机主机"); !strings.HasSuffix(line, " 12:00:00") || output.Width(line) != 80 {
+		t.Errorf("the head is %q", line)
+	}
+	if a, b := lineWith(m, "198.18.0.1"), lineWith(m, "198.18.0.2"); a != "主机甲  198.18.0.1" || b != "peer    198.18.0.2" {
+		t.Errorf("got\n%s\n%s", a, b)
+	}
+}

@@ -115,18 +115,6 @@ func (p Pane) lines(rows []Row, o order, width int) []string {
 	return strings.Split(strings.TrimSuffix(table.Table(&output.Printer{Width: width}), "\n"), "\n")
 }
 
-// cut makes a line fit.
-func cut(line string, width int) string {
-	runes := []rune(line)
-	if len(runes) <= width {
-		return line
-	}
-	if width <= 0 {
-		return ""
-	}
-	return string(runes[:width-1]) + "…"
-}
-
 // share divides a number of lines among those who want some, one after the other.
 func share(lines int, wanted []int) []int {
 	got := make([]int, len(wanted))

@@ -45,7 +45,7 @@ func (m model) lines() []string {
 	if m.help {
 		var lines []string
 		for line := range strings.SplitSeq(helpText, "\n") {
-			lines = append(lines, cut(line, m.width))
+			lines = append(lines, output.Cut(line, m.width))
 		}
 		return lines
 	}
@@ -63,7 +63,7 @@ func (m model) paint(c output.Colour, text string) string {
 	if c == 0 {
 		return text
 	}
-	return (&output.Printer{Colour: m.colour}).Paint(c, text)
+	return string((&output.Printer{Colour: m.colour}).Paint(c, text))
 }
 
 // headLine is the summary, with the time or what is out of the ordinary at its right.
@@ -73,21 +73,21 @@ func (m model) headLine() string {
 		right = "paused, as of " + right
 	}
 	if m.screen.Title == "" {
-		return cut("asking the agent", m.width)
+		return output.Cut("asking the agent", m.width)
 	}
-	right = cut(right, m.width)
-	left := cut(output.Printable(m.screen.Title+": "+m.screen.Summary), m.width-len([]rune(right))-1)
-	gap := strings.Repeat(" ", max(0, m.width-len([]rune(left))-len([]rune(right))))
+	right = output.Cut(right, m.width)
+	left := output.Cut(output.Printable(m.screen.Title+": "+m.screen.Summary), m.width-output.Width(right)-1)
+	gap := strings.Repeat(" ", max(0, m.width-output.Width(left)-output.Width(right)))
 	return m.paint(m.screen.Colour, left) + gap + right
 }
 
 func (m model) noticeLines() (lines []string) {
 	all := m.screen.Notices
 	for _, n := range all[:min(len(all), maxNotices)] {
-		lines = append(lines, m.paint(n.Colour, cut(output.Printable(n.Text), m.width)))
+		lines = append(lines, m.paint(n.Colour, output.Cut(output.Printable(n.Text), m.width)))
 	}
 	if more := len(all) - maxNotices; more > 0 {
-		lines = append(lines, cut(fmt.Sprintf("and %d more: %s", more, m.screen.More), m.width))
+		lines = append(lines, output.Cut(fmt.Sprintf("and %d more: %s", more, m.screen.More), m.width))
 	}
 	return lines
 }
@@ -117,15 +117,15 @@ func (m model) pane(i, count int) []string {
 	count = min(max(0, count), len(rows))
 	first := min(m.top[i], len(rows)-count)
 	shown := rows[first : first+count]
-	lines := []string{cut(m.paneTitle(i, first, len(shown), len(rows)), m.width)}
+	lines := []string{output.Cut(m.paneTitle(i, first, len(shown), len(rows)), m.width)}
 	if len(rows) == 0 {
-		return append(lines, cut("  "+p.Empty, m.width), "")
+		return append(lines, output.Cut("  "+p.Empty, m.width), "")
 	}
 	// All rows count for the widths, so that columns stay where they are while somebody scrolls.
 	table := p.lines(rows, o, m.width)
-	lines = append(lines, cut(strings.TrimRight(table[0], " "), m.width))
+	lines = append(lines, output.Cut(strings.TrimRight(table[0], " "), m.width))
 	for k, r := range shown {
-		lines = append(lines, m.paint(r.Colour, cut(table[1+first+k], m.width)))
+		lines = append(lines, m.paint(r.Colour, output.Cut(table[1+first+k], m.width)))
 	}
 	return lines
 }
@@ -142,12 +142,12 @@ func (m model) paneTitle(i, first, shown, all int) string {
 	if m.filter != "" {
 		title += " with “" + m.filter + "”"
 	}
-	return title + " " + strings.Repeat("─", max(0, m.width-len([]rune(title))-1))
+	return title + " " + strings.Repeat("─", max(0, m.width-output.Width(title)-1))
 }
 
 func (m model) footLine() string {
 	if m.typing {
-		return cut("show rows with: "+m.filter+"▏", m.width)
+		return output.Cut("show rows with: "+m.filter+"▏", m.width)
 	}
-	return cut("q end  ? help  tab table  s sort  r reverse  / filter  p pause", m.width)
+	return output.Cut("q end  ? help  tab table  s sort  r reverse  / filter  p pause", m.width)
 }

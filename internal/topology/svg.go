@@ -71,7 +71,8 @@ func (n Network) drawBand(b *strings.Builder, y int) int {
 		}
 		if n.Here {
 			fmt.Fprintf(b, `<line class="%s" x1="%d" y1="%d" x2="%d" y2="%d"/>`+"\n",
-				strings.TrimPrefix(svgClasses[h.State], "box "), svgMargin+svgBox, y+svgLine, svgWidth-svgMargin-svgBox, right+svgLine)
+				strings.TrimPrefix(svgClasses[h.State], "box "), svgMargin+svgBox, y+svgLine, svgWidth-svgMargin-svgBox, right+
+					svgLine)
 		}
 		right = h.drawBox(b, svgWidth-svgMargin-svgBox, right) + svgPadding
 	}
@@ -79,13 +80,15 @@ func (n Network) drawBand(b *strings.Builder, y int) int {
 }
 
 var svgClasses = map[string]string{
-	StateSelf: "box self", StateReachable: "box reachable", StateLossy: "box lossy", StateUnreachable: "box unreachable", StateElsewhere: "box",
+	StateSelf: "box self", StateReachable: "box reachable", StateLossy: "box lossy", StateUnreachable: "box unreachable",
+	StateElsewhere: "box",
 }
 
 func (h Host) drawBox(b *strings.Builder, x, y int) int {
 	lines := append([]string{h.Name, h.State}, h.drawnContainers()...)
 	height := len(lines)*svgLine + svgPadding
-	fmt.Fprintf(b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="4"/>`+"\n", svgClasses[h.State], x, y, svgBox, height)
+	fmt.Fprintf(b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="4"/>`+"\n", svgClasses[h.State], x, y,
+		svgBox, height)
 	class := "name"
 	for i, line := range lines {
 		drawText(b, class, x+svgPadding, y+(i+1)*svgLine, cut(line, svgMaxRunes))

@@ -66,7 +66,8 @@ func New(all agentapi.Inventory, status agentapi.StatusReport) Topology {
 		t.Networks = append(t.Networks, networkHere(n, lossy))
 	}
 	for _, n := range all.Elsewhere {
-		found := Network{Name: printable(n.Name), VNI: n.VNI, Port: n.Port, MTU: n.MTU, Containers: n.Containers, Hosts: []Host{}}
+		found := Network{Name: printable(n.Name), VNI: n.VNI, Port: n.Port, MTU: n.MTU, Containers: n.Containers,
+			Hosts: []Host{}}
 		for _, h := range n.Hosts {
 			found.Hosts = append(found.Hosts, Host{Name: printable(h), State: StateElsewhere, Containers: []Container{}})
 		}
@@ -78,7 +79,7 @@ func New(all agentapi.Inventory, status agentapi.StatusReport) Topology {
 func networkHere(n agentapi.NetworkInventory, lossy map[[2]string]bool) Network {
 	containers := make(map[string][]Container)
 	for _, e := range n.Endpoints {
-		c := Container{Name: printable(e.Container), Addrs: []string{}, State: e.State}
+		c := Container{Name: printable(e.Container), Addrs: []string{}, State: printable(e.State)}
 		for _, a := range e.Addrs {
 			c.Addrs = append(c.Addrs, a.String())
 		}
@@ -89,7 +90,8 @@ func networkHere(n agentapi.NetworkInventory, lossy map[[2]string]bool) Network 
 		Hosts: []Host{}, Containers: len(n.Endpoints),
 	}
 	for _, m := range n.Hosts {
-		h := Host{Name: printable(m.Name), State: stateOf(m, lossy[[2]string{n.Name, m.Name}]), Containers: append([]Container{}, containers[m.Name]...)}
+		h := Host{Name: printable(m.Name), State: stateOf(m, lossy[[2]string{n.Name, m.Name}]),
+			Containers: append([]Container{}, containers[m.Name]...)}
 		if m.VTEP.IsValid() {
 			h.VTEP = m.VTEP.String()
 		}

@@ -73,7 +73,8 @@ func (s Server) handler() http.Handler {
 	mux.HandleFunc("GET /{$}", p.servePage)
 	mux.HandleFunc("GET /live", p.serveStream)
 	mux.HandleFunc("GET /", p.serveFile)
-	for name, kind := range map[string]string{"style.css": "text/css", "script.js": "text/javascript", "icon.svg": TypeSVG} {
+	for name, kind := range map[string]string{"style.css": "text/css", "script.js": "text/javascript",
+		"icon.svg": TypeSVG} {
 		mux.HandleFunc("GET /"+name, p.asset(name, kind+"; charset=utf-8"))
 	}
 	return guarded(mux)

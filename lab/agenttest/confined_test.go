@@ -38,7 +38,7 @@ func wantConfined(n node) {
 	for _, path := range []string{"/etc/x", "/usr/x", "/var/x", "/sys/kernel/mm/ksm/run", "/proc/sys/kernel/panic", "/proc/sysrq-trigger", "/sys/fs/cgroup/cgroup.procs"} {
 		n.mustRun("! " + inside + "sh -c 'true >>" + path + "' 2>/dev/null")
 	}
-	n.mustRun(inside + "touch /var/lib/vxlan/x /run/sysctl.d/x && rm /var/lib/vxlan/x /run/sysctl.d/x; " + inside + "test ! -e /root/.bashrc")
+	n.mustRun("for f in /var/lib/vxlan/x /etc/vxlan/x /run/sysctl.d/x; do " + inside + "touch $f && rm $f; done; " + inside + "test ! -e /root/.bashrc")
 }
 
 // The agent does all its work within the confines of its unit.
@@ -104,5 +104,16 @@ func TestConfinedAgentWorks(t *testing.T) {
 	a.succeedsWithin(3*time.Second, "vxlanctl status | grep 'this agent talks to no other host until the file can be used'")
 	a.mustRun("mkdir /etc/systemd/system/vxland.service.d; printf '[Service]\nCapabilityBoundingSet=CAP_DAC_READ_SEARCH\nProtectHome=read-only\n' >/etc/systemd/system/vxland.service.d/key.conf")
 	a.mustRun("systemctl daemon-reload; systemctl restart vxland; systemctl is-active vxland")
-	a.succeedsWithin(3*time.Second, "vxlanctl status >/tmp/status; grep -q '^vxland ' /tmp/status && ! grep 'talks to no other host' /tmp/status")
+	a.succeedsWithin(3*time.Second, "vxlanctl status >/tmp/status; grep -q '^key ' /tmp/status && ! grep 'talks to no other host' /tmp/status")
+
+	wantStartWithoutFiles(a)
+}
+
+// wantStartWithoutFiles: whoever removes key and configuration together gets an agent without a key.
+// Without the directory, one that starts makes it, so that a later change of the key can write there.
+func wantStartWithoutFiles(n node) {
+	n.Helper()
+	n.mustRun("rm /home/site/key /etc/vxlan/vxland.toml; vxlanctl reload; vxlanctl status >/tmp/status; ! grep -e '^key ' -e VX070 /tmp/status")
+	n.mustRun("systemctl stop vxland.socket vxland.service; rm -r /etc/vxlan; systemctl start vxland.service; test \"$(stat -c '%a %U' /etc/vxlan)\" = '700 root'")
+	n.mustRun("nsenter -t $(pgrep -x vxland) -m -- touch /etc/vxlan/key && test -e /etc/vxlan/key")
 }

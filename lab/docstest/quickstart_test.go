@@ -14,7 +14,8 @@ import (
 // driver is installed.
 type newcomer struct {
 	*testing.T
-	lab *lab.Lab
+	lab     *lab.Lab
+	manager packageManager
 	// join is the command that `vxlanctl init` has printed.
 	join string
 	// working is how long the newcomer has waited for commands.
@@ -24,20 +25,19 @@ type newcomer struct {
 // joinCommand is a command with a token, on a page or on a terminal.
 var joinCommand = regexp.MustCompile(`vxlanctl join vx1\.\S+`)
 
-func newNewcomer(t *testing.T) *newcomer {
+func newNewcomer(t *testing.T, m packageManager) *newcomer {
 	t.Helper()
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	labtest.AsDocumented(t, l)
-	deb := labtest.MakeDeb(t, "v1.0.0")
+	file := labtest.MakePackage(t, m.format, "v1.0.0")
 	for _, h := range l.Hosts() {
 		// The page's hosts have one address each.
 		labtest.Sh(t, h, "ip address del "+h.Addr4().String()+"/24 dev eth0; ip route replace default via 192.168.1.1")
 		labtest.StartBareHost(t, h)
-		labtest.PutFile(t, h, deb)
-		// The newcomer answers apt's questions with yes.
-		labtest.Sh(t, h, `echo 'APT::Get::Assume-Yes "true";' >/etc/apt/apt.conf.d/yes`)
+		labtest.PutFile(t, h, file)
+		labtest.Sh(t, h, m.prepare)
 	}
-	n := &newcomer{T: t, lab: l}
+	n := &newcomer{T: t, lab: l, manager: m}
 	for _, h := range l.Hosts() {
 		n.mustRun(h, "mkdir -p /run/dbus; dbus-daemon --system --fork; setsid -f firewalld --nofork --nopid >/run/firewalld.log 2>&1")
 	}
@@ -64,7 +64,7 @@ func (n *newcomer) typeBlock(b block) (out string) {
 	if err != nil {
 		n.Fatalf("line %d: %v", b.line, err)
 	}
-	script := joinCommand.ReplaceAllLiteralString(b.script, n.join)
+	script := joinCommand.ReplaceAllLiteralString(n.manager.commands.Replace(b.script), n.join)
 	for _, name := range names {
 		n.Logf("%s# %s", name, script)
 		began := time.Now()
@@ -89,12 +89,17 @@ const maxWorking = 2 * time.Minute
 // The quickstart, typed as it stands: from a package's file to a ping, and back to hosts on which
 // nothing is left.
 func TestQuickstart(t *testing.T) {
-	n := newNewcomer(t)
+	followQuickstart(t, apt)
+}
+
+func followQuickstart(t *testing.T, m packageManager) {
+	t.Helper()
+	n := newNewcomer(t, m)
 	a, b := n.lab.Host("host-a"), n.lab.Host("host-b")
 	before := []string{n.listFiles(a), n.listFiles(b)}
 	// What shows that a section did what it promises.
 	want := map[string]string{
-		"1. Install":                        "Setting up vxlan-driver",
+		"1. Install":                        m.installed,
 		"2. Open the ports":                 "success",
 		"3. Begin on host A":                "mynet",
 		"4. Join on host B":                 "checked: TCP and UDP 7947, and UDP 4789, both ways",
@@ -133,11 +138,11 @@ func TestQuickstart(t *testing.T) {
 	}
 }
 
-// listFiles lists the host's files, without the one in which firewalld keeps what was changed.
+// listFiles lists the host's files, without those in which firewalld and dnf keep what was changed.
 func (n *newcomer) listFiles(h *lab.Host) string {
 	n.Helper()
 	all := labtest.ListSystemFiles(n, h)
-	return regexp.MustCompile(`(?m)^/etc/firewalld/zones/public\.xml.*\n`).ReplaceAllString(all, "")
+	return regexp.MustCompile(`(?m)^(/etc/firewalld/zones/public\.xml|/var/lib/(rpm|dnf)\b).*\n`).ReplaceAllString(all, "")
 }
 
 // checkTime checks how long the newcomer has waited for the ping.

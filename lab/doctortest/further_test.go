@@ -21,7 +21,7 @@ var furtherFaults = []fault{
 	{name: "container throttled", inject: inside("pb", "tc qdisc add dev eth0 root tbf rate 8kbit burst 2000 latency 1ms"), code: "VX0409", says: "tbf"},
 	{name: "underlay throttled", inject: "tc qdisc add dev eth0 root tbf rate 8kbit burst 2000 latency 1ms", code: "VX0505", says: "tbf"},
 	{name: "VXLAN device throttled", inject: "tc qdisc add dev vxlan-plain root tbf rate 8kbit burst 2000 latency 1ms", code: "VX0505", says: "tbf"},
-	{name: "tc drops what leaves", inject: "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip dport 4789 0xffff action mirred egress redirect dev lo", code: "VX0505", says: "egress of eth0"},
+	{name: "tc drops what leaves", inject: "tc qdisc replace dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip dport 4789 0xffff action mirred egress redirect dev lo", code: "VX0505", says: "egress of eth0"},
 	{name: "tc drops on the VXLAN device", inject: "tc qdisc replace dev vxlan-plain clsact; tc filter add dev vxlan-plain egress protocol all u32 match u32 0 0 action mirred egress redirect dev lo", code: "VX0505", says: "vxlan-plain"},
 	{name: "XDP drops what comes", inject: xdpDrop("eth0"), code: "VX0505", says: "XDP program of eth0", quick: true},
 	{name: "egress of a device drops VXLAN", inject: "nft -f - <<'END'\ntable netdev block8 { chain c { type filter hook egress device eth0 priority 0; udp dport 4789 drop; }; }\nEND", code: "VX0502", says: "VXLAN"},
@@ -55,6 +55,15 @@ var furtherFaults = []fault{
 	{name: "plugin on a mount with noexec", inject: "mount -t tmpfs -o noexec tmpfs /mnt; cp /usr/local/libexec/netavark/vxlan /mnt; mount --bind /mnt /usr/local/libexec/netavark", code: "VX0104", says: "plugin", after: "umount /usr/local/libexec/netavark /mnt"},
 	{name: "netavark removed", inject: "mv /usr/lib/podman/netavark /tmp/", code: "VX0104", says: "netavark",
 		person: decision{"which package of the distribution has it differs", "mv /tmp/netavark /usr/lib/podman/"}},
+	{name: "MTU of a container's port", inject: "ip link set $(ls /sys/class/net/br-vxlan-plain/brif | grep -v vxlan) mtu 1300", code: "VX0402", says: "1450"},
+	{name: "bridge learns nothing", inject: "bridge link set dev vxlan-plain learning off", code: "VX0402", says: "learning false"},
+	{name: "other VNI of a network without an agent", inject: recreatePlain("--opt vni=109") + "; podman exec -d pb ping -i 0.2 10.1.0.77", look: "host-a", host: "host-a", code: "VX0306", says: "the VNI is 109 there and 101 here"}, // the last one: both hosts have that VNI then
+}
+
+// recreatePlain is a script that makes the network plain anew, and its container.
+func recreatePlain(options string) string {
+	const create = "podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=198.18.0.11,198.18.0.12 --opt physical_interface=eth0 --subnet 10.1.0.0/24 --disable-dns "
+	return "c=$(podman ps -a --format '{{.Names}}'); podman rm -f -t0 $c >/dev/null; podman network rm plain >/dev/null; " + create + options + " plain >/dev/null; podman run -d --name $c --network plain localhost/web"
 }
 
 // furtherAgentFaults are tried as agentFaults are.

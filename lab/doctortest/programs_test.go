@@ -15,7 +15,8 @@ import (
 var firewalldFaults = []fault{
 	{name: "port closed", inject: "firewall-cmd --remove-port=4789/udp", code: "VX0502", says: "VXLAN"},
 	{name: "rich rule drops", inject: "firewall-cmd --add-rich-rule='rule family=ipv4 port port=4789 protocol=udp drop'", code: "VX0502", says: "VXLAN"},
-	{name: "zone of the other host", inject: "firewall-cmd --zone=block --add-source=198.18.0.11", code: "VX0502", says: "VXLAN"},
+	{name: "zone of the other host", inject: "firewall-cmd --zone=block --add-source=198.18.0.11", code: "VX0502", says: "VXLAN",
+		after: "firewall-cmd --zone=block --remove-source=198.18.0.11"},
 	{name: "zone of the underlay", inject: "firewall-cmd --zone=drop --change-interface=eth0", code: "VX0502", says: "VXLAN"},
 	{name: "panic", inject: "firewall-cmd --panic-on", code: "VX0507", says: "panic mode"},
 	{name: "reloaded", inject: "firewall-cmd --reload; firewall-cmd --add-port=4789/udp", code: "VX0504", says: "trusted"},

@@ -14,12 +14,18 @@ import (
 // it is. Nothing else is in that directory.
 func MakeDeb(t testing.TB, version string) string {
 	t.Helper()
+	return MakePackage(t, "deb", version)
+}
+
+// MakePackage does the same for deb or rpm.
+func MakePackage(t testing.TB, format, version string) string {
+	t.Helper()
 	out := t.TempDir()
-	packages := exec.Command("make", "-C", "../..", "packages", "PACKAGES="+out, "VERSION="+version, "ARCHS="+runtime.GOARCH, "FORMATS=deb")
+	packages := exec.Command("make", "-C", "../..", "packages", "PACKAGES="+out, "VERSION="+version, "ARCHS="+runtime.GOARCH, "FORMATS="+format)
 	if said, err := packages.CombinedOutput(); err != nil {
 		t.Fatalf("make packages: %v\n%s", err, said)
 	}
-	made, err := filepath.Glob(filepath.Join(out, "*.deb"))
+	made, err := filepath.Glob(filepath.Join(out, "*."+format))
 	if err != nil || len(made) != 1 {
 		t.Fatalf("made %v: %v", made, err)
 	}

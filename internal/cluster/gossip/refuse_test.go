@@ -122,6 +122,26 @@ func TestMissingKeyIsLogged(t *testing.T) {
 	})
 }
 
+// Who opens a connection and sends nothing looks whether the port can be reached. Nobody is refused by it.
+func TestEmptyStreamIsNoRefusal(t *testing.T) {
+	for _, label := range []string{"", "production"} {
+		inVirtualTime(t, func(t *testing.T, n *memnet) {
+			a := startHost(t, n, 1, func(c *Config) { c.Label, c.Keys, c.Seeds = label, nil, []netip.AddrPort{hostAddr(2)} })
+			conn, err := n.transport(hostAddr(2)).DialTimeout(hostAddr(1).String(), time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.Close()
+			time.Sleep(10 * time.Second)
+			for _, r := range a.refusals.Refusals() {
+				if r.Reason != string(refusal.ReasonNoAnswer) {
+					t.Errorf("label %q: refused %+v", label, r)
+				}
+			}
+		})
+	}
+}
+
 // The kernel of a host accepts connections for an agent that hangs. Nobody is refused by it.
 func TestHostThatHangsIsNoRefusal(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {

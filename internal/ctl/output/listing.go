@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 )
 
 // Listing is what a subcommand prints that lists something. A row's exported fields are what
@@ -80,6 +79,11 @@ func (l Listing[Row]) filter(filters []filter) []Row {
 	return rows
 }
 
+// Wants tells whether the user wants to see what these columns are of.
+func Wants[Row any](p *Printer, columns []Column[Row], r Row) bool {
+	return len(Listing[Row]{Columns: columns, Rows: []Row{r}}.filter(p.filters)) > 0
+}
+
 func (l Listing[Row]) textByKey(r Row, key string) string {
 	for _, c := range l.Columns {
 		if filterKey(c.Heading) == key {
@@ -93,7 +97,6 @@ const (
 	columnGap    = 2
 	minShrunk    = 8 // a cut value is of no use below
 	missingValue = "-"
-	cutMark      = "…"
 	notePrefix   = "# "
 	noteIndent   = "#   "
 )
@@ -143,7 +146,7 @@ func columnWidths(cells [][]string) []int {
 	widths := make([]int, len(cells[0]))
 	for _, line := range cells {
 		for i, text := range line {
-			widths[i] = max(widths[i], utf8.RuneCountInString(text))
+			widths[i] = max(widths[i], Width(text))
 		}
 	}
 	return widths
@@ -158,7 +161,8 @@ func totalWidth(widths []int) int {
 }
 
 // dropWide leaves out the last columns that may be left out, until the rest fits.
-func dropWide[Row any](cells [][]string, columns []Column[Row], widths []int, limit int) ([][]string, []Column[Row], []int) {
+func dropWide[Row any](cells [][]string, columns []Column[Row], widths []int,
+	limit int) ([][]string, []Column[Row], []int) {
 	for i := len(columns) - 1; i >= 0 && totalWidth(widths) > limit; i-- {
 		if !columns[i].Wide {
 			continue
@@ -191,13 +195,10 @@ func shrink[Row any](columns []Column[Row], widths []int, limit int) {
 
 func writeLine(b *strings.Builder, line []string, widths []int) {
 	for i, text := range line {
-		n := utf8.RuneCountInString(text)
-		if n > widths[i] {
-			text, n = string([]rune(text)[:widths[i]-1])+cutMark, widths[i]
-		}
+		text = Cut(text, widths[i])
 		b.WriteString(text)
 		if i < len(line)-1 {
-			b.WriteString(strings.Repeat(" ", widths[i]-n+columnGap))
+			b.WriteString(strings.Repeat(" ", widths[i]-Width(text)+columnGap))
 		}
 	}
 	b.WriteByte('\n')

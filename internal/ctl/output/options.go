@@ -47,16 +47,26 @@ func (o *Options) AddReportFlags(cmd *cobra.Command) {
 // AddListFlags adds the flags of a subcommand that prints rows, which are filtered by columns.
 func (o *Options) AddListFlags(cmd *cobra.Command, columns []string) {
 	o.AddReportFlags(cmd)
+	o.addFilterFlag(cmd, columns, "f")
+}
+
+// AddFilterFlag adds the filter alone, for a subcommand whose -f means something else.
+func (o *Options) AddFilterFlag(cmd *cobra.Command, columns []string) {
+	o.addFilterFlag(cmd, columns, "")
+}
+
+func (o *Options) addFilterFlag(cmd *cobra.Command, columns []string, shorthand string) {
 	for _, c := range columns {
 		o.filterKeys = append(o.filterKeys, filterKey(c))
 	}
-	cmd.Flags().StringArrayVarP(&o.Filters, "filter", "f", nil,
+	cmd.Flags().StringArrayVarP(&o.Filters, "filter", shorthand, nil,
 		"print only rows with `COLUMN=VALUE` or COLUMN!=VALUE; * stands for any text")
 	keys := make([]string, len(o.filterKeys))
 	for i, k := range o.filterKeys {
 		keys[i] = k + "="
 	}
-	_ = cmd.RegisterFlagCompletionFunc("filter", cobra.FixedCompletions(keys, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("filter",
+		cobra.FixedCompletions(keys, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
 }
 
 // AddStreamFlags adds the flags of a subcommand that prints objects as they come.
@@ -70,7 +80,8 @@ func (o *Options) addFormatFlag(cmd *cobra.Command) {
 		usage = "draw it as " + strings.Join(o.Drawings, ", ") + "; or " + usage
 	}
 	cmd.Flags().StringVar(&o.Format, "format", "", usage)
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(append([]string{"json"}, o.Drawings...), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("format",
+		cobra.FixedCompletions(append([]string{"json"}, o.Drawings...), cobra.ShellCompDirectiveNoFileComp))
 }
 
 // Stream returns a printer for objects as they come. Each is printed at once, as one line of JSON
@@ -82,6 +93,16 @@ func (o *Options) Stream(cmd *cobra.Command) (*Printer, error) {
 	}
 	p.compact = true
 	return p, nil
+}
+
+// StreamOf is Stream for a subcommand that changes something and prints one object about it. A template
+// that the object does not fit is refused before.
+func (o *Options) StreamOf(cmd *cobra.Command, object any) (*Printer, error) {
+	p, err := o.Stream(cmd)
+	if err == nil && p.template != nil {
+		err = executeOn(io.Discard, p.template, object)
+	}
+	return p, err
 }
 
 // Run checks the flags, and calls print once, or with --watch again and again.
@@ -104,8 +125,9 @@ func (o *Options) newPrinter(out io.Writer) (*Printer, error) {
 	if o.Watch && o.Interval < minInterval {
 		return nil, fmt.Errorf("--interval %v is less than %v", o.Interval, minInterval)
 	}
-	p := &Printer{Out: out, Quiet: o.Quiet, NoHeading: o.NoHeading, filters: filters, compact: o.Watch}
+	p := &Printer{Quiet: o.Quiet, NoHeading: o.NoHeading, filters: filters, compact: o.Watch}
 	p.detectTerminal(out)
+	p.Out = &safeWriter{out: Raw(out), colours: p.Colour}
 	if o.NoTrunc {
 		p.Width = 0
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"text/template"
 
 	"golang.org/x/sys/unix"
@@ -45,6 +44,9 @@ var templateFuncs = template.FuncMap{
 	"lower": strings.ToLower,
 	"upper": strings.ToUpper,
 }
+
+// IsFiltered tells whether the user wants to see some rows only.
+func (p *Printer) IsFiltered() bool { return len(p.filters) > 0 }
 
 // Report prints one object: text prints it for people.
 func (p *Printer) Report(object any, text func(io.Writer) error) error {
@@ -93,17 +95,53 @@ func Document(object any, compact bool) ([]byte, error) {
 
 // executeTemplate prints a line an object.
 func (p *Printer) executeTemplate(objects []any) error {
-	table := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
+	var text strings.Builder
 	if p.heading {
-		fmt.Fprintln(table, templateHeading(p.template.Root.String()))
+		text.WriteString(templateHeading(p.template.Root.String()) + "\n")
 	}
 	for _, o := range objects {
-		if err := p.template.Execute(table, o); err != nil {
-			return UsageError{fmt.Errorf("--format: %w", err)}
+		if err := executeOn(&text, p.template, o); err != nil {
+			return err
 		}
-		fmt.Fprintln(table)
+		text.WriteByte('\n')
 	}
-	return table.Flush()
+	_, err := io.WriteString(p.Out, alignTabs(text.String()))
+	return err
+}
+
+func executeOn(out io.Writer, t *template.Template, object any) error {
+	if err := t.Execute(out, object); err != nil {
+		return UsageError{fmt.Errorf("--format: %w", err)}
+	}
+	return nil
+}
+
+// alignTabs makes columns of what tabs divide. The package text/tabwriter takes each character for
+// one column of the terminal.
+func alignTabs(text string) string {
+	if text == "" {
+		return ""
+	}
+	var lines [][]string
+	var widths []int
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
+		cells := strings.Split(line, "\t")
+		lines = append(lines, cells)
+		for i, c := range cells[:len(cells)-1] {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], Width(c))
+		}
+	}
+	var b strings.Builder
+	for _, cells := range lines {
+		for i, c := range cells[:len(cells)-1] {
+			b.WriteString(c + strings.Repeat(" ", widths[i]-Width(c)+columnGap))
+		}
+		b.WriteString(cells[len(cells)-1] + "\n")
+	}
+	return b.String()
 }
 
 // templateHeading makes "NAME  STATE" of "{{.Name}}\t{{.State}}".
@@ -122,7 +160,7 @@ const defaultWidth = 80
 
 // detectTerminal finds out where out leads. Files and pipes get no colours and whole lines.
 func (p *Printer) detectTerminal(out io.Writer) {
-	f, ok := out.(*os.File)
+	f, ok := Raw(out).(*os.File)
 	if !ok {
 		return
 	}
@@ -152,10 +190,21 @@ const (
 	Yellow Colour = 33
 )
 
+// noColour is the terminal's own.
+const noColour Colour = 0
+
+// sequence is what changes the colour of a terminal.
+func (c Colour) sequence() string { return fmt.Sprintf("\x1b[%dm", c) }
+
 // Paint colours text, where that is wanted.
-func (p *Printer) Paint(c Colour, text string) string {
-	if !p.Colour {
-		return text
+func (p *Printer) Paint(c Colour, text string) Painted {
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		lines = append(lines, Printable(line))
 	}
-	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", c, text)
+	text = strings.Join(lines, "\n")
+	if !p.Colour {
+		return Painted(text)
+	}
+	return Painted(c.sequence() + text + noColour.sequence())
 }

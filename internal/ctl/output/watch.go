@@ -19,10 +19,10 @@ func (o *Options) watch(ctx context.Context, p *Printer, print func(*Printer) er
 	defer stop()
 	ticker := time.NewTicker(o.Interval)
 	defer ticker.Stop()
-	out := p.Out
+	out := Raw(p.Out) // which takes the screen's clearing too
 	for first := true; ; first = false {
 		var screen bytes.Buffer
-		p.Out = &screen
+		p.Out = &safeWriter{out: &screen, colours: p.Colour}
 		if p.Terminal {
 			screen.WriteString(clearScreen)
 		} else if !first && !p.json && p.template == nil {

@@ -3,34 +3,19 @@ package output
 import (
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
-
-// Printable makes text that may be another host's safe for a terminal, and one line of it.
-func Printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
-}
 
 // Wrap returns text as lines that fit the terminal. The first one begins with first, the others with
 // the indent. Where there is no terminal it is one line, which can be searched.
 func (p *Printer) Wrap(first, indent, text string) string {
-	text = Printable(text)
+	first, text = Printable(first), Printable(text)
 	if p.Width == 0 {
 		return first + text + "\n"
 	}
 	var b strings.Builder
 	line, empty := first, true
 	for _, word := range strings.Fields(text) {
-		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > p.Width {
+		if !empty && Width(line)+1+Width(word) > p.Width {
 			b.WriteString(line + "\n")
 			line, empty = indent, true
 		}

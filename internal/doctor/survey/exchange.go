@@ -54,6 +54,11 @@ func (c *collector) exchanges(n doctor.Network) []doctor.Exchange {
 		return nil
 	}
 	found := c.remoteContainers(n, n.Endpoints[i].Namespace)
+	for _, a := range c.attempts(&n) {
+		if a.container == n.Endpoints[i].ContainerName && len(found) < maxExchanges {
+			found = append(found, doctor.Exchange{To: a.addr})
+		}
+	}
 	var asking sync.WaitGroup
 	for at := range found {
 		asking.Go(func() {
@@ -63,7 +68,9 @@ func (c *collector) exchanges(n doctor.Network) []doctor.Exchange {
 			if e.Ping {
 				e.TCP = again(func() bool { return answers(namespace, "tcp", e.To) })
 				e.UDP = again(func() bool { return answers(namespace, "udp", e.To) })
+				return
 			}
+			e.HostPing = again(func() bool { return pings("", e.To) })
 		})
 	}
 	asking.Wait()

@@ -146,9 +146,29 @@ func (c *collector) rules() {
 		words = append(words, portWord(n.Tunnel.Port), portWord(c.Agent.Port), `"`+n.Bridge.Name+`"`, `"`+n.Device.Name+`"`)
 	}
 	c.Rules = FindRules(text, words)
+	c.AlienChains = FindAlienChains(text)
 	for program, saved := range c.legacy {
 		c.Rules = append(c.Rules, FindLegacyRules(program, saved, words)...)
 	}
+}
+
+// FindAlienChains returns the chains of the driver's own tables that drop by their policy: all of its own
+// accept. Other rules that somebody added are known by their comments.
+func FindAlienChains(text string) (found []string) {
+	var table, chain string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		fields := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "table ") && len(fields) > 2:
+			table = fields[1] + " " + fields[2]
+		case strings.HasPrefix(line, "chain ") && len(fields) > 1:
+			chain = fields[1]
+		case strings.HasPrefix(line, "type ") && strings.Contains(line, "policy drop;") && strings.Contains(table, " "+kernel.FirewallTable):
+			found = append(found, table+" "+chain)
+		}
+	}
+	return found
 }
 
 func portWord(port uint16) string {

@@ -188,7 +188,7 @@ func TestCopiedHost(t *testing.T) {
 	a, b, c := l.hosts[0], l.hosts[1], l.hosts[2]
 	b.write("/etc/machine-id", a.sh("cat /etc/machine-id"))
 	b.write("/var/lib/vxlan/host-id", a.sh("cat /var/lib/vxlan/host-id"))
-	b.sh("mount -o remount,ro /var/lib; mkdir /run/vxlan/host-id; pkill -x vxland; vxlanctl reload")
+	b.sh("mount -o remount,ro /var/lib; mkdir /run/vxlan/host-id; pkill -x vxland; sleep 1; vxlanctl reload")
 	a.awaitFinding("VX0712", "host-a", "host host-b (198.18.0.12) has the ID of this host")
 	found := b.awaitFinding("VX0712", "host-b", "host host-a (198.18.0.11) has the ID of this host")
 	c.awaitFinding("VX0712", "host-c", "have one ID")

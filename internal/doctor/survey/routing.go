@@ -34,27 +34,57 @@ func (c *collector) routing() {
 		}
 	}
 	if text, err := c.run("ip", "xfrm", "policy"); err == nil { // a kernel without IPsec has none
-		c.Routing.Blocks = FindBlocks(text)
+		states, _ := c.run("ip", "xfrm", "state")
+		c.Routing.Blocks = FindBlocks(text, states)
 	}
 }
 
-// FindBlocks returns the IPsec policies that block, as ip prints them: two lines a policy.
-func FindBlocks(text string) (blocks []doctor.Rule) {
-	var selector []string // src PREFIX dst PREFIX …
-	for line := range strings.Lines(text) {
+// FindBlocks returns the IPsec policies that block, and those for whose packets there is no state (a
+// security association), as ip prints both: two lines a policy, and one for each template.
+func FindBlocks(policies, states string) (blocks []doctor.Rule) {
+	var selector, way []string // src PREFIX dst PREFIX …; dir WAY …
+	for line := range strings.Lines(policies) {
 		fields := strings.Fields(line)
 		switch {
 		case len(fields) >= 4 && fields[0] == "src":
 			selector = fields
-		case len(fields) >= 4 && fields[0] == "dir" && fields[2] == "action" && fields[3] == "block" && len(selector) >= 4:
-			block := doctor.Rule{Text: strings.Join(selector, " ") + ", " + strings.Join(fields, " ")}
-			block.From, _ = netip.ParsePrefix(selector[1])
-			block.To, _ = netip.ParsePrefix(selector[3])
-			block.Delete = fmt.Sprintf("ip xfrm policy delete %s dir %s", strings.Join(selector, " "), fields[1])
-			blocks = append(blocks, block)
+		case len(fields) >= 4 && fields[0] == "dir":
+			if way = fields; fields[2] == "action" && fields[3] == "block" && len(selector) >= 4 {
+				blocks = append(blocks, policyRule(selector, way))
+			}
+		case len(fields) >= 5 && fields[0] == "tmpl" && len(way) > 1 && way[1] != "fwd" && len(selector) >= 4:
+			if !hasState(states, fields[2], fields[4]) {
+				block := policyRule(selector, way)
+				block.LacksState = true
+				blocks = append(blocks, block)
+			}
 		}
 	}
 	return blocks
+}
+
+func policyRule(selector, way []string) doctor.Rule {
+	r := doctor.Rule{Text: strings.Join(selector, " ") + ", " + strings.Join(way, " ")}
+	r.From, _ = netip.ParsePrefix(selector[1])
+	r.To, _ = netip.ParsePrefix(selector[3])
+	r.Delete = fmt.Sprintf("ip xfrm policy delete %s dir %s", strings.Join(selector, " "), way[1])
+	return r
+}
+
+// hasState tells whether there is a state between two addresses. Templates without addresses take those
+// of the packets, and then any will do.
+func hasState(states, src, dst string) bool {
+	for line := range strings.Lines(states) {
+		fields := strings.Fields(line)
+		if len(fields) < 4 || fields[0] != "src" {
+			continue
+		}
+		addr, err := netip.ParseAddr(src)
+		if err == nil && addr.IsUnspecified() || fields[1] == src && fields[3] == dst {
+			return true
+		}
+	}
+	return false
 }
 
 // deadEndKinds are the types of routes, and the actions of rules, that refuse packets.

@@ -13,10 +13,19 @@ src 10.0.0.0/8 dst 10.1.0.0/16 proto udp
 	tmpl src 0.0.0.0 dst 0.0.0.0
 src 0.0.0.0/0 dst 198.18.0.0/24 proto udp 
 	dir in action block priority 5 
+src 198.18.0.12/32 dst 198.18.0.13/32 
+	dir out priority 0 
+	tmpl src 198.18.0.12 dst 198.18.0.13
+		proto esp reqid 0 mode transport
+src 198.18.0.12/32 dst 198.18.0.14/32 
+	dir out priority 0 
+	tmpl src 198.18.0.12 dst 198.18.0.14
+		proto esp reqid 0 mode transport
 `
-	const want = "[ip xfrm policy delete src 198.18.0.12/32 dst 198.18.0.11/32 dir out, ip xfrm policy delete src 0.0.0.0/0 dst 198.18.0.0/24 proto udp dir in, ]"
+	const states = "src 198.18.0.12 dst 198.18.0.14\n\tproto esp spi 0x00000001 reqid 0 mode transport\n"
+	const want = "[ip xfrm policy delete src 198.18.0.12/32 dst 198.18.0.11/32 dir out, ip xfrm policy delete src 0.0.0.0/0 dst 198.18.0.0/24 proto udp dir in, ip xfrm policy delete src 198.18.0.12/32 dst 198.18.0.13/32 dir out, ]"
 	got := "["
-	for _, b := range FindBlocks(text) {
+	for _, b := range FindBlocks(text, states) {
 		got += b.Delete + ", "
 		if !b.From.IsValid() || !b.To.IsValid() {
 			t.Errorf("%+v", b)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,7 +75,9 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.podman()
 	c.upstreams()
 	c.contacts()
+	c.tunnels()
 	c.limits(before)
+	c.dirs()
 	c.traffic()
 	return c.Facts
 }
@@ -293,6 +296,33 @@ func (c *collector) devices() {
 			c.Prefixes = append(c.Prefixes, p)
 		}
 	}
+	c.addresses()
+}
+
+// addresses finds out which addresses of the host are of ranges of a network.
+func (c *collector) addresses() {
+	var links []struct {
+		Ifname   string
+		AddrInfo []struct {
+			Local     netip.Addr
+			Prefixlen int
+		} `json:"addr_info"`
+	}
+	c.gap("the host's addresses", c.readJSON(&links, "ip", "-j", "address", "show"))
+	for _, l := range links {
+		for _, a := range l.AddrInfo {
+			addr := netip.PrefixFrom(a.Local, a.Prefixlen)
+			isOwn := slices.ContainsFunc(c.Networks, func(n doctor.Network) bool { return n.Bridge.Name == l.Ifname })
+			overlaps := slices.ContainsFunc(c.Networks, func(n doctor.Network) bool { return overlapsSubnet(n, addr) })
+			if !isOwn && overlaps {
+				c.Addrs = append(c.Addrs, doctor.InterfaceAddr{Interface: l.Ifname, Addr: addr})
+			}
+		}
+	}
+}
+
+func overlapsSubnet(n doctor.Network, p netip.Prefix) bool {
+	return slices.ContainsFunc(n.Subnets, func(s network.Subnet) bool { return s.Prefix.Overlaps(p) })
 }
 
 func (c *collector) zones() {

@@ -167,6 +167,27 @@ table ip foo { # handle 4
 	}
 }
 
+// All chains of the driver accept what none of its rules drops.
+func TestFindAlienChains(t *testing.T) {
+	const ruleset = `table inet vxlan-driver { # handle 1
+	chain output { # handle 2
+		type filter hook output priority raw; policy accept;
+	}
+	chain evil { # handle 4
+		type filter hook input priority filter; policy drop;
+	}
+}
+table inet filter { # handle 2
+	chain input { # handle 1
+		type filter hook input priority filter; policy drop;
+	}
+}
+`
+	if got := FindAlienChains(ruleset); !slices.Equal(got, []string{"inet vxlan-driver evil"}) {
+		t.Errorf("found %q", got)
+	}
+}
+
 func TestFindLegacyRules(t *testing.T) {
 	const saved = `*filter
 :INPUT ACCEPT [0:0]
@@ -212,6 +233,16 @@ func TestParseOuter(t *testing.T) {
 		}
 		for i := range tt.packet {
 			ParseOuter(tt.packet[:i], 4789) // must not panic
+		}
+	}
+	arp := append(append(make([]byte, 12), 8, 6), make([]byte, 28)...)
+	copy(arp[28:], []byte{10, 0, 0, 9})
+	ip := append(append(make([]byte, 12), 8, 0), make([]byte, 20)...)
+	ip[14] = 0x45
+	copy(ip[26:], []byte{10, 0, 0, 9})
+	for _, inner := range [][]byte{arp, ip} {
+		if s, ok := ParseOuter(append(slices.Clone(four), inner...), 4790); !ok || s.Inner.String() != "10.0.0.9" || s.Port != 4789 {
+			t.Errorf("of another port, with a sender inside: %+v, %v", s, ok)
 		}
 	}
 	four[9] = 6

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,19 +23,14 @@ func Listen(networks []doctor.Network) (stop func() []doctor.Stream) {
 	counter := &streamCounter{counts: make(map[doctor.Stream]*doctor.Stream)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var listeners sync.WaitGroup
-	type place struct {
-		device string
-		port   uint16
-	}
-	places := make(map[place]bool)
+	ports := make(map[string][]uint16) // by device
 	for _, n := range networks {
-		at := place{n.VTEP.Interface, n.Tunnel.Port}
-		if !places[at] {
-			places[at] = true
-			ready := make(chan struct{})
-			listeners.Go(func() { _ = counter.listen(ctx, at.device, at.port, ready) }) // without it less is known
-			<-ready
-		}
+		ports[n.VTEP.Interface] = append(ports[n.VTEP.Interface], n.Tunnel.Port)
+	}
+	for device, ports := range ports {
+		ready := make(chan struct{})
+		listeners.Go(func() { _ = counter.listen(ctx, device, ports, ready) }) // without it less is known
+		<-ready
 	}
 	return func() []doctor.Stream {
 		cancel()
@@ -62,12 +58,18 @@ func (c *streamCounter) streams() (all []doctor.Stream) {
 func (c *streamCounter) add(s doctor.Stream, found sums) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	inner := s.Inner
+	s.Inner = netip.Addr{}
 	counted := c.counts[s]
 	if counted == nil {
-		counted = &s
+		counted = &doctor.Stream{}
+		*counted = s
 		c.counts[s] = counted
 	}
 	counted.Count++
+	if inner.IsValid() {
+		counted.Inner = inner
+	}
 	for _, sum := range []struct {
 		isWrong bool
 		count   *int
@@ -86,7 +88,7 @@ const (
 
 // listen reads a link's packets, without their Ethernet headers. It closes ready as soon as it does,
 // or cannot.
-func (c *streamCounter) listen(ctx context.Context, device string, port uint16, ready chan<- struct{}) error {
+func (c *streamCounter) listen(ctx context.Context, device string, ports []uint16, ready chan<- struct{}) error {
 	fd, link, err := openTap(device)
 	close(ready)
 	if err != nil {
@@ -106,7 +108,7 @@ func (c *streamCounter) listen(ctx context.Context, device string, port uint16, 
 			return os.NewSyscallError("recvmsg", err)
 		}
 		seen, ok := from.(*unix.SockaddrLinklayer)
-		s, isVXLAN := ParseOuter(buf[:n], port)
+		s, isVXLAN := ParseOuter(buf[:n], ports...)
 		if !ok || !isVXLAN {
 			continue
 		}
@@ -154,8 +156,9 @@ func isWhole(control []byte) bool {
 	return false
 }
 
-// ParseOuter reads who sent a VXLAN packet to whom, and of which network (RFC 7348, section 5).
-func ParseOuter(b []byte, port uint16) (s doctor.Stream, ok bool) {
+// ParseOuter reads who sent a VXLAN packet to whom, and of which network (RFC 7348, section 5). Those to
+// another port than the networks' are told by their header, and by the address of a sender inside.
+func ParseOuter(b []byte, ports ...uint16) (s doctor.Stream, ok bool) {
 	const udp, headersLen = 17, 8 + 8
 	if len(b) == 0 {
 		return s, false
@@ -173,5 +176,31 @@ func ParseOuter(b []byte, port uint16) (s doctor.Stream, ok bool) {
 	}
 	s.Port = binary.BigEndian.Uint16(payload[2:])
 	s.VNI = binary.BigEndian.Uint32(payload[12:]) >> 8
-	return s, s.Port == port
+	const onlyVNI = 0x08000000 // flags
+	hasHeader := binary.BigEndian.Uint32(payload[8:]) == onlyVNI && payload[15] == 0
+	s.Inner = innerSender(payload[headersLen:])
+	return s, slices.Contains(ports, s.Port) || hasHeader && s.Inner.IsValid()
+}
+
+// innerSender reads who sent the packet or the ARP message in an Ethernet frame.
+func innerSender(frame []byte) (sender netip.Addr) {
+	const etherLen, arpLen, headerLen = 14, 28, 20
+	if len(frame) < etherLen {
+		return sender
+	}
+	body := frame[etherLen:]
+	switch binary.BigEndian.Uint16(frame[12:]) {
+	case unix.ETH_P_ARP:
+		if len(body) >= arpLen {
+			sender = netip.AddrFrom4([4]byte(body[14:18]))
+		}
+	case unix.ETH_P_IP:
+		if len(body) >= headerLen && body[0]>>4 == 4 {
+			sender = netip.AddrFrom4([4]byte(body[12:16]))
+		}
+	}
+	if sender.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return sender
 }

@@ -8,6 +8,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/echo"
 	"vxlan-driver/internal/network"
 )
@@ -34,6 +35,16 @@ func (c *collector) pingPaths(n *doctor.Network) {
 		})
 	}
 	pinging.Wait()
+	for i := range n.Paths {
+		p := &n.Paths[i]
+		via := wordAfter(p.Matched, "via")
+		if router, err := netip.ParseAddr(via); err == nil && p.Ping.IsSilent() && p.Route.Interface == n.VTEP.Interface {
+			from := kernel.ProbeSender{Addrs: []netip.Addr{n.VTEP.Local}}
+			if len(c.claimants(n.VTEP.Interface, from, []netip.Addr{router})) == 0 {
+				p.DeadRouter = router
+			}
+		}
+	}
 }
 
 // fullFramesPass tells whether the agent's last probe found that frames of the full size pass.

@@ -52,7 +52,7 @@ func newRealHost(t testing.TB) realHost {
 	h := realHost{t, Namespace{links, func() (*nft.Conn, error) { return firewall, nil }}, netnstest.Shell(t, ns)}
 	h.sh("ip link add br0 type bridge; ip link set br0 up; " + addVXLAN + "; " + addPortOne + `
 		ip link add "two;x" type veth peer name two-end; ip link set "two;x" master br0 up; ip link set one-end up; ip link set two-end up`)
-	h.waitForForwardingPorts()
+	netnstest.WaitForPorts(t, ns)
 	for _, probe := range []fmt.Stringer{LoadTable{Device: "vx0"}, LoadFilters{Device: "vx0"}} {
 		err := h.Apply(probe)
 		if errors.Is(err, kernel.ErrNoFastPath) {
@@ -63,17 +63,6 @@ func newRealHost(t testing.TB) realHost {
 		}
 	}
 	return h
-}
-
-// waitForForwardingPorts waits until the bridge has heard that its three ports have a carrier. Until then
-// it takes no entry that it could have learned.
-func (h realHost) waitForForwardingPorts() {
-	h.Helper()
-	h.sh(`for i in $(seq 500); do
-			[ $(bridge link | grep -c 'state forwarding') -lt 3 ] || exit 0
-			sleep 0.01
-		done
-		bridge link; exit 1`)
 }
 
 func (h realHost) apply(changes ...fmt.Stringer) {

@@ -105,56 +105,80 @@ func (c *Conn) Execute(request *Builder) (bodies [][]byte, err error) {
 // ExecuteUpTo is Execute for a list that may be too long to be worth reading. It stops when the
 // answer has more bytes than most. The rest is not read, and the connection can only be closed.
 func (c *Conn) ExecuteUpTo(request *Builder, most int) (bodies [][]byte, isMore bool, err error) {
+	var left int
+	begin := func() { bodies, isMore, left = nil, false, most }
+	err = c.executeInTries(request, true, begin, func(body []byte) bool {
+		bodies = append(bodies, body)
+		left -= len(body)
+		isMore = left < 0
+		return !isMore
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return bodies, isMore, nil
+}
+
+// ExecuteEach is Execute for a long list, of which it keeps nothing: one of 100,000 entries has
+// 10 MB. A body is valid during the call of each. Before the first one begin is called, and again
+// where the list is read anew.
+func (c *Conn) ExecuteEach(request *Builder, begin func(), each func(body []byte)) error {
+	return c.executeInTries(request, false, begin, func(body []byte) bool {
+		each(body)
+		return true
+	})
+}
+
+// executeInTries calls each with the bodies of an answer until it wants no more. They stay valid if
+// they are kept.
+func (c *Conn) executeInTries(request *Builder, keep bool, begin func(), each func(body []byte) (more bool)) (err error) {
 	for range dumpTries {
-		bodies, isMore, err = c.executeOnce(request, most)
-		if !errors.Is(err, errInterrupted) {
+		begin()
+		if err = c.executeOnce(request, keep, each); !errors.Is(err, errInterrupted) {
 			break
 		}
 	}
-	return bodies, isMore, err
+	return err
 }
 
 // errInterrupted says that a list changed while the kernel wrote it.
 var errInterrupted = errors.New("the list kept changing while it was read")
 
-func (c *Conn) executeOnce(request *Builder, most int) (bodies [][]byte, isMore bool, err error) {
+func (c *Conn) executeOnce(request *Builder, keep bool, each func(body []byte) (more bool)) error {
 	c.seq++
 	message := request.finishRequest(c.seq)
 	if err := c.send(message); err != nil {
-		return nil, false, err
+		return err
 	}
 	acknowledged := binary.NativeEndian.Uint16(message[6:])&unix.NLM_F_ACK != 0
-	complete, interrupted := false, false
+	complete, interrupted, enough := false, false, false
 	var refusal error
-	err = c.receive(func(m Message) (isLast bool) {
-		if m.Seq != c.seq {
-			return false // of an earlier request whose answer could not be read
+	err := c.receive(keep, func(m Message) (isLast bool) {
+		if m.Seq != c.seq || enough {
+			return enough // else of an earlier request whose answer could not be read
 		}
 		interrupted = interrupted || m.Flags&unix.NLM_F_DUMP_INTR != 0
 		if m.ends() {
 			refusal, complete = m.refusal(), true
 			return true
 		}
-		bodies = append(bodies, m.Body)
-		most -= len(m.Body)
-		if isMore = most < 0; isMore {
-			return true
-		}
+		enough = !each(m.Body)
 		complete = m.Flags&unix.NLM_F_MULTI == 0 && !acknowledged
-		return complete
+		return enough || complete
 	})
 	switch {
 	case err != nil:
-		return nil, false, err
+		return err
 	case refusal != nil:
-		return nil, false, refusal
-	case isMore:
+		return refusal
+	case enough:
+		return nil
 	case interrupted:
-		return nil, false, errInterrupted
+		return errInterrupted
 	case !complete:
-		return nil, false, errors.New("the kernel's answer is incomplete")
+		return errors.New("the kernel's answer is incomplete")
 	}
-	return bodies, isMore, nil
+	return nil
 }
 
 // Refusal says that the kernel refused a message of a batch.
@@ -172,7 +196,7 @@ func (c *Conn) ExecuteBatch(b *Batch) (refusals []Refusal, err error) {
 	if err := c.send(b.finishBatch(first)); err != nil {
 		return nil, err
 	}
-	err = c.receive(func(m Message) (isLast bool) {
+	err = c.receive(true, func(m Message) (isLast bool) {
 		index := m.Seq - first // beyond all for what is of an earlier request
 		if err := m.refusal(); err != nil && index < uint32(b.count) {
 			refusals = append(refusals, Refusal{int(index), err})
@@ -193,8 +217,8 @@ func (c *Conn) send(data []byte) error {
 // receive reads messages until handle says that one is the last, or no more is there. The kernel
 // makes the rest of a long list as it is read. After an overflow (ENOBUFS) it drops all further
 // messages until everything was read, so that silence would be taken for success; therefore receive
-// reads the rest before it returns.
-func (c *Conn) receive(handle func(Message) (isLast bool)) (overflow error) {
+// reads the rest before it returns. Messages that are not kept are valid while they are handled.
+func (c *Conn) receive(keep bool, handle func(Message) (isLast bool)) (overflow error) {
 	if c.buffer == nil {
 		c.buffer = buffers.Get().(*[64 << 10]byte)
 	}
@@ -214,8 +238,11 @@ func (c *Conn) receive(handle func(Message) (isLast bool)) (overflow error) {
 		if overflow != nil || !isKernel(from) {
 			continue
 		}
-		last := false
-		for m := range Messages(append([]byte(nil), c.buffer[:n]...)) {
+		data, last := c.buffer[:n], false
+		if keep {
+			data = append([]byte(nil), data...)
+		}
+		for m := range Messages(data) {
 			last = handle(m)
 		}
 		if last {

@@ -52,6 +52,19 @@ func Shell(t testing.TB, path string) func(script string) string {
 	}
 }
 
+// WaitForPorts waits until all ports of the bridges in the namespace at a path forward, and the
+// bridges pass packets. A bridge hears of a carrier later, on a busy machine by up to a second. Until
+// then it drops what comes, and refuses entries such as it learns.
+func WaitForPorts(t testing.TB, path string) {
+	t.Helper()
+	Shell(t, path)(`for i in $(seq 500); do
+			all=$(bridge -oneline link; ip -oneline link show type bridge)
+			echo "$all" | grep -Eqv 'state (forwarding|UP)' || exit 0
+			sleep 0.01
+		done
+		echo "$all"; exit 1`)
+}
+
 // WaitForAddrs waits until the namespace at a path takes packets for the IPv6 addresses that were
 // added with nodad. `ip address add` returns before: the kernel makes an address's local route from
 // a work queue, on a busy machine 100 ms later. A packet that comes in between is dropped, which

@@ -144,25 +144,35 @@ func (c *Conn) HasElement(t Table, e kernel.Element) (bool, error) {
 	return ok, err
 }
 
-// ElementKeys returns the keys of all elements of a table's set.
-func (c *Conn) ElementKeys(t Table, set kernel.Set) (keys [][]byte, err error) {
-	found, err := c.setElements(t, set)
-	for _, e := range found {
-		keys = append(keys, e.key)
+// EachElementKey calls each with the keys of all elements of a table's set, which may be many: a key
+// is valid during the call. Before the first one begin is called, and again where the set is read
+// anew.
+func (c *Conn) EachElementKey(t Table, set kernel.Set, begin func(), each func(key []byte)) error {
+	err := c.socket.ExecuteEach(listRequest(t, set), begin, func(body []byte) {
+		for _, e := range parseElements(withoutHeaders([][]byte{body})) {
+			each(e.key)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("read set %s: %w", set.Name, err)
 	}
-	return keys, err
+	return nil
 }
 
 // setElements returns what the kernel lists of a set.
 func (c *Conn) setElements(t Table, set kernel.Set) ([]foundElement, error) {
-	m := newRequest(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, set.Family)
-	m.Text(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
-	m.Text(unix.NFTA_SET_ELEM_LIST_SET, set.Name)
-	answers, err := c.execute(m)
+	answers, err := c.execute(listRequest(t, set))
 	if err != nil {
 		return nil, fmt.Errorf("read set %s: %w", set.Name, err)
 	}
 	return parseElements(answers), nil
+}
+
+func listRequest(t Table, set kernel.Set) *netlink.Builder {
+	m := newRequest(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, set.Family)
+	m.Text(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
+	m.Text(unix.NFTA_SET_ELEM_LIST_SET, set.Name)
+	return m
 }
 
 // elements returns what was found in the set as elements. Of a range of one part the kernel lists

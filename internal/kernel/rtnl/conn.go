@@ -133,6 +133,11 @@ func (c requester) Dump(typ uint16, body []byte, attrs ...netlink.Attr) ([][]byt
 	return c.execute(typ, unix.NLM_F_DUMP, body, attrs)
 }
 
+// DumpEach is Dump for a list that may be long. See netlink.Conn.ExecuteEach.
+func (c requester) DumpEach(typ uint16, body []byte, begin func(), each func(msg []byte), attrs ...netlink.Attr) error {
+	return c.socket.ExecuteEach(newRequest(typ, unix.NLM_F_DUMP, body, attrs), begin, each)
+}
+
 // Change asks for a modification.
 func (c requester) Change(typ, flags uint16, body []byte, attrs ...netlink.Attr) error {
 	_, err := c.execute(typ, flags|unix.NLM_F_ACK, body, attrs)
@@ -140,10 +145,14 @@ func (c requester) Change(typ, flags uint16, body []byte, attrs ...netlink.Attr)
 }
 
 func (c requester) execute(typ, flags uint16, body []byte, attrs []netlink.Attr) ([][]byte, error) {
+	return c.socket.Execute(newRequest(typ, flags, body, attrs))
+}
+
+func newRequest(typ, flags uint16, body []byte, attrs []netlink.Attr) *netlink.Builder {
 	request := netlink.NewRequest(typ, flags)
 	request.Raw(body...)
 	request.Attrs(attrs...)
-	return c.socket.Execute(request)
+	return request
 }
 
 // ErrExists says that the object exists already. For a VXLAN device it may be another one, with the

@@ -94,11 +94,8 @@ func (c forwarding) getEntry(ndmsg []byte, key ...netlink.Attr) ([]byte, error) 
 // readFDBs reads both FDBs with one request: for a bridge's port the kernel also sends the bridge's
 // entries of that port (rtnl_fdb_dump in net/core/rtnetlink.c).
 func (c forwarding) readFDBs(t *kernel.ForwardingTables, index uint32) error {
-	msgs, err := c.Dump(unix.RTM_GETNEIGH, neighbourMessage(unix.AF_BRIDGE, index, 0, 0))
-	if err != nil {
-		return fmt.Errorf("FDB: %w", err)
-	}
-	for _, msg := range msgs {
+	begin := func() { t.FDB, t.Flood, t.Static = t.FDB[:0], t.Flood[:0], t.Static[:0] }
+	err := c.DumpEach(unix.RTM_GETNEIGH, neighbourMessage(unix.AF_BRIDGE, index, 0, 0), begin, func(msg []byte) {
 		if e, ok := parseFDB(msg, index); ok {
 			switch {
 			case !e.MAC.IsZero():
@@ -109,6 +106,9 @@ func (c forwarding) readFDBs(t *kernel.ForwardingTables, index uint32) error {
 		} else if mac, ok := parseStatic(msg, index); ok {
 			t.Static = append(t.Static, mac)
 		}
+	})
+	if err != nil {
+		return fmt.Errorf("FDB: %w", err)
 	}
 	return nil
 }
@@ -137,15 +137,14 @@ func parseStatic(msg []byte, index uint32) (m kernel.MAC, ok bool) {
 
 // readNeighbours reads the neighbours of both families; the kernel picks those of the link.
 func (c forwarding) readNeighbours(t *kernel.ForwardingTables, index uint32) error {
-	msgs, err := c.Dump(unix.RTM_GETNEIGH,
-		make([]byte, unix.SizeofNdMsg), netlink.Uint32Attr(unix.NDA_IFINDEX, index))
-	if err != nil {
-		return fmt.Errorf("neighbours: %w", err)
-	}
-	for _, msg := range msgs {
+	begin := func() { t.Neighbours = t.Neighbours[:0] }
+	err := c.DumpEach(unix.RTM_GETNEIGH, make([]byte, unix.SizeofNdMsg), begin, func(msg []byte) {
 		if n, ok := parseNeighbour(msg, index); ok {
 			t.Neighbours = append(t.Neighbours, n)
 		}
+	}, netlink.Uint32Attr(unix.NDA_IFINDEX, index))
+	if err != nil {
+		return fmt.Errorf("neighbours: %w", err)
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ func newTunnel(t *testing.T) (a, b end) {
 			ip link set c1 up`, i+1, e.mac, ends[1-i].mac, 2-i))
 	}
 	for i := range ends {
+		netnstest.WaitForPorts(t, ends[i].path)
 		err := netns.Do(ends[i].path, func() (err error) {
 			ends[i].Conn, err = Open("br0", "vx0", ends[i].mac)
 			return err

@@ -28,8 +28,8 @@ func (l *libraryLog) Write(line []byte) (int, error) {
 		l.log.Debug(text)
 		return len(line), nil
 	}
-	if strings.Contains(text, "ignoring alive message") {
-		return len(line), nil // the alive delegate refused it, and counted that
+	if strings.Contains(text, "ignoring alive message") || strings.Contains(text, errNothingSent.Error()) {
+		return len(line), nil // the alive delegate refused it, and counted that; or there was no message
 	}
 	if why, ok := ReasonOf(text); ok {
 		l.refusals.AddFrom(why, refusal.SenderIn(text), text)

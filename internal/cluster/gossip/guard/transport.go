@@ -263,8 +263,15 @@ func (s *limitedStream) Read(p []byte) (int, error) {
 		}
 		s.dialled = false // only the first bytes can be one
 	}
+	if n == 0 && errors.Is(err, io.EOF) && s.left == maxStreamBytes {
+		return 0, errNothingSent
+	}
 	return n, err
 }
+
+// errNothingSent is the end of a stream on which nothing came: somebody only wanted to know whether the
+// port can be reached, as vxlanctl doctor does. The library would take it for one of another cluster.
+var errNothingSent = errors.New("nothing was sent on it")
 
 // Close calls onClose too, the first time.
 func (s *limitedStream) Close() error {

@@ -1,0 +1,157 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/diagnosis"
+)
+
+// Tunnel is what became of packets to another host through a tunnel that no agent tests.
+type Tunnel struct {
+	Host, Addr netip.Addr // on the underlay, and in the network
+	// Learned is a MAC behind the host that was heard lately; "": none was.
+	Learned string
+	Wanted  []string // which containers looked for one there, in vain
+	Answers bool     // it answers at all
+	Pinged  bool     // it answers small pings
+	// Pings had this size, in bytes of IP packets.
+	Size, Sent, Answered int
+	Passing              int  // the largest size that passes, if none of the full size does
+	Refused              bool // the host says that nobody has the tunnel's UDP port there
+}
+
+// WasHeard tells whether a container of the network is expected on the host.
+func (t Tunnel) WasHeard() bool { return t.Learned != "" || len(t.Wanted) > 0 }
+
+// checkTunnels says through which tunnels nothing passes, or not all, where no agent tests them. A host
+// without containers of the network does not answer either. So a silent one counts only if it was heard
+// lately, or if a container here looked for one there.
+func checkTunnels(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		for _, t := range n.Tunnels {
+			if found, isFault := f.tunnelFault(n, t); isFault {
+				findings = append(findings, found)
+			}
+		}
+	}
+	return findings
+}
+
+func (f *Facts) tunnelFault(n Network, t Tunnel) (found diagnosis.Finding, isFault bool) {
+	label := t.Host.String()
+	lost := agentapi.TunnelStatus{Host: label, Port: n.Tunnel.Port, Size: t.Size, Passing: t.Passing}
+	switch {
+	case !t.Answers && !t.WasHeard():
+		return found, false
+	case !t.Answers && t.Refused:
+		return portRefused(n, t), t.Learned == "" // or else its last container has just been stopped
+	case !t.Answers:
+		lost.Heard = f.cameFrom(n, t.Host)
+		found = fromTunnel(n.Name, lost)
+		found.Level = diagnosis.Warning // its last container may have just been stopped
+		found.Evidence = append(found.Evidence, t.expected()...)
+		if !f.isPingable(n, t.Host) {
+			found.Evidence = append(found.Evidence, "the host does not answer ping on the underlay either")
+		}
+		return found, true
+	case t.Pinged && t.Answered == 0 && t.Passing > 0:
+		return fromTunnel(n.Name, lost), true
+	}
+	return fromPath(label, agentapi.PathStatus{Network: n.Name, FullSize: t.Size, Series: &agentapi.SeriesStatus{
+		Full: agentapi.SeriesCount{Sent: t.Sent, Answered: t.Answered},
+	}})
+}
+
+// checkExchanges says which containers do not reach one of another host that this host reaches itself:
+// what they send is dropped on their bridge or at its ports.
+func checkExchanges(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		for _, e := range n.Exchanges {
+			if e.Ping || !e.HostPing {
+				continue
+			}
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.ContainerSilent, Level: diagnosis.Warning, Network: n.Name,
+				Summary:  fmt.Sprintf("container %s gets no answer from %s, and this host does", e.From, e.To),
+				Evidence: []string{fmt.Sprintf("ping %s, from the host and in the container", e.To)},
+				Mend:     []string{fmt.Sprintf("vxlanctl trace %s %s   # says where the packets are lost", e.From, e.To)},
+			})
+		}
+	}
+	return findings
+}
+
+// expected says why a container of the network is expected on the host.
+func (t Tunnel) expected() (lines []string) {
+	if t.Learned != "" {
+		lines = append(lines, fmt.Sprintf("the MAC %s was heard from it in the last five minutes", t.Learned))
+	}
+	return append(lines, atMost(t.Wanted, 2)...)
+}
+
+func portRefused(n Network, t Tunnel) diagnosis.Finding {
+	return diagnosis.Finding{
+		Code: diagnosis.TunnelUntested, Level: diagnosis.Warning, Network: n.Name,
+		Summary:  fmt.Sprintf("host %s has no VXLAN device on UDP port %d: no container of the network runs there, or it has another port", t.Host, n.Tunnel.Port),
+		Evidence: append([]string{fmt.Sprintf("it refuses packets to UDP port %d", n.Tunnel.Port)}, t.expected()...),
+		Mend:     []string{fmt.Sprintf("podman network inspect %s   # on both hosts: vni and vxlan_port must be alike", n.Name)},
+	}
+}
+
+// cameFrom tells whether packets of the network came from another host meanwhile.
+func (f *Facts) cameFrom(n Network, host netip.Addr) bool {
+	return slices.ContainsFunc(f.Traffic, func(s Stream) bool {
+		return !s.Out && s.From == host && s.Port == n.Tunnel.Port && s.VNI == n.Tunnel.VNI
+	})
+}
+
+// isPingable tells whether another host answers on the underlay.
+func (f *Facts) isPingable(n Network, host netip.Addr) bool {
+	return slices.ContainsFunc(n.Paths, func(p Path) bool { return p.To == host && (p.Ping.Full || p.Ping.Small) })
+}
+
+// checkOtherTunnels says which hosts send packets of a network with another VNI, or to another port. The
+// addresses inside tell whose they are.
+func checkOtherTunnels(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		for _, s := range f.Traffic {
+			isMember := slices.Contains(n.VTEP.Remotes, s.From)
+			if s.Out || !isMember || !s.Inner.IsValid() || f.isOwnTunnel(s) || f.cameFrom(n, s.From) {
+				continue
+			}
+			if _, isOfNetwork := n.SubnetOf(s.Inner); !isOfNetwork {
+				continue
+			}
+			what, theirs, ours := "VXLAN port", uint32(s.Port), uint32(n.Tunnel.Port)
+			if s.Port == n.Tunnel.Port {
+				what, theirs, ours = "VNI", s.VNI, n.Tunnel.VNI
+			}
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.TunnelMismatch, Level: diagnosis.Failure, Network: n.Name,
+				Summary: fmt.Sprintf("network %s differs on host %s: the %s is %d there and %d here", n.Name, f.hostAt(s.From).label, what, theirs, ours),
+				Evidence: []string{fmt.Sprintf("%d packets of %s came to %s with the VNI %d on UDP port %d",
+					s.Count, s.Inner, n.VTEP.Interface, s.VNI, s.Port)},
+				Mend: []string{fmt.Sprintf("recreate network %s on one of the hosts with the other one's options", n.Name)},
+			})
+		}
+	}
+	return f.withRecreation(findings)
+}
+
+// isOwnTunnel tells whether packets are of a device of this host.
+func (f *Facts) isOwnTunnel(s Stream) bool {
+	for _, n := range f.Networks {
+		if n.Tunnel.Port == s.Port && n.Tunnel.VNI == s.VNI {
+			return true
+		}
+	}
+	for _, d := range f.Devices {
+		if d.Tunnel.Port == s.Port && d.Tunnel.VNI == s.VNI {
+			return true
+		}
+	}
+	return false
+}

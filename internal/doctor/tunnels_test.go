@@ -1,0 +1,72 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/diagnosis"
+)
+
+func TestTunnelsWithoutAgent(t *testing.T) {
+	other := addr("198.18.0.11")
+	came := func(port uint16, vni uint32, inner string) Stream {
+		return Stream{From: other, To: addr("198.18.0.12"), Port: port, VNI: vni, Count: 3, Inner: addr(inner)}
+	}
+	for _, tt := range []struct {
+		name    string
+		tunnel  Tunnel
+		traffic []Stream
+		want    []string
+	}{
+		{"all passes", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 60, Answered: 60}, nil, nil},
+		{"it answers no ping", Tunnel{Answers: true, Learned: "02"}, nil, nil},
+		{"nobody was heard", Tunnel{}, nil, nil},
+		{"silent", Tunnel{Learned: "02"}, nil, []string{"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11"}},
+		{"silent, and it can be heard", Tunnel{Learned: "02"}, []Stream{came(4789, 7, "10.0.0.9")}, []string{"VX0302 warning no VXLAN packet arrives at host 198.18.0.11"}},
+		{"its last container was stopped", Tunnel{Learned: "02", Refused: true}, nil, nil},
+		{"it has no such port", Tunnel{Wanted: []string{"x"}, Refused: true}, nil, []string{
+			"VX0308 warning host 198.18.0.11 has no VXLAN device on UDP port 4789: no container of the network runs there, or it has another port"}},
+		{"full frames are lost", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 10, Passing: 1300}, nil,
+			[]string{"VX0303 failure frames of 1450 bytes to host 198.18.0.11 are lost"}},
+		{"some are lost", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 180, Answered: 170}, nil,
+			[]string{"VX0304 warning 10 of 180 frames to host 198.18.0.11 are lost"}},
+		{"one is lost", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 180, Answered: 179}, nil, nil},
+		{"another VNI", Tunnel{}, []Stream{came(4789, 9, "10.0.0.9")},
+			[]string{"VX0306 failure network blue differs on host 198.18.0.11: the VNI is 9 there and 7 here"}},
+		{"another port", Tunnel{}, []Stream{came(4790, 7, "10.0.0.9")},
+			[]string{"VX0306 failure network blue differs on host 198.18.0.11: the VXLAN port is 4790 there and 4789 here"}},
+		{"packets of another network", Tunnel{}, []Stream{came(4790, 8, "10.9.0.9")}, nil},
+		{"another VNI beside the right one", Tunnel{}, []Stream{came(4789, 7, "10.0.0.9"), came(4789, 9, "10.0.0.9")}, nil},
+	} {
+		f := healthy()
+		tt.tunnel.Host = other
+		f.Networks[0].Tunnels, f.Traffic = []Tunnel{tt.tunnel}, tt.traffic
+		var got []string
+		for _, found := range Diagnose(f).Findings {
+			got = append(got, string(found.Code)+" "+found.Level.String()+" "+found.Summary)
+			if len(found.Evidence) == 0 || len(found.Mend) == 0 {
+				t.Errorf("%s: no evidence or mend: %+v", tt.name, found)
+			}
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", tt.name, strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
+		}
+	}
+}
+
+// The MAC of a container whose address another host's container keeps is that container's too.
+func TestEntryOfDuplicateIsNoFault(t *testing.T) {
+	f := healthy()
+	f.Networks[0].DNS, f.Networks[0].VTEP.StaticFDB = true, true
+	f.Networks[0].FixedEntries = []FixedEntry{{Device: "vxlan-blue", MAC: f.Networks[0].Endpoints[0].MAC}}
+	if found := Diagnose(f).Findings; len(found) != 1 || found[0].Code != diagnosis.ForwardingAltered {
+		t.Errorf("without a duplicate: %+v", found)
+	}
+	f.Agent.Report = &agentapi.StatusReport{Conflicts: []string{
+		"address 10.0.0.2 of network blue is that of container cb here and of container ca on host a (198.18.0.11); the one there keeps it: restart the one here"}}
+	if found := Diagnose(f).Findings; len(found) != 1 || found[0].Code != diagnosis.DuplicateAddress {
+		t.Errorf("with a duplicate: %+v", found)
+	}
+}

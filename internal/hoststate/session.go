@@ -23,6 +23,7 @@ type Session struct {
 	records  records
 	listed   bool // Networks has found out which networks there are
 	complete bool // Networks has read all, endpoints too
+	known    bool // Networks has returned all networks
 }
 
 // Network is a network that has containers on this host.
@@ -105,7 +106,7 @@ func (s *Session) Networks() ([]Network, error) { return s.NetworksSince(nil) }
 // was then.
 func (s *Session) NetworksSince(before []Network) ([]Network, error) {
 	ids, err := s.records.Networks()
-	s.listed, s.complete = err == nil, err == nil
+	s.listed, s.complete, s.known = err == nil, err == nil, err == nil
 	if err != nil {
 		return before, err
 	}
@@ -121,9 +122,13 @@ func (s *Session) NetworksSince(before []Network) ([]Network, error) {
 		if n.ID != "" {
 			all = append(all, n)
 		}
+		s.known = s.known && n.ID != ""
 	}
 	return all, errors.Join(errs...)
 }
+
+// AllKnown tells whether Networks has returned all networks of the store, be it as they were before.
+func (s *Session) AllKnown() bool { return s.known }
 
 // loadNetwork returns as much of a network as can be read. The error says what is missing.
 func (r records) loadNetwork(id string) (Network, error) {

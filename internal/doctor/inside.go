@@ -178,6 +178,11 @@ func (n Network) explainFixed(x FixedEntry, found *diagnosis.Finding) bool {
 		isUnicast := !x.MAC.IsZero() && x.MAC[0]&1 == 0
 		return x.Device == n.Device.Name && isUnicast && x.Dst.IsValid() && !n.NeedsAgent() // which would have written it
 	}
+	if x.MAC == network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local) && x.Device != n.Bridge.Name {
+		found.Summary = fmt.Sprintf("the bridge %s has its own MAC behind %s, so nobody reaches the gateway", n.Bridge.Name, x.Device)
+		found.Mend = []string{fmt.Sprintf("bridge fdb delete %s dev %s master", x.MAC, x.Device), fmt.Sprintf("bridge fdb replace %s dev %s self permanent", x.MAC, n.Bridge.Name)}
+		return true
+	}
 	for _, e := range n.Endpoints {
 		if e.MAC == x.MAC && x.Device != n.Port(e.Endpoint) && !e.MAC.IsZero() {
 			found.Summary = fmt.Sprintf("the bridge %s has the MAC of container %s behind %s", n.Bridge.Name, e.ContainerName,

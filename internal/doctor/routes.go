@@ -12,6 +12,16 @@ import (
 
 // checkRoutes says which hosts the kernel would not send to as it should.
 func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
+	for _, r := range f.Routing.Lacking {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.NoRoute, Level: diagnosis.Failure,
+			Summary:  fmt.Sprintf("no rule of routing looks up the table %s, so this host finds no way", r.Text),
+			Evidence: []string{"ip rule lacks it"}, Mend: []string{r.Delete},
+		})
+	}
+	if len(findings) > 0 {
+		return findings
+	}
 	for _, n := range f.Networks {
 		if !n.Underlay.Up || !n.Underlay.HasAddr(n.VTEP.Local) && n.Underlay.Name == n.VTEP.Interface {
 			continue // see checkUnderlay
@@ -19,6 +29,8 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 		for _, p := range n.Paths {
 			block := f.blockBetween(n.VTEP.Local, p.To)
 			switch {
+			case f.isOwnAddr(p.To):
+				continue // see checkDuplicateVTEP
 			case block != nil && block.LacksState && p.Ping.IsSilent():
 				findings = append(findings, diagnosis.Finding{
 					Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,

@@ -40,6 +40,10 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		case !n.Underlay.HasAddr(home.Local) && !n.elsewhereOnHost(f, home.Local):
 			found.Summary = fmt.Sprintf("the interface %s has lost the address %s", home.Interface, home.Local)
 			found.Mend = []string{fmt.Sprintf("ip address add %s dev %s", lostPrefix(n, home.Local), home.Interface)}
+			if key := "net/ipv6/conf/" + home.Interface + "/disable_ipv6"; home.Local.Is6() && f.Kernel.Parameters[key] == "1" {
+				found.Summary += ", since IPv6 is switched off on it"
+				found.Mend = append([]string{"sysctl -w " + key + "=0"}, found.Mend...)
+			}
 		case slices.Contains(n.Underlay.Tentative, home.Local):
 			found.Summary = fmt.Sprintf("the address %s is not usable: duplicate address detection has not accepted it",
 				home.Local)
@@ -158,6 +162,16 @@ func checkTunnelPort(f *Facts) (findings []diagnosis.Finding) {
 // checkDuplicateVTEP says whether another host has this one's address on the underlay.
 func checkDuplicateVTEP(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
+		for _, a := range f.Addrs {
+			if n.isOtherHost(a.Addr.Addr()) {
+				findings = append(findings, diagnosis.Finding{
+					Code: diagnosis.DuplicateVTEP, Level: diagnosis.Failure, Network: n.Name,
+					Summary:  fmt.Sprintf("this host has the address %s, which is that of another host, on %s", a.Addr.Addr(), a.Interface),
+					Evidence: []string{"ip address show dev " + a.Interface},
+					Mend:     []string{fmt.Sprintf("ip address delete %s dev %s", a.Addr, a.Interface), reload},
+				})
+			}
+		}
 		for _, c := range n.Elsewhere {
 			if c.Addr != n.VTEP.Local {
 				continue
@@ -172,6 +186,16 @@ func checkDuplicateVTEP(f *Facts) (findings []diagnosis.Finding) {
 		}
 	}
 	return findings
+}
+
+// isOtherHost tells whether an address is that of another host of the network.
+func (n Network) isOtherHost(addr netip.Addr) bool {
+	return addr != n.VTEP.Local && addr != n.VTEP.Home.Local && (slices.Contains(n.VTEP.Remotes, addr) || slices.Contains(n.Remotes, addr))
+}
+
+// isOwnAddr tells whether this host has an address that should be another host's.
+func (f *Facts) isOwnAddr(addr netip.Addr) bool {
+	return slices.ContainsFunc(f.Addrs, func(a InterfaceAddr) bool { return a.Addr.Addr() == addr })
 }
 
 // checkMisplaced says which networks' first container would not start here.

@@ -22,6 +22,8 @@ type Way struct {
 type LinkFlags struct {
 	Name               string
 	NoARP, Broadcast   bool
+	ProtoDown          bool // a program has switched its carrier off
+	IsDown             bool // of lo only
 	Master, MasterKind string
 }
 
@@ -30,6 +32,9 @@ type LinkFlags struct {
 func checkWays(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		findings = append(findings, f.deadSubnets(n)...)
+		if len(f.Routing.Lacking) > 0 {
+			continue // see checkRoutes
+		}
 		for _, w := range n.Ways {
 			found := diagnosis.Finding{
 				Code: diagnosis.SubnetOverlap, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{w.Command},
@@ -135,6 +140,12 @@ func checkFlags(f *Facts) (findings []diagnosis.Finding) {
 				Evidence: []string{"ip -d link show dev " + l.Name},
 			}
 			switch {
+			case l.ProtoDown:
+				found.Summary = fmt.Sprintf("%s has its carrier switched off (protodown)", l.Name)
+				found.Mend = []string{fmt.Sprintf("ip link set %s protodown off", l.Name)}
+			case l.Name == "lo" && l.IsDown:
+				found.Level, found.Summary = diagnosis.Warning, "the interface lo is down, so programs of this host do not reach its own addresses"
+				found.Mend = []string{"ip link set lo up"}
 			case l.NoARP && l.Broadcast:
 				found.Summary = fmt.Sprintf("%s has ARP switched off, so it finds nobody and nobody finds it", l.Name)
 				found.Mend = []string{fmt.Sprintf("ip link set %s arp on", l.Name)}

@@ -27,6 +27,7 @@ func (c *collector) routing() {
 			c.gap("rules of routing", err)
 			return
 		}
+		c.Routing.Lacking = append(c.Routing.Lacking, lackingRules(family, rules)...)
 		for _, r := range rules {
 			if rule, foreign := describeRule(family, r); foreign {
 				c.Routing.Rules = append(c.Routing.Rules, rule)
@@ -110,6 +111,18 @@ func deadEnd(kind, family, dst, table string) doctor.Route {
 		r.Dst = prefix
 	}
 	return r
+}
+
+// lackingRules returns the kernel's own rules that are gone: without them no address of the host, or no
+// route, is found. The rule to the table default is not needed.
+func lackingRules(family string, rules []map[string]any) (lacking []doctor.Rule) {
+	for table, priority := range map[string]int{"local": 0, "main": 32766} {
+		if len(rules) > 0 && !slices.ContainsFunc(rules, func(r map[string]any) bool { return r["table"] == table }) {
+			command := fmt.Sprintf("ip %s rule add priority %d lookup %s", family, priority, table)
+			lacking = append(lacking, doctor.Rule{Text: table, Priority: priority, Delete: command})
+		}
+	}
+	return lacking
 }
 
 // describeRule prints a rule of policy routing, and tells whether it is not one of the kernel's own.

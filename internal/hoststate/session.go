@@ -154,7 +154,8 @@ func (r records) loadNetwork(id string) (Network, error) {
 		}
 	}
 	endpoints, readErr := r.Records(id)
-	n := Network{Network: p.Network, VTEP: p.VTEP, Endpoints: endpoints, foreign: p.Foreign, unplaceable: unplaceable, incomplete: readErr != nil}
+	n := Network{Network: p.Network, VTEP: p.VTEP, Endpoints: endpoints, foreign: p.Foreign, unplaceable: unplaceable,
+		incomplete: readErr != nil}
 	var peersErr error
 	n.peers, n.hasPeers, peersErr = r.Peers(id)
 	return n, errors.Join(err, readErr, peersErr)

@@ -77,7 +77,7 @@ func addressCheckCommand(host InventorySource) *cobra.Command {
 		Short: "say who has an address, and whether this host may hand it out",
 		Long: `Check says who has an address on this host's networks, whether this host may give it
 to a container, and if not, why. It ends with 0 if a container can have the address
-by --ip on this host, and with 1 if not.`,
+by --ip on this host, and with 1 if not. With -q it prints nothing.`,
 		Example: `  vxlanctl address check 10.0.0.7
   vxlanctl address check 10.0.0.7 --format '{{.Owner}}'`,
 		Args: oneArg("check an address: type one address"),
@@ -109,10 +109,12 @@ func checkAddress(p *output.Printer, host InventorySource, a netip.Addr) error {
 	if alone {
 		found.Note = aloneNote
 	}
-	err = p.Report(found, func(out io.Writer) error {
-		_, err := io.WriteString(out, found.text(p))
-		return err
-	})
+	if !p.Quiet {
+		err = p.Report(found, func(out io.Writer) error {
+			_, err := io.WriteString(out, found.text(p))
+			return err
+		})
+	}
 	if err == nil && !found.Available {
 		return exitStatus(exitError)
 	}

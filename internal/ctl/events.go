@@ -86,6 +86,9 @@ func eventsCommand(host EventSource) *cobra.Command {
 	opts.AddStreamFlags(cmd)
 	opts.AddFilterFlag(cmd, output.Headings(hostEventColumns))
 	f := cmd.Flags()
+	f.BoolVarP(&opts.Quiet, "quiet", "q", false, "print only the kinds")
+	f.BoolVar(&opts.NoHeading, "noheading", false, "print no heading above what --format 'table ...' prints")
+	f.BoolVarP(&opts.follow, "watch", "w", false, "the same as --follow")
 	f.BoolVarP(&opts.follow, "follow", "f", false, "go on with what happens, until interrupted")
 	f.BoolVarP(&opts.all, "all", "a", false, "ask the agents of all hosts")
 	f.StringArrayVar(&opts.kinds, "kind", nil, "only events of a `KIND`, such as repaired or 'host-*'")
@@ -280,6 +283,10 @@ func (r *eventReader) printEvent(p *output.Printer, e HostEvent) error {
 		return nil
 	}
 	return p.Report(e, func(out io.Writer) error {
+		if p.Quiet {
+			_, err := output.Fprintln(out, e.Kind)
+			return err
+		}
 		line := e.Time.Local().Format(time.Stamp) + " "
 		if r.opts.all {
 			line += e.Host + " "

@@ -194,10 +194,10 @@ func must[T any](v T, _ error) T { return v }
 // hostileCommands types each command so that it prints what other hosts say. A command that is not
 // here needs a reason.
 var hostileCommands = map[string][]string{
-	"vxlanctl status":              {"", "--all", "--check ready", "--format {{.Version}}"},
+	"vxlanctl status":              {"", "--all", "--check ready", "--format {{.Version}}", "--filter state=reachable"},
 	"vxlanctl doctor":              {"", "--all", "--for podman=6"},
 	"vxlanctl network ls":          {"", "-q", "--format {{.Name}}"},
-	"vxlanctl network inspect":     {"blue"},
+	"vxlanctl network inspect":     {"blue", "blue -q"},
 	"vxlanctl network adopt":       {"--all", "green"},
 	"vxlanctl network set":         {"blue mtu=2"},
 	"vxlanctl network rm":          {"blue"},
@@ -215,7 +215,7 @@ var hostileCommands = map[string][]string{
 	"vxlanctl mesh":                {"", "-q"},
 	"vxlanctl metrics":             {""},
 	"vxlanctl ping":                {"db -c 2 --pause 0s", "10.0.0.4 -c 2 --pause 0s", "nobody"},
-	"vxlanctl trace":               {"web db"},
+	"vxlanctl trace":               {"web db", "web db -q"},
 	"vxlanctl events":              {"", "--all", "--format {{.Text}}"},
 	"vxlanctl wait ready":          {""},
 	"vxlanctl wait host":           {"b"},

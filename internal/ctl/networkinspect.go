@@ -22,9 +22,13 @@ func networkInspectCommand(host NetworkSource) *cobra.Command {
 		Short: "show all that is known of a network on this host and on others",
 		Long: `Inspect shows how a network is set up here: its options with the defaults, devices
 and subnets. Then come its hosts and containers, and what other hosts set up
-differently. Of a network without containers on this host it shows what Podman has.`,
+differently. Of a network without containers on this host it shows what Podman has.
+
+With --filter the tables that have the column show only rows that match. With -q it
+prints only the names of the network's containers.`,
 		Example: `  vxlanctl network inspect mynet
-  vxlanctl network inspect mynet --format '{{.Options.mtu}}'`,
+  vxlanctl network inspect mynet --format '{{.Options.mtu}}'
+  vxlanctl network inspect mynet --filter state=unreachable`,
 		Args:              oneArg("inspect a network: type the name of one; `vxlanctl network ls` lists them"),
 		ValidArgsFunction: completeFirstDefined(host),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -33,6 +37,7 @@ differently. Of a network without containers on this host it shows what Podman h
 				if err != nil {
 					return fmt.Errorf("inspect network: %w", err)
 				}
+				n = wantedOfNetwork(p, n)
 				return p.Report(n, func(out io.Writer) error {
 					_, err := io.WriteString(out, inspectText(p, n, notesOf(alone)))
 					return err
@@ -40,8 +45,17 @@ differently. Of a network without containers on this host it shows what Podman h
 			})
 		},
 	}
-	opts.AddReportFlags(cmd)
+	opts.AddListFlags(cmd, slices.Concat(output.Headings(subnetColumns), output.Headings(memberColumns),
+		output.Headings(inspectedEndpointColumns)))
 	return cmd
+}
+
+// wantedOfNetwork leaves out the rows that the user filters out.
+func wantedOfNetwork(p *output.Printer, n agentapi.NetworkInventory) agentapi.NetworkInventory {
+	n.Subnets = output.Wanted(p, subnetColumns, n.Subnets)
+	n.Hosts = output.Wanted(p, memberColumns, n.Hosts)
+	n.Endpoints = output.Wanted(p, inspectedEndpointColumns, n.Endpoints)
+	return n
 }
 
 // findToInspect returns a network that has containers here, or else what Podman has of it.
@@ -80,6 +94,12 @@ func idleNetwork(d DefinedNetwork) agentapi.NetworkInventory {
 
 func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string) string {
 	var b strings.Builder
+	if p.Quiet {
+		for _, e := range n.Endpoints {
+			output.Fprintln(&b, e.Container)
+		}
+		return b.String()
+	}
 	output.Fprintf(&b, "network %s (%s): VNI %d, UDP port %d\n", n.Name, n.ID, n.VNI, n.Port)
 	if n.VTEP.IsValid() {
 		output.Fprintf(&b, "sends from %v by %s, MTU %d\n", n.VTEP, n.Interface, n.MTU)
@@ -97,6 +117,8 @@ func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string)
 	}
 	if len(n.Hosts) > 0 {
 		b.WriteString("\n" + output.Listing[agentapi.MemberInventory]{Columns: memberColumns, Rows: n.Hosts}.Table(p))
+	}
+	if len(n.Hosts) > 0 || len(n.Endpoints) > 0 {
 		b.WriteString("\n" +
 			output.Listing[agentapi.EndpointInventory]{Columns: inspectedEndpointColumns, Rows: n.Endpoints}.Table(p))
 	}

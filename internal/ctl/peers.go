@@ -57,12 +57,34 @@ func peersOf(clusters []agentapi.ClusterStatus) (rows []peerRow) {
 		for _, r := range c.Refused {
 			for _, h := range r.Hosts {
 				if r.Silent {
-					rows = append(rows, peerRow{addr: h.Addr.String(), state: peerNoAgent})
+					rows = append(rows, silentPeer(h))
 				}
 			}
 		}
 	}
 	return rows
+}
+
+// wantedPeers leaves out the hosts that the user filters out, and changes no cluster that it is given.
+func wantedPeers(p *output.Printer, clusters []agentapi.ClusterStatus) []agentapi.ClusterStatus {
+	wanted := slices.Clone(clusters)
+	for i := range wanted {
+		c := &wanted[i]
+		c.Hosts = slices.DeleteFunc(slices.Clone(c.Hosts),
+			func(h agentapi.HostStatus) bool { return !output.Wants(p, peerColumns, peerOf(h)) })
+		c.Refused = slices.Clone(c.Refused)
+		for k := range c.Refused {
+			c.Refused[k].Hosts = slices.DeleteFunc(slices.Clone(c.Refused[k].Hosts), func(h agentapi.RefusedHost) bool {
+				return c.Refused[k].Silent && !output.Wants(p, peerColumns, silentPeer(h))
+			})
+		}
+	}
+	return wanted
+}
+
+// silentPeer is the row of a host that was never heard.
+func silentPeer(h agentapi.RefusedHost) peerRow {
+	return peerRow{addr: h.Addr.String(), state: peerNoAgent}
 }
 
 // maxPeers are so many that a screen has room for the rest.

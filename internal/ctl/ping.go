@@ -62,7 +62,7 @@ on the underlay. It prints how many came back, how long they took, the largest I
 packet that passes, and which way they went.
 
 The target is a name or an address. It exits with 1 if a packet is lost, or if packets
-of the network's MTU do not pass.`,
+of the network's MTU do not pass. With -q it prints nothing.`,
 		Example: `  vxlanctl ping container-b
   vxlanctl ping 10.0.0.128 --from container-a --count 100 --pause 10ms
   vxlanctl ping host-b`,
@@ -79,7 +79,10 @@ of the network's MTU do not pass.`,
 				if err != nil {
 					return fmt.Errorf("ping: %w", err)
 				}
-				if err := p.Report(r, func(out io.Writer) error { return printPing(out, r) }); err != nil {
+				if !p.Quiet {
+					err = p.Report(r, func(out io.Writer) error { return printPing(out, r) })
+				}
+				if err != nil {
 					return err
 				}
 				return r.level()

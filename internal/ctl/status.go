@@ -59,7 +59,10 @@ monitoring system, and ends with 0 (ok), 1 (warning), 2 (failure) or 3 (unknown)
   ready  2 also while it is not known yet what the other hosts have, and if something
          is wrong; 1 if there are only warnings
 
-With --all this host's agent asks all others. Each host is as its own agent sees it.`
+With --all this host's agent asks all others. Each host is as its own agent sees it.
+
+With --filter the tables that have the column show only rows that match, and so do the
+findings, by code, level, host and network. How bad it is then is said of these.`
 
 func statusCommand(host ClusterStatusSource, version string) *cobra.Command {
 	var opts output.Options
@@ -71,12 +74,18 @@ func statusCommand(host ClusterStatusSource, version string) *cobra.Command {
 		Example: `  vxlanctl status
   vxlanctl status --check ready
   vxlanctl status --format '{{range .Networks}}{{.Name}} {{.MTU}}{{"\n"}}{{end}}'
-  vxlanctl status --all
-  vxlanctl status -w`,
+  vxlanctl status --all --filter 'status!=ok'
+  vxlanctl status --filter network=mynet -w`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if check != "" && !slices.Contains(checks, check) {
 				return usageError(fmt.Errorf("--check %q: must be live or ready", check))
+			}
+			if check != "" && len(opts.Filters) > 0 {
+				return usageError(errors.New("status: --check is of the whole host; leave out --filter"))
+			}
+			if all {
+				opts.FilterBy(output.Headings(hostStatusColumns))
 			}
 			return opts.Run(cmd, func(p *output.Printer) error {
 				if all {
@@ -89,7 +98,7 @@ func statusCommand(host ClusterStatusSource, version string) *cobra.Command {
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "ask the agents of all hosts, and show what each says")
 	cmd.Flags().StringVar(&check, "check", "", "check whether the agent is `live` or ready, for probes")
 	_ = cmd.RegisterFlagCompletionFunc("check", cobra.FixedCompletions(checks, cobra.ShellCompDirectiveNoFileComp))
-	opts.AddReportFlags(cmd)
+	opts.AddListFlags(cmd, statusHeadings())
 	return cmd
 }
 
@@ -110,6 +119,7 @@ func runStatus(p *output.Printer, host StatusSource, version, check string) erro
 	if check != "" {
 		return v.printCheck(p, check)
 	}
+	v.filter(p)
 	if err := v.print(p); err != nil {
 		return err
 	}

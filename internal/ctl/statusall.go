@@ -45,6 +45,7 @@ func runStatusOfAll(p *output.Printer, host ClusterStatusSource, check string) e
 		return fmt.Errorf("status of all hosts: %w", err)
 	}
 	v := newAllStatusView(answers)
+	v.filter(p)
 	if p.Quiet {
 		_, err = output.Fprintln(p.Out, v.Level)
 	} else {
@@ -61,10 +62,17 @@ func runStatusOfAll(p *output.Printer, host ClusterStatusSource, check string) e
 
 func newAllStatusView(answers []agentapi.HostAnswer) allStatusView {
 	v := allStatusView{Hosts: []hostStatusRow{}}
-	var all []diagnosis.Finding
 	for _, a := range answers {
-		row := rowOfAnswer(a)
-		v.Hosts = append(v.Hosts, row)
+		v.Hosts = append(v.Hosts, rowOfAnswer(a))
+	}
+	v.judge()
+	return v
+}
+
+// judge sets what follows from the hosts.
+func (v *allStatusView) judge() {
+	var all []diagnosis.Finding
+	for _, row := range v.Hosts {
 		all = append(all, row.Findings...)
 	}
 	v.Level = diagnosis.Worst(all)
@@ -72,7 +80,16 @@ func newAllStatusView(answers []agentapi.HostAnswer) allStatusView {
 	if len(all) > 0 {
 		v.Summary = fmt.Sprintf("%s on %s", countLevels(all), output.Count(len(v.Hosts), "host"))
 	}
-	return v
+}
+
+// filter leaves out the hosts that the user does not want to see.
+func (v *allStatusView) filter(p *output.Printer) {
+	if p.IsFiltered() {
+		v.Hosts = output.Wanted(p, hostStatusColumns, v.Hosts)
+		if v.judge(); len(v.Hosts) == 0 {
+			v.Summary = "no host passes the filter"
+		}
+	}
 }
 
 func rowOfAnswer(a agentapi.HostAnswer) hostStatusRow {

@@ -34,15 +34,18 @@ func (v *statusView) judge() {
 	v.Clusters = append([]agentapi.ClusterStatus{}, v.Clusters...)
 	v.Findings = append([]diagnosis.Finding{}, v.Findings...)
 	v.Level = diagnosis.Worst(v.Findings)
-	counts := v.counts()
+	v.Summary = v.summarize(v.counts())
+}
+
+// summarize says what is wrong and what there is.
+func (v *statusView) summarize(counts string) string {
 	switch {
 	case len(v.Findings) > 0 && counts != "":
-		v.Summary = countLevels(v.Findings) + "; " + counts
+		return countLevels(v.Findings) + "; " + counts
 	case len(v.Findings) > 0:
-		v.Summary = countLevels(v.Findings)
-	default:
-		v.Summary = "all is well: " + counts
+		return countLevels(v.Findings)
 	}
+	return "all is well: " + counts
 }
 
 // counts says what there is.
@@ -59,6 +62,30 @@ func (v *statusView) counts() string {
 	}
 	return fmt.Sprintf("%s, %s here, %d on other hosts",
 		output.Count(len(v.Networks), "network"), output.Count(local, "container"), remote)
+}
+
+// statusHeadings are of all columns by which a status is filtered.
+func statusHeadings() []string {
+	return slices.Concat(output.Headings(statusNetworkColumns), output.Headings(peerColumns),
+		output.Headings(findingColumns))
+}
+
+// filter leaves out what the user does not want to see.
+func (v *statusView) filter(p *output.Printer) {
+	if !p.IsFiltered() {
+		return
+	}
+	counts, found := v.counts(), len(v.Findings)
+	v.Networks = output.Wanted(p, v.networkTable().Columns, v.Networks)
+	v.Clusters = wantedPeers(p, v.Clusters)
+	v.Findings = output.Wanted(p, findingColumns, v.Findings)
+	if found == 0 {
+		return
+	}
+	v.Level = diagnosis.Worst(v.Findings)
+	if v.Summary = v.summarize(counts); len(v.Findings) == 0 {
+		v.Summary = strings.TrimSuffix("nothing that is wrong passes the filter; "+counts, "; ")
+	}
 }
 
 // print prints the view in the form that the user chose.

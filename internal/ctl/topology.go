@@ -3,6 +3,7 @@ package ctl
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -34,17 +35,41 @@ is reachable, the drawing says so; "vxlanctl doctor" looks for the cause.
   mermaid  for Markdown: many viewers draw it
   dot      for Graphviz, such as dot -Tpng
 
-Pictures show at most 20 containers of a host. Text and JSON have all.`,
+Pictures show at most 20 containers of a host. Text and JSON have all. With --filter
+only matching networks and hosts are drawn, and always this host.`,
 		Example: `  vxlanctl topology
   vxlanctl topology --format svg > topology.svg
   vxlanctl topology --format dot | dot -Tpng -o topology.png
-  vxlanctl topology --format json`,
+  vxlanctl topology --filter network=mynet --filter state=unreachable`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error { return printTopology(p, host) })
 		},
 	}
-	opts.AddReportFlags(cmd)
+	opts.AddListFlags(cmd, slices.Concat(output.Headings(drawnNetworkColumns), output.Headings(drawnHostColumns)))
 	return cmd
+}
+
+// drawnNetworkColumns and drawnHostColumns are what a drawing is filtered by.
+var (
+	drawnNetworkColumns = []output.Column[topology.Network]{
+		{Heading: "NETWORK", Text: func(n topology.Network) string { return n.Name }},
+		{Heading: "VNI", Text: func(n topology.Network) string { return fmt.Sprint(n.VNI) }},
+	}
+	drawnHostColumns = []output.Column[topology.Host]{
+		{Heading: "HOST", Text: func(h topology.Host) string { return h.Name }},
+		{Heading: "STATE", Text: func(h topology.Host) string { return h.State }},
+	}
+)
+
+// wantedTopology leaves out what the user filters out, but never this host, where the tunnels begin.
+func wantedTopology(p *output.Printer, drawn topology.Topology) topology.Topology {
+	drawn.Networks = output.Wanted(p, drawnNetworkColumns, drawn.Networks)
+	for i, n := range drawn.Networks {
+		drawn.Networks[i].Hosts = slices.DeleteFunc(slices.Clone(n.Hosts), func(h topology.Host) bool {
+			return h.State != topology.StateSelf && !output.Wants(p, drawnHostColumns, h)
+		})
+	}
+	return drawn
 }
 
 func printTopology(p *output.Printer, host TopologySource) error {
@@ -52,6 +77,7 @@ func printTopology(p *output.Printer, host TopologySource) error {
 	if err != nil {
 		return fmt.Errorf("draw topology: %w", err)
 	}
+	drawn = wantedTopology(p, drawn)
 	return p.Report(drawn, func(out io.Writer) error {
 		_, err := io.WriteString(out, drawTopology(p, drawn, notesOf(alone)))
 		return err

@@ -1,11 +1,13 @@
 package ctl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,10 +61,14 @@ FROM is the name of a container of this host. TO is the name or the address of a
 container on the same network, on any host. With PORT it connects to this TCP port,
 otherwise it pings. IPv6 addresses with a port stand in brackets.
 
-It exits with 1 if no answer comes. It needs the program nft on both hosts.`,
+It exits with 1 if no answer comes. It needs the program nft on both hosts.
+
+With --filter it shows only hops that match. The last line is of all. With -q it shows
+only the last line.`,
 		Example: `  vxlanctl trace container-a container-b
   vxlanctl trace container-a 10.0.0.128:80
-  vxlanctl trace container-a [fd00::128]:80`,
+  vxlanctl trace container-a [fd00::128]:80
+  vxlanctl trace container-a container-b --filter verdict=drop`,
 		Args: takes(2, 2),
 		ValidArgsFunction: completing(2, func(typed []string) []string {
 			if len(typed) == 0 {
@@ -80,7 +86,8 @@ It exits with 1 if no answer comes. It needs the program nft on both hosts.`,
 				if err != nil {
 					return fmt.Errorf("trace: %w", err)
 				}
-				if err := p.Report(t, func(out io.Writer) error { return printTrace(out, t) }); err != nil {
+				t.filter(p)
+				if err := p.Report(t, func(out io.Writer) error { return printTrace(p, out, t) }); err != nil {
 					return err
 				}
 				if t.Answer == 0 {
@@ -90,7 +97,7 @@ It exits with 1 if no answer comes. It needs the program nft on both hosts.`,
 			})
 		},
 	}
-	opts.AddReportFlags(cmd)
+	opts.AddListFlags(cmd, output.Headings(traceColumns))
 	return cmd
 }
 
@@ -210,7 +217,36 @@ func describeRule(e agentapi.TraceEvent) string {
 	return e.Chain + ", its policy"
 }
 
-func printTrace(out io.Writer, t Trace) error {
+// tracedHop is what a rule of a host did.
+type tracedHop struct {
+	host string
+	agentapi.TraceEvent
+}
+
+// traceColumns are what hops are filtered by.
+var traceColumns = []output.Column[tracedHop]{
+	{Heading: "HOST", Text: func(h tracedHop) string { return h.host }},
+	{Heading: "CHAIN", Text: func(h tracedHop) string { return h.Chain }},
+	{Heading: "RULE", Text: func(h tracedHop) string { return cmp.Or(h.Comment, h.Rule) }},
+	{Heading: "VERDICT", Text: func(h tracedHop) string { return h.Verdict }},
+}
+
+// filter leaves out what the user does not want to see. The outcome stays that of all.
+func (t *Trace) filter(p *output.Printer) {
+	t.Here = wantedHops(p, t.Path.Host, t.Here)
+	t.There = wantedHops(p, t.Path.ToHost, t.There)
+}
+
+func wantedHops(p *output.Printer, host string, events []agentapi.TraceEvent) []agentapi.TraceEvent {
+	return slices.DeleteFunc(slices.Clone(events),
+		func(e agentapi.TraceEvent) bool { return !output.Wants(p, traceColumns, tracedHop{host, e}) })
+}
+
+func printTrace(p *output.Printer, out io.Writer, t Trace) error {
+	if p.Quiet {
+		_, err := output.Fprintln(out, t.Outcome)
+		return err
+	}
 	path := fmt.Sprintf("%s (%s) on host %s → %s (%s) on host %s, network %s", t.Path.From, t.Path.Src, t.Path.Host,
 		t.Path.To, t.Path.Dst, orDash(t.Path.ToHost), t.Path.Network)
 	output.Fprintln(out, path)

@@ -104,7 +104,7 @@ func TestPrintTrace(t *testing.T) {
 		Outcome: "dropped",
 	}
 	var out bytes.Buffer
-	err := (&output.Printer{Out: &out}).Report(trace, func(w io.Writer) error { return printTrace(w, trace) })
+	err := (&output.Printer{Out: &out}).Report(trace, func(w io.Writer) error { return printTrace(&output.Printer{}, w, trace) })
 	const want = `web (10.0.0.2) on host host-a → db (10.0.0.130) on host host-b, network blue
 host host-a
    1  bridge t c, rule "by port": accept
@@ -128,7 +128,7 @@ func TestTraceIsSafeForTerminals(t *testing.T) {
 		Outcome: text,
 	}
 	var out bytes.Buffer
-	if err := printTrace(&out, trace); err != nil || strings.Contains(out.String(), "\x1b") {
+	if err := printTrace(&output.Printer{}, &out, trace); err != nil || strings.Contains(out.String(), "\x1b") {
 		t.Errorf("printed, %v\n%q", err, out.String())
 	}
 	out.Reset()

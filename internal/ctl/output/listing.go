@@ -3,6 +3,7 @@ package output
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -69,7 +70,12 @@ func (l Listing[Row]) object(rows []Row) any {
 // the headings.
 func (l Listing[Row]) Cells() [][]string { return l.cells(l.Rows) }
 
+// filter leaves out the rows that do not pass. A filter by a column that the table lacks is meant for
+// another table of the same report.
 func (l Listing[Row]) filter(filters []filter) []Row {
+	filters = slices.DeleteFunc(slices.Clone(filters), func(f filter) bool {
+		return !slices.ContainsFunc(l.Columns, func(c Column[Row]) bool { return filterKey(c.Heading) == f.key })
+	})
 	rows := make([]Row, 0, len(l.Rows)) // JSON shows none as []
 	for _, r := range l.Rows {
 		if matches(filters, func(key string) string { return l.textByKey(r, key) }) {
@@ -79,9 +85,14 @@ func (l Listing[Row]) filter(filters []filter) []Row {
 	return rows
 }
 
+// Wanted returns the rows that the user wants to see of a table that is a part of a report.
+func Wanted[Row any](p *Printer, columns []Column[Row], rows []Row) []Row {
+	return Listing[Row]{Columns: columns, Rows: rows}.filter(p.filters)
+}
+
 // Wants tells whether the user wants to see what these columns are of.
 func Wants[Row any](p *Printer, columns []Column[Row], r Row) bool {
-	return len(Listing[Row]{Columns: columns, Rows: []Row{r}}.filter(p.filters)) > 0
+	return len(Wanted(p, columns, []Row{r})) > 0
 }
 
 func (l Listing[Row]) textByKey(r Row, key string) string {

@@ -56,9 +56,7 @@ func (o *Options) AddFilterFlag(cmd *cobra.Command, columns []string) {
 }
 
 func (o *Options) addFilterFlag(cmd *cobra.Command, columns []string, shorthand string) {
-	for _, c := range columns {
-		o.filterKeys = append(o.filterKeys, filterKey(c))
-	}
+	o.FilterBy(columns)
 	cmd.Flags().StringArrayVarP(&o.Filters, "filter", shorthand, nil,
 		"print only rows with `COLUMN=VALUE` or COLUMN!=VALUE; * stands for any text")
 	keys := make([]string, len(o.filterKeys))
@@ -67,6 +65,17 @@ func (o *Options) addFilterFlag(cmd *cobra.Command, columns []string, shorthand 
 	}
 	_ = cmd.RegisterFlagCompletionFunc("filter",
 		cobra.FixedCompletions(keys, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
+}
+
+// FilterBy sets the columns by which rows are filtered, for a subcommand that prints other tables when
+// it is typed with some flag. Several tables may have a column.
+func (o *Options) FilterBy(columns []string) {
+	o.filterKeys = nil
+	for _, c := range columns {
+		if key := filterKey(c); !slices.Contains(o.filterKeys, key) {
+			o.filterKeys = append(o.filterKeys, key)
+		}
+	}
 }
 
 // AddStreamFlags adds the flags of a subcommand that prints objects as they come.
@@ -91,7 +100,7 @@ func (o *Options) Stream(cmd *cobra.Command) (*Printer, error) {
 	if err != nil {
 		return nil, UsageError{err}
 	}
-	p.compact = true
+	p.compact, p.headsOnce = true, true
 	return p, nil
 }
 

@@ -34,7 +34,9 @@ type Printer struct {
 	compact  bool // a line an object
 	template *template.Template
 	heading  bool // of the template's fields
-	filters  []filter
+	// headsOnce tells that the heading is for all objects that come.
+	headsOnce bool
+	filters   []filter
 }
 
 // templateFuncs are those of Podman that make sense for values that are no pointers.
@@ -118,6 +120,7 @@ func (p *Printer) executeTemplate(objects []any) error {
 	var text strings.Builder
 	if p.heading {
 		text.WriteString(templateHeading(p.template.Root.String()) + "\n")
+		p.heading = !p.headsOnce
 	}
 	for _, o := range objects {
 		if err := executeOn(&text, p.template, o); err != nil {

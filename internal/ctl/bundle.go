@@ -33,6 +33,7 @@ type BundledHost interface {
 
 // bundleOptions are what the user typed, and where secrets and programs are, which tests replace.
 type bundleOptions struct {
+	output.Options
 	all, anonymize bool
 	file           string
 
@@ -64,7 +65,8 @@ It needs no agent and, as far as it can, no root. The file MISSING in the archiv
 what could not be collected.`,
 		Example: `  vxlanctl bundle
   vxlanctl bundle --all --anonymize -o report.tar.gz
-  vxlanctl bundle -o - | tar -tzf -`,
+  vxlanctl bundle -o - | tar -tzf -
+  tar -tzf "$(vxlanctl bundle -q)"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM)
 			defer stop()
@@ -74,6 +76,7 @@ what could not be collected.`,
 			return nil
 		},
 	}
+	opts.AddActionFlags(cmd, "the archive's path")
 	cmd.Flags().BoolVar(&opts.all, "all", false, "add what the other hosts answer")
 	cmd.Flags().BoolVar(&opts.anonymize, "anonymize", false, "replace names, addresses and MACs")
 	cmd.Flags().StringVarP(&opts.file, "output", "o", "",
@@ -91,8 +94,15 @@ func runProgram(ctx context.Context, name string, args ...string) ([]byte, error
 
 // write makes the archive. An archive that could not be written whole is removed.
 func (o bundleOptions) write(ctx context.Context, cmd *cobra.Command, host BundledHost) error {
+	p, err := o.StreamOf(cmd, writtenBundle{})
+	if err != nil {
+		return err
+	}
 	now := time.Now()
 	if o.file == "-" {
+		if p.IsForScripts() {
+			return usageError(errors.New("-o - prints the archive itself; leave out --format and --quiet"))
+		}
 		_, err := bundle.Write(ctx, output.Raw(cmd.OutOrStdout()), now, o.parts(host), o.filter(ctx, host))
 		return err
 	}
@@ -112,13 +122,21 @@ func (o bundleOptions) write(ctx context.Context, cmd *cobra.Command, host Bundl
 	if err = errors.Join(err, ctx.Err(), file.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	return reportBundle(cmd.OutOrStdout(), path, len(parts)-len(missing), len(missing))
+	written := writtenBundle{File: path, Parts: len(parts) - len(missing), Missing: len(missing)}
+	return result{written, []string{path}, written.printText}.print(p)
 }
 
-func reportBundle(out io.Writer, path string, whole, missing int) error {
-	text := fmt.Sprintf("%s: %s", path, output.Count(whole, "part"))
-	if missing > 0 {
-		text += fmt.Sprintf("; could not be collected whole: %d, see the file MISSING in it", missing)
+// writtenBundle is an archive.
+type writtenBundle struct {
+	File    string `json:"file"`
+	Parts   int    `json:"parts"`
+	Missing int    `json:"missing"` // that could not be collected whole
+}
+
+func (w writtenBundle) printText(out io.Writer) error {
+	text := fmt.Sprintf("%s: %s", w.File, output.Count(w.Parts, "part"))
+	if w.Missing > 0 {
+		text += fmt.Sprintf("; could not be collected whole: %d, see the file MISSING in it", w.Missing)
 	}
 	_, err := output.Fprintln(out, text)
 	return err

@@ -151,6 +151,17 @@ func TestBundleFile(t *testing.T) {
 	if err := o.write(t.Context(), cmd, fakeHost{}); err != nil || !strings.Contains(out.String(), "could not be collected whole: 1,") {
 		t.Errorf("%v: %s", err, out.String())
 	}
+	for format, want := range map[string]string{"": o.file + ".q\n", "json": `{"schema":1,"file":"` + o.file + `.q","parts":`} {
+		scripted := o
+		scripted.file, scripted.Format, scripted.Quiet = o.file+".q", format, format == ""
+		out.Reset()
+		if err := scripted.write(t.Context(), cmd, fakeHost{}); err != nil || !strings.HasPrefix(out.String(), want) {
+			t.Errorf("for scripts: %v: %s", err, out.String())
+		}
+		if err := os.Remove(scripted.file); err != nil {
+			t.Error(err)
+		}
+	}
 	if info, err := os.Stat(o.file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}

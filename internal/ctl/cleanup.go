@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,13 @@ type Cleaner interface {
 	Cleanup(force bool) (networks []string, err error)
 }
 
+// cleanedUp is what is left for the user to remove.
+type cleanedUp struct {
+	Networks []string `json:"networks"` // that Podman still has
+}
+
 func cleanupCommand(host Cleaner) *cobra.Command {
+	var opts output.Options
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "cleanup",
@@ -29,17 +36,25 @@ It refuses while containers use a VXLAN network, and names them.`,
 		Example: `  vxlanctl cleanup`,
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := opts.StreamOf(cmd, cleanedUp{Networks: []string{""}})
+			if err != nil {
+				return err
+			}
 			networks, err := host.Cleanup(force)
 			if err != nil {
 				return fmt.Errorf("cleanup: %w", err)
 			}
-			if len(networks) > 0 {
-				output.Fprintf(cmd.OutOrStdout(),
+			return result{cleanedUp{append([]string{}, networks...)}, networks, func(out io.Writer) error {
+				if len(networks) == 0 {
+					return nil
+				}
+				_, err := output.Fprintf(out,
 					"Podman still has these VXLAN networks: %s; remove them with \"podman network rm\"\n", strings.Join(networks, " "))
-			}
-			return nil
+				return err
+			}}.print(p)
 		},
 	}
+	opts.AddActionFlags(cmd, "the VXLAN networks that Podman still has")
 	cmd.Flags().BoolVar(&force, "force", false, "cut off containers that still use a VXLAN network")
 	return cmd
 }

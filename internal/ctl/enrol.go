@@ -139,15 +139,15 @@ for the token, and does not show it.`
 
 func joinCommand(host Host) *cobra.Command {
 	var o hostsetup.JoinOptions
-	var names []string
-	var all bool
+	var opts output.Options
+	var wanted adoption
 	cmd := &cobra.Command{
 		Use:   "join TOKEN",
 		Short: "make this host a member of the cluster that a token is of",
 		Long:  joinHelp,
 		Example: `  vxlanctl join vx1.HswEwKgBCg...
   vxlanctl join -
-  vxlanctl join - < token
+  vxlanctl join -q - < token
   vxlanctl join --adopt mynet vx1.HswEwKgBCg...`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -156,6 +156,10 @@ func joinCommand(host Host) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := opts.StreamOf(cmd, joinedHost{Adopted: []adoptedNetwork{{}}, Missing: []string{""}})
+			if err != nil {
+				return err
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			token, err := readToken(ctx, cmd, args[0])
@@ -165,17 +169,20 @@ func joinCommand(host Host) *cobra.Command {
 			if err := host.CheckRoot(); err != nil {
 				return fmt.Errorf("join: %w", err)
 			}
-			if err := hostsetup.Join(ctx, host, token, o, reportTo(cmd.OutOrStdout())); err != nil {
+			progress := progressOf(cmd, p)
+			if err := hostsetup.Join(ctx, host, token, o, reportTo(progress)); err != nil {
 				return fmt.Errorf("join: %w", err)
 			}
-			output.Fprintln(cmd.OutOrStdout(), "joined")
-			return offerNetworks(cmd, host, names, all)
+			output.Fprintln(progress, "joined")
+			joined, err := offerNetworks(progress, host, wanted)
+			return errors.Join(err, result{object: joined, quiet: joined.Missing}.print(p))
 		},
 	}
+	opts.AddActionFlags(cmd, "the networks that this host can adopt now")
 	cmd.Flags().BoolVar(&o.SkipChecks, "skip-checks", false, "join although the ways between the hosts were not tried")
-	cmd.Flags().StringArrayVar(&names, "adopt", nil,
+	cmd.Flags().StringArrayVar(&wanted.names, "adopt", nil,
 		"create this `network`, which other hosts have, in this host's Podman; may be repeated")
-	cmd.Flags().BoolVar(&all, "adopt-all", false, "create all networks that other hosts have")
+	cmd.Flags().BoolVar(&wanted.all, "adopt-all", false, "create all networks that other hosts have")
 	return cmd
 }
 
@@ -196,8 +203,14 @@ func readToken(ctx context.Context, cmd *cobra.Command, arg string) (enrol.Token
 	return token, nil
 }
 
+// leftCluster is a host that is no member any more.
+type leftCluster struct {
+	Left bool `json:"left"`
+}
+
 func leaveCommand(host Host) *cobra.Command {
-	return &cobra.Command{
+	var opts output.Options
+	cmd := &cobra.Command{
 		Use:   "leave",
 		Short: "take this host out of its cluster for good",
 		Long: `Leave takes this host out of its cluster: the other hosts forget it at once. It
@@ -212,14 +225,21 @@ stays: "vxlanctl key rotate".`,
 		Example: "  vxlanctl leave",
 		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := opts.StreamOf(cmd, leftCluster{})
+			if err != nil {
+				return err
+			}
 			if err := host.CheckRoot(); err != nil {
 				return fmt.Errorf("leave: %w", err)
 			}
-			if err := hostsetup.Leave(host, reportTo(cmd.OutOrStdout())); err != nil {
+			progress := progressOf(cmd, p)
+			if err := hostsetup.Leave(host, reportTo(progress)); err != nil {
 				return fmt.Errorf("leave: %w", err)
 			}
-			output.Fprintln(cmd.OutOrStdout(), "this host has left its cluster")
-			return nil
+			output.Fprintln(progress, "this host has left its cluster")
+			return result{object: leftCluster{Left: true}}.print(p)
 		},
 	}
+	opts.AddActionFlags(cmd, "to stderr")
+	return cmd
 }

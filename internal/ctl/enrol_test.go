@@ -7,12 +7,16 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
 	"vxlan-driver/internal/enrol"
 	"vxlan-driver/internal/hostsetup"
 )
@@ -187,5 +191,93 @@ func TestClusterCommands(t *testing.T) {
 				t.Errorf("created %q", h.created)
 			}
 		})
+	}
+}
+
+// What join says of networks is read by a script, and what is done meanwhile is apart.
+func TestJoinedForScripts(t *testing.T) {
+	others := []adopt.Definition{definition("mynet", "100"), definition("here", "200")}
+	for _, tt := range []struct {
+		wanted adoption
+		opts   output.Options
+		want   string
+	}{
+		{adoption{}, output.Options{Quiet: true}, "mynet\n"},
+		{adoption{}, output.Options{Format: "json"}, `{"schema":1,"adopted":[],"missing":["mynet"]}` + "\n"},
+		{adoption{all: true}, output.Options{Format: "{{range .Adopted}}{{.Name}} {{.Created}} {{end}}{{len .Missing}}"}, "here false mynet true 0\n"},
+		{adoption{names: []string{"here"}}, output.Options{Quiet: true}, ""},
+		{adoption{}, output.Options{}, "other hosts have networks that this one lacks; to have them too, type\n  vxlanctl network adopt mynet\n"},
+	} {
+		var out, notes bytes.Buffer
+		cmd := new(cobra.Command)
+		cmd.SetOut(&out)
+		cmd.SetErr(&notes)
+		p := must(tt.opts.Stream(cmd))
+		joined, err := offerNetworks(progressOf(cmd, p), &memberHost{here: others[1:], others: others}, tt.wanted)
+		if err == nil {
+			err = result{object: joined, quiet: joined.Missing}.print(p)
+		}
+		if err != nil || out.String() != tt.want || p.IsForScripts() != (notes.Len() > 0) {
+			t.Errorf("%+v: %v, printed %q and %q", tt.opts, err, out.String(), notes.String())
+		}
+	}
+}
+
+// departingHost is the only member of a cluster, and does what its agent is told.
+type departingHost struct {
+	*memberHost
+	keys []string
+}
+
+func (departingHost) GossipContainers() ([]string, error) { return nil, nil }
+func (departingHost) LeaveClusters() error                { return nil }
+func (departingHost) RefreshAgent() error                 { return nil }
+
+func (h departingHost) Hosts() ([]agentapi.HostStatus, error) {
+	return must(h.memberHost.Hosts())[:1], nil
+}
+
+func (h *departingHost) AskHost(_ string, r agentapi.Request) (agentapi.Response, error) {
+	var change agentapi.KeyChange
+	if r.Verb == agentapi.VerbKeyChange {
+		if err := json.Unmarshal(r.Data, &change); err != nil {
+			return agentapi.Response{}, err
+		}
+		switch change.Step {
+		case agentapi.KeyInstall:
+			h.keys = append(h.keys, change.ID)
+		case agentapi.KeyUse:
+			slices.Reverse(h.keys)
+		default:
+			h.keys = h.keys[:1]
+		}
+	}
+	data, err := json.Marshal(agentapi.KeysReport{File: hostsetup.KeyPath, Keys: h.keys})
+	return agentapi.Response{Data: data}, err
+}
+
+// A script gets the new key's ID, and learns that the host has left.
+func TestMembershipForScripts(t *testing.T) {
+	h := &departingHost{memberHost: &memberHost{files: make(map[string]string)}, keys: []string{"1a2b3c4d"}}
+	if _, err := runForScript(h, "init"); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"-q", "--format={{.Key}}"} {
+		if out, err := runForScript(h, "key", "rotate", format); err != nil || out != h.keys[0]+"\n" || len(h.keys) != 1 {
+			t.Errorf("key rotate %s: %v, printed %q, the keys are %v", format, err, out, h.keys)
+		}
+	}
+	if out, err := runForScript(h, "leave", "--format", "json"); err != nil || out != `{"schema":1,"left":true}`+"\n" {
+		t.Errorf("leave: %v, printed %q", err, out)
+	}
+	if _, err := runForScript(h, "init"); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := runForScript(h, "leave", "-q"); err != nil || out != "" {
+		t.Errorf("leave -q: %v, printed %q", err, out)
+	}
+	out, err := runForScript(h, "network", "adopt", "--all", "--dry-run", "--format", "json")
+	if err != nil || out != `{"schema":1,"networks":[]}`+"\n" {
+		t.Errorf("adopt: %v, printed %q", err, out)
 	}
 }

@@ -3,6 +3,7 @@ package ctl
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -135,8 +136,15 @@ func listedHosts(all agentapi.Inventory) (rows []hostRow) {
 	return rows
 }
 
+// forgottenHost is a host that was taken out of the cluster.
+type forgottenHost struct {
+	Host    string `json:"host"` // its whole name
+	Warning string `json:"warning,omitempty"`
+}
+
 func hostForgetCommand(host HostForgetter) *cobra.Command {
-	return &cobra.Command{
+	var opts output.Options
+	cmd := &cobra.Command{
 		Use:   "forget HOST",
 		Short: "forget a host that is gone for good, and free its addresses",
 		Long: `Forget makes all hosts forget one that does not answer. The addresses of its
@@ -155,17 +163,25 @@ back announces itself again; it needs no command.`,
 			return unreachableHosts(host), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := opts.StreamOf(cmd, forgottenHost{})
+			if err != nil {
+				return err
+			}
 			name, warning, err := host.ForgetHost(args[0])
 			if err != nil {
 				return err
 			}
-			output.Fprintf(cmd.OutOrStdout(), "host %s is forgotten; its addresses are free\n", name)
 			if warning != "" {
 				output.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
 			}
-			return nil
+			return result{forgottenHost{name, warning}, []string{name}, func(out io.Writer) error {
+				_, err := output.Fprintf(out, "host %s is forgotten; its addresses are free\n", name)
+				return err
+			}}.print(p)
 		},
 	}
+	opts.AddActionFlags(cmd, "the host's whole name")
+	return cmd
 }
 
 // unreachableHosts completes what is typed, as far as the agent answers.

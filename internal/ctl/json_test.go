@@ -1,12 +1,14 @@
 package ctl
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/enrol"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -25,7 +28,14 @@ var jsonCommands = []string{
 	"status", "status --all", "host ls", "network ls", "network inspect blue", "endpoints", "names", "conflicts", "fdb", "topology",
 	"address show blue", "address check 10.0.0.8", "config check", "config show", "explain", "explain VX0301",
 	"doctor", "doctor --for podman=6", "drops", "mesh", "ping db -c 1", "trace web db", "events", "key ls", "token ls", "token create", "reload",
-	"reload --dry-run",
+	"reload --dry-run", "network set blue mtu=1402", "network peer add blue 198.18.0.7", "network peer remove blue 198.18.0.2",
+	"network rm blue", "network adopt green", "host forget c", "cleanup --force", "token revoke 1a",
+}
+
+// otherJSON are commands whose JSON another test reads.
+var otherJSON = map[string]string{
+	"init": "as token create", "join": "TestJoinedForScripts", "leave": "TestMembershipForScripts",
+	"key rotate": "TestMembershipForScripts", "bundle": "TestBundleFile",
 }
 
 // jsonHost has one of each thing that other commands print.
@@ -48,7 +58,13 @@ func (h jsonHost) StatusOfAll() ([]agentapi.HostAnswer, error) {
 	return append(must(fakeHost{}.StatusOfAll()), lost...), nil
 }
 
-func (jsonHost) Networks() (here, others []adopt.Definition, err error) { return fakeHost{}.Networks() }
+func (jsonHost) Networks() (here, others []adopt.Definition, err error) {
+	here, others, err = fakeHost{}.Networks()
+	for i := range others {
+		others[i].VTEP = netip.MustParseAddr("198.18.0.2")
+	}
+	return here, others, err
+}
 
 func (h jsonHost) StatusWithRates() (agentapi.StatusReport, error) { return h.Status() }
 func (jsonHost) Inventory() (agentapi.Inventory, bool, error)      { return fakeHost{}.Inventory() }
@@ -57,12 +73,24 @@ func (jsonHost) Forwarding() ([]agentapi.ForwardingEntry, bool, error) {
 	return fakeHost{}.Forwarding()
 }
 
+func (jsonHost) OwnAddrs([]netip.Addr) ([]netip.Addr, error) { return nil, nil }
+
+// runForScript runs the tool, and returns what it prints to stdout alone.
+func runForScript(host Host, args ...string) (string, error) {
+	var out bytes.Buffer
+	c := Command(host, "1", &out)
+	c.SetErr(io.Discard)
+	c.SetArgs(args)
+	err := c.Execute()
+	return out.String(), err
+}
+
 // Scripts rely on the fields. One that goes or changes its type needs another schema; one that comes
 // is added to the file: go test ./internal/ctl -update.
 func TestJSONFields(t *testing.T) {
 	var b strings.Builder
 	for _, args := range jsonCommands {
-		out, err := run(jsonHost{newHostileHost()}, append(strings.Fields(args), "--format", "json")...)
+		out, err := runForScript(jsonHost{newHostileHost()}, append(strings.Fields(args), "--format", "json")...)
 		if err != nil && !IsPrinted(err) {
 			t.Fatalf("%s: %v", args, err)
 		}
@@ -126,7 +154,7 @@ func TestJSONOfEveryCommand(t *testing.T) {
 		}
 		name := strings.TrimPrefix(path, "vxlanctl ")
 		isListed := slices.ContainsFunc(jsonCommands, func(args string) bool { return args == name || strings.HasPrefix(args, name+" ") })
-		if hasFormat := c.Flags().Lookup("format") != nil; hasFormat && !isListed && name != "init" { // as token create
+		if hasFormat := c.Flags().Lookup("format") != nil; hasFormat && !isListed && otherJSON[name] == "" {
 			t.Errorf("%s is not in jsonCommands", path)
 		}
 	}
@@ -208,6 +236,18 @@ func TestActionsForScripts(t *testing.T) {
 		{"token create -q", "vx1.token\n"},
 		{"token create --format {{.Token}}|{{.Command}}", "vx1.token|vxlanctl join vx1.token\n"},
 		{"reload --format {{.Networks}}", "2\n"},
+		{"token revoke 1a -q", "1a\n"},
+		{"network set blue mtu=1402 isolate=true -q", "isolate\nmtu\n"},
+		{"network set blue mtu=1450 -q", ""},
+		{"network set blue mtu= --format {{range_.Changes}}{{.Option}}|{{.Before}}|{{.After}}{{end}}", "mtu|1450|\n"},
+		{"network peer add blue 198.18.0.3 --format {{(index_.Changes_0).After}}", "198.18.0.1,198.18.0.2,198.18.0.3\n"},
+		{"network peer remove blue 198.18.0.9 -q", ""},
+		{"network rm blue red -q", "blue\nred\n"},
+		{"network rm blue --format {{index_.Networks_0}}", "blue\n"},
+		{"host forget b -q", "b.198.18.0.2\n"},
+		{"host forget b --format {{.Host}}|{{.Warning}}", "b.198.18.0.2|careful\n"},
+		{"cleanup --force -q", "blue\nred\n"},
+		{"cleanup --format {{len_.Networks}}", "0\n"},
 		{"reload --dry-run --format {{len_.Commands}}", "1\n"},
 	}
 	for _, tt := range tests {
@@ -215,12 +255,16 @@ func TestActionsForScripts(t *testing.T) {
 		for i := range args {
 			args[i] = strings.ReplaceAll(args[i], "_", " ")
 		}
-		if out, err := run(scriptedHost{}, args...); err != nil || out != tt.want {
+		if out, err := runForScript(scriptedHost{}, args...); err != nil || out != tt.want {
 			t.Errorf("%s: %v, printed %q", tt.args, err, out)
 		}
 	}
 	// What was typed wrongly is refused before anything is changed.
-	for _, args := range []string{"token create --format {{.Nothing}}", "reload --format {{.Nothing}}", "token create -q --format json"} {
+	for _, args := range []string{"token create --format {{.Nothing}}", "reload --format {{.Nothing}}", "token create -q --format json",
+		"network set blue mtu=1402 --format {{.Nothing}}", "network rm blue --format {{.Nothing}}", "host forget b --format {{.Nothing}}",
+		"cleanup --format {{.Nothing}}", "token revoke 1a --format {{.Nothing}}", "network adopt blue --format {{.Nothing}}",
+		"join --format {{.Nothing}} -", "leave --format {{.Nothing}}", "key rotate --format {{.Nothing}}", "bundle --format {{.Nothing}}",
+		"bundle -q -o -", "bundle -o - --format json"} {
 		if _, err := run(fakeHost{err: errors.New("it was changed")}, strings.Fields(args)...); ExitCode(err) != exitUsage {
 			t.Errorf("%s: %v", args, err)
 		}
@@ -228,5 +272,7 @@ func TestActionsForScripts(t *testing.T) {
 }
 
 type scriptedHost struct{ fakeHost }
+
+func (scriptedHost) RevokeToken(id string) (enrol.Info, error) { return enrol.Info{ID: id}, nil }
 
 func (scriptedHost) CreateToken(time.Duration) (string, error) { return "vx1.token", nil }

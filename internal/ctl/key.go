@@ -76,7 +76,13 @@ var keyColumns = []output.Column[hostsetup.HostKeys]{
 	}, Shrinks: true},
 }
 
+// rotatedKey is the key that all hosts have.
+type rotatedKey struct {
+	Key string `json:"key"` // its ID
+}
+
 func keyRotateCommand(host Host) *cobra.Command {
+	var opts output.Options
 	var o hostsetup.RotateOptions
 	cmd := &cobra.Command{
 		Use:   "rotate",
@@ -95,13 +101,20 @@ can read nothing and speak for nobody, also if it comes back.`,
   vxlanctl key rotate --without host-c`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := hostsetup.Rotate(host, o, reportTo(cmd.OutOrStdout())); err != nil {
+			p, err := opts.StreamOf(cmd, rotatedKey{})
+			if err != nil {
+				return err
+			}
+			progress := progressOf(cmd, p)
+			id, err := hostsetup.Rotate(host, o, reportTo(progress))
+			if err != nil {
 				return withAction("rotate key", err)
 			}
-			output.Fprintln(cmd.OutOrStdout(), "all hosts have the new key and no other")
-			return nil
+			output.Fprintln(progress, "all hosts have the new key and no other")
+			return result{object: rotatedKey{Key: id}, quiet: []string{id}}.print(p)
 		},
 	}
+	opts.AddActionFlags(cmd, "the ID of the new key")
 	cmd.Flags().StringArrayVar(&o.Without, "without", nil,
 		"a `host` that does not get the new key, and is forgotten; may be repeated")
 	hosts := completing(noLimit, func([]string) []string { return knownHosts(host) })

@@ -23,6 +23,7 @@ type adoption struct {
 }
 
 func networkAdoptCommand(host Host) *cobra.Command {
+	var opts output.Options
 	var a adoption
 	var options []string
 	cmd := &cobra.Command{
@@ -62,15 +63,41 @@ this host on the list.`,
 				}
 				a.own.Options[name] = value
 			}
-			return a.run(cmd, host)
+			p, err := opts.StreamOf(cmd, adoptedNetworks{[]adoptedNetwork{{}}})
+			if err != nil {
+				return err
+			}
+			networks, err := a.run(progressOf(cmd, p), host)
+			return errors.Join(err, result{object: adoptedNetworks{networks}, quiet: createdOf(networks)}.print(p))
 		},
 	}
+	opts.AddActionFlags(cmd, "the networks that were created")
 	cmd.Flags().BoolVar(&a.all, "all", false, "all networks that other hosts have and this one lacks")
 	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the commands, and change nothing")
 	cmd.Flags().StringArrayVarP(&options, "opt", "o", nil,
 		"an option of this host, instead of the other hosts' or \"auto\"; may be repeated")
 	cmd.Flags().StringArrayVar(&a.own.IPRanges, "ip-range", nil, "the addresses that this host assigns; may be repeated")
 	return cmd
+}
+
+// adoptedNetworks are networks of other hosts that this one has too now.
+type adoptedNetworks struct {
+	Networks []adoptedNetwork `json:"networks"`
+}
+
+type adoptedNetwork struct {
+	Name    string `json:"name"`
+	Created bool   `json:"created"`           // just now
+	Command string `json:"command,omitempty"` // which creates it; empty: it was there already
+}
+
+func createdOf(networks []adoptedNetwork) (names []string) {
+	for _, n := range networks {
+		if n.Created {
+			names = append(names, n.Name)
+		}
+	}
+	return names
 }
 
 func namesOf(all []adopt.Definition) (names []string) {
@@ -81,10 +108,11 @@ func namesOf(all []adopt.Definition) (names []string) {
 }
 
 // run creates the networks. One that cannot be created does not keep the others from it.
-func (a adoption) run(cmd *cobra.Command, host Host) error {
+func (a adoption) run(out io.Writer, host Host) ([]adoptedNetwork, error) {
+	adopted := []adoptedNetwork{} // JSON shows none as []
 	here, others, err := host.Networks()
 	if err != nil {
-		return fmt.Errorf("adopt network: %w", err)
+		return adopted, fmt.Errorf("adopt network: %w", err)
 	}
 	merged, conflicts := adopt.Merge(others)
 	if a.all {
@@ -101,63 +129,79 @@ func (a adoption) run(cmd *cobra.Command, host Host) error {
 		}
 		err := conflicts[name]
 		if err == nil {
-			err = a.adoptOne(cmd.OutOrStdout(), host, here, merged[i])
+			var n adoptedNetwork
+			if n, err = a.adoptOne(out, host, here, merged[i]); err == nil {
+				adopted = append(adopted, n)
+			}
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("adopt %w", err))
 		}
 	}
-	return errors.Join(errs...)
+	return adopted, errors.Join(errs...)
 }
 
-func (a adoption) adoptOne(out io.Writer, host Host, here []adopt.Definition, d adopt.Definition) error {
+func (a adoption) adoptOne(out io.Writer, host Host, here []adopt.Definition,
+	d adopt.Definition) (adoptedNetwork, error) {
+	adopted := adoptedNetwork{Name: d.Name}
 	exists, err := adopt.Conflict(here, d)
 	if err != nil {
-		return err
+		return adopted, err
 	}
 	if exists {
 		output.Fprintf(out, "network %s is there already\n", d.Name)
-		return nil
+		return adopted, nil
 	}
 	if a.own.Addrs, err = host.OwnAddrs(d.Listed()); err != nil {
-		return err
+		return adopted, err
 	}
 	args, notes, err := d.Command(a.own)
 	if err != nil {
-		return err
+		return adopted, err
 	}
 	for _, note := range notes {
 		output.Fprintln(out, "note:", note)
 	}
-	output.Fprintln(out, adopt.Quote("podman", args))
+	adopted.Command = adopt.Quote("podman", args)
+	output.Fprintln(out, adopted.Command)
 	if a.dryRun {
-		return nil
+		return adopted, nil
 	}
 	if err := host.CreateNetwork(args, out); err != nil {
-		return fmt.Errorf("network %s: %w", d.Name, err)
+		return adopted, fmt.Errorf("network %s: %w", d.Name, err)
 	}
-	return nil
+	adopted.Created = true
+	return adopted, nil
+}
+
+// joinedHost is what a host has of the others' networks after it has joined.
+type joinedHost struct {
+	Adopted []adoptedNetwork `json:"adopted"`
+	Missing []string         `json:"missing"` // that it can adopt
 }
 
 // offerNetworks adopts the networks that a user wants, or lists what could be adopted.
-func offerNetworks(cmd *cobra.Command, host Host, names []string, all bool) error {
-	if len(names) > 0 || all {
-		return adoption{names: names, all: all}.run(cmd, host)
+func offerNetworks(out io.Writer, host Host, wanted adoption) (joined joinedHost, err error) {
+	joined = joinedHost{Adopted: []adoptedNetwork{}, Missing: []string{}}
+	if len(wanted.names) > 0 || wanted.all {
+		joined.Adopted, err = wanted.run(out, host)
+		return joined, err
 	}
 	here, others, err := host.Networks()
 	if err != nil {
-		return fmt.Errorf("list the networks of other hosts: %w", err)
+		return joined, fmt.Errorf("list the networks of other hosts: %w", err)
 	}
 	missing, contradictions := adopt.Compare(here, others)
 	for _, c := range contradictions {
-		output.Fprintf(cmd.OutOrStdout(), "warning: %v\n", c)
+		output.Fprintf(out, "warning: %v\n", c)
 	}
 	if len(missing) == 0 {
-		return nil
+		return joined, nil
 	}
-	output.Fprintln(cmd.OutOrStdout(), "other hosts have networks that this one lacks; to have them too, type")
+	output.Fprintln(out, "other hosts have networks that this one lacks; to have them too, type")
 	for _, m := range missing {
-		output.Fprintf(cmd.OutOrStdout(), "  vxlanctl network adopt %s\n", m.Name)
+		output.Fprintf(out, "  vxlanctl network adopt %s\n", m.Name)
+		joined.Missing = append(joined.Missing, m.Name)
 	}
-	return nil
+	return joined, nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/ctl/output"
 )
 
 func networkPeerCommand(host NetworkChanger) *cobra.Command {
@@ -42,7 +44,8 @@ func removePeer(list []netip.Addr, a netip.Addr) []netip.Addr {
 }
 
 func peerChangeCommand(host NetworkChanger, verb, short string, change peerChange) *cobra.Command {
-	return &cobra.Command{
+	var opts output.Options
+	cmd := &cobra.Command{
 		Use:   verb + " NETWORK ADDRESS...",
 		Short: short,
 		Long: strings.ToUpper(verb[:1]) + verb[1:] + `s addresses of hosts. A list divides the subnets among its hosts. A
@@ -66,6 +69,10 @@ With max_hosts, given when the network is created, there is room for later hosts
 			if err != nil {
 				return err
 			}
+			p, err := opts.StreamOf(cmd, networkChange{Changes: []optionChange{{}}})
+			if err != nil {
+				return err
+			}
 			changed, err := host.ChangeNetwork(args[0], func(options map[string]string) (map[string]string, error) {
 				list, err := readPeers(options["remote_ips"])
 				changed := slices.Clone(list)
@@ -81,9 +88,11 @@ With max_hosts, given when the network is created, there is room for later hosts
 			if err != nil {
 				return fmt.Errorf("%s hosts of network %s: %w", verb, args[0], err)
 			}
-			return printChange(cmd, changed, "vxlanctl network peer "+verb+" "+strings.Join(args, " "))
+			return printChange(p, changed, "vxlanctl network peer "+verb+" "+strings.Join(args, " "))
 		},
 	}
+	opts.AddActionFlags(cmd, changedUsage)
+	return cmd
 }
 
 func parsePeers(args []string) (peers []netip.Addr, err error) {

@@ -1,7 +1,9 @@
 package ctl
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -10,7 +12,8 @@ import (
 )
 
 func networkRemoveCommand(host NetworkChanger) *cobra.Command {
-	return &cobra.Command{
+	var opts output.Options
+	cmd := &cobra.Command{
 		Use:   "rm NETWORK...",
 		Short: "remove networks that no container uses",
 		Long: `Rm removes networks from this host's Podman, and what the driver has of them here. It
@@ -20,15 +23,42 @@ Unlike "podman network rm -f" it never removes a container.`,
 		Args:              takes(1, noLimit),
 		ValidArgsFunction: completeDefined(host),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, name := range args {
-				if err := host.RemoveNetwork(name); err != nil {
-					return fmt.Errorf("remove network %s: %w", name, err)
-				}
-				output.Fprintf(cmd.OutOrStdout(), "network %s is removed from this host\n", name)
+			p, err := opts.StreamOf(cmd, removedNetworks{[]string{""}})
+			if err != nil {
+				return err
 			}
-			return nil
+			removed := removedNetworks{Networks: []string{}}
+			err = removed.remove(host, args)
+			return errors.Join(err, result{removed, removed.Networks, removed.printText}.print(p))
 		},
 	}
+	opts.AddActionFlags(cmd, "the networks that are removed")
+	return cmd
+}
+
+// removedNetworks are networks that this host does not have any more.
+type removedNetworks struct {
+	Networks []string `json:"networks"`
+}
+
+// remove removes networks up to the first one that cannot be removed.
+func (r *removedNetworks) remove(host NetworkChanger, names []string) error {
+	for _, name := range names {
+		if err := host.RemoveNetwork(name); err != nil {
+			return fmt.Errorf("remove network %s: %w", name, err)
+		}
+		r.Networks = append(r.Networks, name)
+	}
+	return nil
+}
+
+func (r removedNetworks) printText(out io.Writer) error {
+	for _, name := range r.Networks {
+		if _, err := output.Fprintf(out, "network %s is removed from this host\n", name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // completeDefined completes names of networks that Podman has.

@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -73,7 +74,8 @@ func changedOptions(before, after map[string]string) (names []string) {
 }
 
 func networkSetCommand(host NetworkChanger) *cobra.Command {
-	return &cobra.Command{
+	var opts output.Options
+	cmd := &cobra.Command{
 		Use:   "set NETWORK OPTION=VALUE...",
 		Short: "change options of a network while its containers run",
 		Long: `Set changes options of a network, which Podman cannot, and keeps its containers
@@ -105,6 +107,10 @@ how. Type it on each host of the network.`,
 			if err != nil {
 				return err
 			}
+			p, err := opts.StreamOf(cmd, networkChange{Changes: []optionChange{{}}})
+			if err != nil {
+				return err
+			}
 			changed, err := host.ChangeNetwork(args[0], func(options map[string]string) (map[string]string, error) {
 				after := maps.Clone(options)
 				for name, value := range set {
@@ -117,9 +123,11 @@ how. Type it on each host of the network.`,
 			if err != nil {
 				return fmt.Errorf("set options of network %s: %w", args[0], err)
 			}
-			return printChange(cmd, changed, "vxlanctl network set "+strings.Join(args, " "))
+			return printChange(p, changed, "vxlanctl network set "+strings.Join(args, " "))
 		},
 	}
+	opts.AddActionFlags(cmd, changedUsage)
+	return cmd
 }
 
 // parseOptions reads what is typed behind the network's name.
@@ -141,10 +149,33 @@ func parseOptions(args []string) (map[string]string, error) {
 	return set, nil
 }
 
+// changedUsage is what -q prints of a change.
+const changedUsage = "the options that have changed"
+
+// networkChange is what has changed of a network.
+type networkChange struct {
+	Network string         `json:"network"`
+	Changes []optionChange `json:"changes"`
+}
+
+// optionChange is an option that has changed. Without a value it is the default.
+type optionChange struct {
+	Option string `json:"option"`
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+}
+
 // printChange says what has changed, and what is left to do on other hosts.
-func printChange(cmd *cobra.Command, changed ChangedNetwork, typed string) error {
-	out := cmd.OutOrStdout()
+func printChange(p *output.Printer, changed ChangedNetwork, typed string) error {
 	names := changedOptions(changed.Before, changed.After)
+	object := networkChange{Network: changed.Name, Changes: []optionChange{}}
+	for _, name := range names {
+		object.Changes = append(object.Changes, optionChange{name, changed.Before[name], changed.After[name]})
+	}
+	return result{object, names, func(out io.Writer) error { return changed.printText(out, names, typed) }}.print(p)
+}
+
+func (changed ChangedNetwork) printText(out io.Writer, names []string, typed string) error {
 	if len(names) == 0 {
 		_, err := output.Fprintf(out, "network %s has these options already\n", changed.Name)
 		return err

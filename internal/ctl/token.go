@@ -62,8 +62,7 @@ type tokenOptions struct{ output.Options }
 
 // AddFlags adds the flags of a subcommand that prints a new token.
 func (o *tokenOptions) AddFlags(cmd *cobra.Command) {
-	o.AddStreamFlags(cmd)
-	cmd.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "print only the token")
+	o.AddActionFlags(cmd, "the token")
 }
 
 // printer checks what was typed.
@@ -146,8 +145,15 @@ func tokenState(i enrol.Info) string {
 	return "unused"
 }
 
+// revokedToken is a token that is worthless now.
+type revokedToken struct {
+	ID     string `json:"id"`
+	UsedBy string `json:"used_by,omitempty"` // which stays a member
+}
+
 func tokenRevokeCommand(host Host) *cobra.Command {
-	return &cobra.Command{
+	var opts output.Options
+	cmd := &cobra.Command{
 		Use:   "revoke TOKEN",
 		Short: "make a token worthless",
 		Long: `Revoke removes a token: nobody can join by it any more. TOKEN is its ID, as
@@ -171,15 +177,23 @@ HOST" retires it.`,
 			return ids, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := opts.StreamOf(cmd, revokedToken{})
+			if err != nil {
+				return err
+			}
 			info, err := host.RevokeToken(args[0])
 			if err != nil {
 				return withAction("revoke token "+args[0], err)
 			}
-			output.Fprintf(cmd.OutOrStdout(), "token %s is revoked\n", info.ID)
 			if info.UsedBy != "" {
 				output.Fprintf(cmd.ErrOrStderr(), "warning: %s has joined by it, and stays a member\n", info.UsedBy)
 			}
-			return nil
+			return result{revokedToken{info.ID, info.UsedBy}, []string{info.ID}, func(out io.Writer) error {
+				_, err := output.Fprintf(out, "token %s is revoked\n", info.ID)
+				return err
+			}}.print(p)
 		},
 	}
+	opts.AddActionFlags(cmd, "the token's ID")
+	return cmd
 }

@@ -58,6 +58,7 @@ missing. The agent need not run yet.`
 
 func waitCommand(host WaitHost) *cobra.Command {
 	var timeout time.Duration
+	var quiet bool
 	cmd := &cobra.Command{
 		Use:   "wait",
 		Short: "wait until this host is ready, or something is there; for scripts",
@@ -69,6 +70,7 @@ func waitCommand(host WaitHost) *cobra.Command {
 		RunE: printHelp,
 	}
 	cmd.PersistentFlags().DurationVar(&timeout, "timeout", defaultWaitTimeout, "how long to wait at most")
+	cmd.PersistentFlags().BoolVarP(&quiet, "quiet", "q", false, "print nothing; the exit code says all")
 	for _, goal := range waitGoals {
 		args := takes(1, 1)
 		if goal.goal == agentapi.GoalReady {
@@ -81,7 +83,11 @@ func waitCommand(host WaitHost) *cobra.Command {
 				if timeout <= 0 {
 					return usageError(fmt.Errorf("--timeout %v: must be more than 0", timeout))
 				}
-				return waitFor(cmd.Context(), host, agentapi.WaitRequest{For: goal.goal, Name: firstOr(args, "")}, timeout)
+				err := waitFor(cmd.Context(), host, agentapi.WaitRequest{For: goal.goal, Name: firstOr(args, "")}, timeout)
+				if quiet && err != nil {
+					return exitStatus(exitError)
+				}
+				return err
 			},
 		})
 	}

@@ -96,15 +96,15 @@ type rotation struct {
 
 // Rotate changes the key on all hosts: each understands the new one before any host uses it, and all
 // use it before the old one goes. It stops at the first step that a host does not do, and goes on
-// from there when it is called again.
-func Rotate(h KeyHost, o RotateOptions, report Report) error {
+// from there when it is called again. It returns the ID of the new key.
+func Rotate(h KeyHost, o RotateOptions, report Report) (keyID string, err error) {
 	r := rotation{KeyHost: h, options: o, report: report}
 	hosts, _, err := r.participants()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := r.chooseKey(hosts); err != nil {
-		return err
+		return "", err
 	}
 	id := r.key.ID()
 	err = r.doStepOnAll(agentapi.KeyInstall, func(keys []string) bool { return slices.Contains(keys, id) })
@@ -115,12 +115,12 @@ func Rotate(h KeyHost, o RotateOptions, report Report) error {
 		err = r.doStep(agentapi.KeyRemove)
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := h.Remove(rotationPath); err != nil {
-		return err
+		return "", err
 	}
-	return r.forgetRetired()
+	return id, r.forgetRetired()
 }
 
 // participants returns the hosts that are to get the key, and those that are not.

@@ -196,7 +196,7 @@ func (c *keyCluster) wantOneNewKey() {
 
 func TestRotate(t *testing.T) {
 	c, out := newKeyCluster(t, 3), new(said)
-	if err := Rotate(c, RotateOptions{}, out.report); err != nil {
+	if _, err := Rotate(c, RotateOptions{}, out.report); err != nil {
 		t.Fatal(err)
 	}
 	c.wantOneNewKey()
@@ -217,7 +217,7 @@ func TestRotateWithHostDownAtEachChange(t *testing.T) {
 		for _, lost := range []string{"host-b", "host-c"} {
 			c := newKeyCluster(t, 3)
 			c.before = func(at int) { c.down[lost] = c.down[lost] || at == n }
-			err := Rotate(c, RotateOptions{}, new(said).report)
+			_, err := Rotate(c, RotateOptions{}, new(said).report)
 			switch {
 			case err == nil && n < 8: // the last step may have been over
 				t.Errorf("%s down at change %d: not noticed", lost, n)
@@ -226,7 +226,7 @@ func TestRotateWithHostDownAtEachChange(t *testing.T) {
 			}
 			c.before, c.down = func(int) {}, make(map[string]bool)
 			if err != nil {
-				if err := Rotate(c, RotateOptions{}, new(said).report); err != nil {
+				if _, err := Rotate(c, RotateOptions{}, new(said).report); err != nil {
 					t.Errorf("%s back after change %d: %v", lost, n, err)
 				}
 			}
@@ -239,7 +239,7 @@ func TestRotateWithHostDownAtEachChange(t *testing.T) {
 func TestRotateDoesNotBeginWithHostDown(t *testing.T) {
 	c := newKeyCluster(t, 3)
 	c.down["host-c"] = true
-	err := Rotate(c, RotateOptions{}, new(said).report)
+	_, err := Rotate(c, RotateOptions{}, new(said).report)
 	if err == nil || !strings.Contains(err.Error(), "host host-c (192.0.2.1): does not answer") || c.changes > 0 || len(c.files) > 0 {
 		t.Errorf("%v, after %d changes", err, c.changes)
 	}
@@ -252,14 +252,14 @@ func TestRotateWithoutHost(t *testing.T) {
 			c, out := newKeyCluster(t, 3), new(said)
 			if when == "later" {
 				c.before = func(n int) { c.down["host-c"] = n >= 6 }
-				if err := Rotate(c, RotateOptions{}, out.report); err == nil {
+				if _, err := Rotate(c, RotateOptions{}, out.report); err == nil {
 					t.Fatal("not noticed")
 				}
 				c.before = func(int) {}
 			}
 			c.down["host-c"], c.retired["host-c"] = when != "up", true
 			had := slices.Clone(c.keys["host-c"])
-			if err := Rotate(c, RotateOptions{Without: []string{"Host-C"}}, out.report); err != nil {
+			if _, err := Rotate(c, RotateOptions{Without: []string{"Host-C"}}, out.report); err != nil {
 				t.Fatal(err)
 			}
 			c.wantOneNewKey()
@@ -282,7 +282,7 @@ func TestRotateTakesInWhoJoinsMeanwhile(t *testing.T) {
 				c.add("host-new", c.keys["host-a"]...)
 			}
 		}
-		if err := Rotate(c, RotateOptions{}, new(said).report); err != nil {
+		if _, err := Rotate(c, RotateOptions{}, new(said).report); err != nil {
 			t.Errorf("at change %d: %v", n, err)
 		}
 		c.wantOneNewKey()
@@ -306,7 +306,7 @@ func TestRotateRefusals(t *testing.T) {
 	} {
 		c := newKeyCluster(t, 3)
 		tt.spoil(c)
-		if err := Rotate(c, tt.options, new(said).report); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Rotate(c, tt.options, new(said).report); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		if c.keys["host-a"][0] != oldKey {
@@ -320,7 +320,7 @@ func TestRotateToKeyThatIsThere(t *testing.T) {
 	c, key := newKeyCluster(t, 3), clusterkey.Key{7}
 	c.keys["host-a"] = []clusterkey.Key{oldKey, key}
 	c.keys["host-b"] = []clusterkey.Key{oldKey, key}
-	if err := Rotate(c, RotateOptions{To: key.ID()}, new(said).report); err != nil {
+	if _, err := Rotate(c, RotateOptions{To: key.ID()}, new(said).report); err != nil {
 		t.Fatal(err)
 	}
 	c.wantOneNewKey()

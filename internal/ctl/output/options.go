@@ -83,6 +83,13 @@ func (o *Options) AddStreamFlags(cmd *cobra.Command) {
 	o.addFormatFlag(cmd)
 }
 
+// AddActionFlags adds the flags of a subcommand that does something, and prints one object about it.
+// quiet says what -q prints.
+func (o *Options) AddActionFlags(cmd *cobra.Command, quiet string) {
+	o.addFormatFlag(cmd)
+	cmd.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "print only "+quiet)
+}
+
 func (o *Options) addFormatFlag(cmd *cobra.Command) {
 	usage := "print `json`, or each object by a Go template, such as '{{.Name}}'"
 	if len(o.Drawings) > 0 {

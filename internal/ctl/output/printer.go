@@ -53,6 +53,9 @@ var templateFuncs = template.FuncMap{
 // IsFiltered tells whether the user wants to see some rows only.
 func (p *Printer) IsFiltered() bool { return len(p.filters) > 0 }
 
+// IsForScripts tells whether what is printed is read by a program.
+func (p *Printer) IsForScripts() bool { return p.Quiet || p.json || p.template != nil }
+
 // Report prints one object: text prints it for people.
 func (p *Printer) Report(object any, text func(io.Writer) error) error {
 	switch {

@@ -104,9 +104,17 @@ func (n *forwardedNetwork) follow(local hoststate.Network, m membership.Network,
 	known := knownState{complete: d.Converged(m), staticFDB: local.VTEP.StaticFDB}
 	all = all || known != n.known
 	n.checkAll, n.trusted = n.checkAll || all, n.trusted && !all
+	if hasFirstContainer(before.Endpoints, local.Endpoints) {
+		n.trusted = false // the devices are new, and may have been missing when entries were to be set
+	}
 	ceded := n.roster.Ceded()
 	n.checkPorts = n.checkPorts || all || !slices.Equal(before.Endpoints, local.Endpoints) || !maps.Equal(ceded, n.ceded)
 	n.known, n.ceded = known, ceded
+}
+
+// hasFirstContainer tells whether a network has got its first container, or that its addresses.
+func hasFirstContainer(before, now []*store.Record) bool {
+	return len(now) == 1 && (len(before) != 1 || !slices.Equal(before[0].Addrs, now[0].Addrs))
 }
 
 func (n *forwardedNetwork) look(keys kernel.ForwardingKeys) {

@@ -55,7 +55,7 @@ func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
 		a.forwardMore = time.After(after)
 	}
 	a.followed = followed
-	if !a.forwarder.IsBehind() && !a.peers.IsBehind() { // if it failed, to wait would not help either
+	if !a.forwarder.IsBehind() && !a.peers.IsBehind() && !a.firewallUnfinished { // if it failed, to wait would not help either
 		for m, snapshot := range followed {
 			if c, ok := m.Plane.(cluster.Confirmer); ok {
 				c.Acknowledge(snapshot)

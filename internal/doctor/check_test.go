@@ -295,6 +295,28 @@ func TestChecks(t *testing.T) {
 			f.Addrs = []InterfaceAddr{{"eth0", prefix("10.0.0.99/24")}}
 		}, []string{"VX0606 failure the subnet 10.0.0.0/24 overlaps 10.0.0.0/24, the network of interface eth0"},
 			[]string{"ip address delete 10.0.0.99/24 dev eth0   # or recreate the network with another --subnet on all hosts"}},
+		{"IPv6 that is switched off on the underlay", func(f *Facts) {
+			f.Networks[0].VTEP.Local, f.Networks[0].VTEP.MTU = addr("fd00::12"), 1430
+			f.Networks[0].Paths = nil
+			f.Kernel.Parameters["net/ipv6/conf/eth0/disable_ipv6"] = "1"
+		}, []string{"VX0201 failure the interface eth0 has lost the address fd00::12, since IPv6 is switched off on it",
+			"VX0102 warning net.ipv6.conf.eth0.disable_ipv6 is 1: it has no IPv6"},
+			[]string{"sysctl -w net/ipv6/conf/eth0/disable_ipv6=0", "ip address add fd00::12/64 dev eth0"}},
+		{"rule of the kernel's", func(f *Facts) {
+			f.Routing.Lacking = []Rule{{Text: "main", Delete: "ip -4 rule add priority 32766 lookup main"}}
+			f.Networks[0].Paths[0].Route = kernel.Path{}
+		}, []string{"VX0203 failure no rule of routing looks up the table main, so this host finds no way"}, []string{"ip -4 rule add priority 32766 lookup main"}},
+		{"another host's address", func(f *Facts) {
+			f.Networks[0].Paths[0].Route = kernel.Path{}
+			f.Addrs = []InterfaceAddr{{"lo", prefix("198.18.0.11/32")}}
+		}, []string{"VX0307 failure this host has the address 198.18.0.11, which is that of another host, on lo"}, []string{"ip address delete 198.18.0.11/32 dev lo", reload}},
+		{"carriers", func(f *Facts) {
+			f.Networks[0].Links = []LinkFlags{{Name: "vxlan-blue", ProtoDown: true}, {Name: "lo", IsDown: true}}
+		}, []string{"VX0402 failure vxlan-blue has its carrier switched off (protodown)",
+			"VX0402 warning the interface lo is down, so programs of this host do not reach its own addresses"}, []string{"ip link set vxlan-blue protodown off"}},
+		{"bridge's own MAC", func(f *Facts) {
+			f.Networks[0].FixedEntries = []FixedEntry{{Device: "vxlan-blue", MAC: network.BridgeMAC(7, addr("198.18.0.12"))}}
+		}, []string{"VX0403 failure the bridge br-blue has its own MAC behind vxlan-blue, so nobody reaches the gateway"}, nil},
 		{"router that is gone", func(f *Facts) {
 			p := &f.Networks[0].Paths[0]
 			p.Matched, p.DeadRouter = "198.18.0.11 via 198.18.0.99 dev eth0", addr("198.18.0.99")

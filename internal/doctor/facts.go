@@ -40,7 +40,7 @@ type Facts struct {
 	Denials     []Denial
 	Devices     []kernel.Link // all VXLAN devices of the host
 	Prefixes    []kernel.HostPrefix
-	Addrs       []InterfaceAddr // of the host that may be those of a network
+	Addrs       []InterfaceAddr // of the host that are of a network's subnet, or another host's
 	Sockets     []Socket
 	Limits      []Limit
 	Dirs        []Dir
@@ -259,6 +259,7 @@ type Routing struct {
 	DeadEnds []Route // blackhole, unreachable, prohibit
 	Blocks   []Rule  // IPsec policies that block
 	Rules    []Rule  // beside the kernel's own
+	Lacking  []Rule  // the kernel's own that are gone; Delete adds them again
 }
 
 // Route is a route that leads nowhere.

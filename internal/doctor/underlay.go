@@ -23,11 +23,14 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		switch {
 		case n.Underlay.Name == "":
 			found.Summary = fmt.Sprintf("the interface %s is gone", home.Interface)
-			found.Mend = []string{fmt.Sprintf("make or plug in %s again, or recreate the network with --opt physical_interface=auto", home.Interface)}
+			found.Mend = []string{fmt.Sprintf(
+				"make or plug in %s again, or recreate the network with --opt physical_interface=auto", home.Interface)}
 			if n.Holder != "" {
 				found.Summary += fmt.Sprintf(", and %s has its address", n.Holder)
 				found.Mend = []string{
-					fmt.Sprintf("ip link set %s down; ip link set %s name %s   # or recreate the network with --opt physical_interface=auto", n.Holder, n.Holder, home.Interface),
+					fmt.Sprintf(
+						"ip link set %s down; ip link set %s name %s   # or recreate the network with --opt physical_interface=auto",
+						n.Holder, n.Holder, home.Interface),
 					fmt.Sprintf("ip link set %s up", home.Interface), reload,
 				}
 			}
@@ -37,15 +40,22 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		case !n.Underlay.HasAddr(home.Local) && !n.elsewhereOnHost(f, home.Local):
 			found.Summary = fmt.Sprintf("the interface %s has lost the address %s", home.Interface, home.Local)
 			found.Mend = []string{fmt.Sprintf("ip address add %s dev %s", lostPrefix(n, home.Local), home.Interface)}
+			if key := "net/ipv6/conf/" + home.Interface + "/disable_ipv6"; home.Local.Is6() && f.Kernel.Parameters[key] == "1" {
+				found.Summary += ", since IPv6 is switched off on it"
+				found.Mend = append([]string{"sysctl -w " + key + "=0"}, found.Mend...)
+			}
 		case slices.Contains(n.Underlay.Tentative, home.Local):
-			found.Summary = fmt.Sprintf("the address %s is not usable: duplicate address detection has not accepted it", home.Local)
-			found.Mend = []string{fmt.Sprintf("ip address show dev %s   # dadfailed: another host has the address", home.Interface)}
+			found.Summary = fmt.Sprintf("the address %s is not usable: duplicate address detection has not accepted it",
+				home.Local)
+			found.Mend = []string{fmt.Sprintf("ip address show dev %s   # dadfailed: another host has the address",
+				home.Interface)}
 		default:
 			continue
 		}
 		found.Evidence = []string{"ip address show dev " + home.Interface}
 		if v.Home.Local.IsValid() {
-			found.Evidence = append(found.Evidence, fmt.Sprintf("the network sends from %s by %s meanwhile", v.Local, v.Interface))
+			found.Evidence = append(found.Evidence,
+				fmt.Sprintf("the network sends from %s by %s meanwhile", v.Local, v.Interface))
 		}
 		findings = append(findings, found)
 	}
@@ -85,9 +95,11 @@ func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 		if n.Underlay.Name != "" && n.Underlay.MTU < wanted {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
-				Summary:  fmt.Sprintf("%s has the MTU %d, and the network's packets need %d", n.Underlay.Name, n.Underlay.MTU, wanted),
-				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU, network.Overhead(n.VTEP.Local.Is6()))},
-				Mend:     []string{fmt.Sprintf("ip link set %s mtu %d", n.Underlay.Name, wanted), reload},
+				Summary: fmt.Sprintf("%s has the MTU %d, and the network's packets need %d", n.Underlay.Name, n.Underlay.MTU,
+					wanted),
+				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU,
+					network.Overhead(n.VTEP.Local.Is6()))},
+				Mend: []string{fmt.Sprintf("ip link set %s mtu %d", n.Underlay.Name, wanted), reload},
 			})
 		}
 		for _, p := range n.Paths {
@@ -105,10 +117,12 @@ func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 // moved is about a network that was placed elsewhere than before, or whose MTU follows that of the
 // underlay.
 func moved(f *Facts, text string) diagnosis.Finding {
-	found := diagnosis.Finding{Code: diagnosis.UnderlayMoved, Level: diagnosis.Warning, Summary: text, Mend: []string{reload}}
+	found := diagnosis.Finding{Code: diagnosis.UnderlayMoved, Level: diagnosis.Warning, Summary: text,
+		Mend: []string{reload}}
 	var name, device string
 	var now, before, has int
-	_, _ = fmt.Sscanf(text, "network %s has an MTU of %d now, no longer %d, since %s has %d", &name, &now, &before, &device, &has)
+	_, _ = fmt.Sscanf(text, "network %s has an MTU of %d now, no longer %d, since %s has %d", &name, &now, &before,
+		&device, &has)
 	for _, n := range f.Networks {
 		if !strings.HasPrefix(text, "network "+n.Name+" ") {
 			continue
@@ -116,9 +130,11 @@ func moved(f *Facts, text string) diagnosis.Finding {
 		found.Network = n.Name
 		if has > 0 && now < before {
 			found.Code, found.Level = diagnosis.UnderlayMTU, diagnosis.Failure
-			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before, before+network.Overhead(n.VTEP.Local.Is6()))
+			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before,
+				before+network.Overhead(n.VTEP.Local.Is6()))
 			found.Evidence = []string{fmt.Sprintf("a reload makes the network's MTU %d; other hosts have another one then", now)}
-			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+network.Overhead(n.VTEP.Local.Is6())), reload}
+			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+network.Overhead(n.VTEP.Local.Is6())),
+				reload}
 		}
 	}
 	return found
@@ -135,7 +151,8 @@ func checkTunnelPort(f *Facts) (findings []diagnosis.Finding) {
 				Code: diagnosis.TunnelPortTaken, Level: diagnosis.Failure, Network: n.Name,
 				Summary:  fmt.Sprintf("the program %s has UDP port %d, which the network needs", s.Program, s.Addr.Port()),
 				Evidence: []string{fmt.Sprintf("process %d is bound to %s", s.PID, s.Addr)},
-				Mend:     []string{fmt.Sprintf("kill %d   # or recreate the network with another --opt vxlan_port on all hosts", s.PID), reload},
+				Mend: []string{fmt.Sprintf("kill %d   # or recreate the network with another --opt vxlan_port on all hosts",
+					s.PID), reload},
 			})
 		}
 	}
@@ -145,6 +162,16 @@ func checkTunnelPort(f *Facts) (findings []diagnosis.Finding) {
 // checkDuplicateVTEP says whether another host has this one's address on the underlay.
 func checkDuplicateVTEP(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
+		for _, a := range f.Addrs {
+			if n.isOtherHost(a.Addr.Addr()) {
+				findings = append(findings, diagnosis.Finding{
+					Code: diagnosis.DuplicateVTEP, Level: diagnosis.Failure, Network: n.Name,
+					Summary:  fmt.Sprintf("this host has the address %s, which is that of another host, on %s", a.Addr.Addr(), a.Interface),
+					Evidence: []string{"ip address show dev " + a.Interface},
+					Mend:     []string{fmt.Sprintf("ip address delete %s dev %s", a.Addr, a.Interface), reload},
+				})
+			}
+		}
 		for _, c := range n.Elsewhere {
 			if c.Addr != n.VTEP.Local {
 				continue
@@ -153,11 +180,22 @@ func checkDuplicateVTEP(f *Facts) (findings []diagnosis.Finding) {
 				Code: diagnosis.DuplicateVTEP, Level: diagnosis.Failure, Network: n.Name,
 				Summary:  fmt.Sprintf("another host on %s has the address %s too", c.Link, c.Addr),
 				Evidence: []string{fmt.Sprintf("%s answers for it", c.MAC)},
-				Mend:     []string{fmt.Sprintf("take the address off the host with the MAC %s: ip address delete %s dev INTERFACE", c.MAC, c.Addr)},
+				Mend: []string{fmt.Sprintf("take the address off the host with the MAC %s: ip address delete %s dev INTERFACE",
+					c.MAC, c.Addr)},
 			})
 		}
 	}
 	return findings
+}
+
+// isOtherHost tells whether an address is that of another host of the network.
+func (n Network) isOtherHost(addr netip.Addr) bool {
+	return addr != n.VTEP.Local && addr != n.VTEP.Home.Local && (slices.Contains(n.VTEP.Remotes, addr) || slices.Contains(n.Remotes, addr))
+}
+
+// isOwnAddr tells whether this host has an address that should be another host's.
+func (f *Facts) isOwnAddr(addr netip.Addr) bool {
+	return slices.ContainsFunc(f.Addrs, func(a InterfaceAddr) bool { return a.Addr.Addr() == addr })
 }
 
 // checkMisplaced says which networks' first container would not start here.
@@ -167,7 +205,8 @@ func checkMisplaced(f *Facts) (findings []diagnosis.Finding) {
 			Code: diagnosis.UnderlayLost, Level: diagnosis.Warning, Network: name,
 			Summary:  "a container of the network would not start here: " + firstLine(f.Misplaced[name]),
 			Evidence: []string{"podman network inspect " + name},
-			Mend:     []string{fmt.Sprintf("podman network rm %s   # or give this host what the network names, or recreate it with other options", name)},
+			Mend: []string{fmt.Sprintf(
+				"podman network rm %s   # or give this host what the network names, or recreate it with other options", name)},
 		})
 	}
 	return findings

@@ -22,6 +22,8 @@ type Way struct {
 type LinkFlags struct {
 	Name               string
 	NoARP, Broadcast   bool
+	ProtoDown          bool // a program has switched its carrier off
+	IsDown             bool // of lo only
 	Master, MasterKind string
 }
 
@@ -30,6 +32,9 @@ type LinkFlags struct {
 func checkWays(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		findings = append(findings, f.deadSubnets(n)...)
+		if len(f.Routing.Lacking) > 0 {
+			continue // see checkRoutes
+		}
 		for _, w := range n.Ways {
 			found := diagnosis.Finding{
 				Code: diagnosis.SubnetOverlap, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{w.Command},
@@ -40,9 +45,11 @@ func checkWays(f *Facts) (findings []diagnosis.Finding) {
 			case w.To.IsValid() && w.Err != "":
 				found.Summary = fmt.Sprintf("this host has no way to container %s: a route or rule refuses %s", w.Container, w.Of)
 			case w.To.IsValid() && w.Interface != n.Bridge.Name:
-				found.Summary = fmt.Sprintf("packets to container %s leave by %s and not by the bridge %s", w.Container, w.Interface, n.Bridge.Name)
+				found.Summary = fmt.Sprintf("packets to container %s leave by %s and not by the bridge %s", w.Container,
+					w.Interface, n.Bridge.Name)
 			case !w.To.IsValid() && w.Err != "":
-				found.Summary = fmt.Sprintf("what container %s sends to the outside has no way: a route or rule refuses it", w.Container)
+				found.Summary = fmt.Sprintf("what container %s sends to the outside has no way: a route or rule refuses it",
+					w.Container)
 			default:
 				continue
 			}
@@ -129,16 +136,25 @@ func checkFlags(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, l := range n.Links {
 			found := diagnosis.Finding{
-				Code: diagnosis.DeviceAltered, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{"ip -d link show dev " + l.Name},
+				Code: diagnosis.DeviceAltered, Level: diagnosis.Failure, Network: n.Name,
+				Evidence: []string{"ip -d link show dev " + l.Name},
 			}
 			switch {
+			case l.ProtoDown:
+				found.Summary = fmt.Sprintf("%s has its carrier switched off (protodown)", l.Name)
+				found.Mend = []string{fmt.Sprintf("ip link set %s protodown off", l.Name)}
+			case l.Name == "lo" && l.IsDown:
+				found.Level, found.Summary = diagnosis.Warning, "the interface lo is down, so programs of this host do not reach its own addresses"
+				found.Mend = []string{"ip link set lo up"}
 			case l.NoARP && l.Broadcast:
 				found.Summary = fmt.Sprintf("%s has ARP switched off, so it finds nobody and nobody finds it", l.Name)
 				found.Mend = []string{fmt.Sprintf("ip link set %s arp on", l.Name)}
 			case slices.Contains([]string{"bridge", "bond", "team"}, l.MasterKind) && l.Name == n.VTEP.Interface:
 				found.Code = diagnosis.UnderlayLost
-				found.Summary = fmt.Sprintf("the interface %s is a port of %s, so packets for this host's address do not reach it", l.Name, l.Master)
-				found.Mend = []string{fmt.Sprintf("ip link set %s nomaster   # or move the address to %s and recreate the network", l.Name, l.Master)}
+				found.Summary = fmt.Sprintf("the interface %s is a port of %s, so packets for this host's address do not reach it",
+					l.Name, l.Master)
+				found.Mend = []string{fmt.Sprintf("ip link set %s nomaster   # or move the address to %s and recreate the network",
+					l.Name, l.Master)}
 			default:
 				continue
 			}

@@ -45,7 +45,7 @@ func AllBlockingChains(filters []kernel.FilterTable, h Host, n Network) []Blocki
 // SuspectChains returns the chains that may drop what goes from host to host: by a rate, a size or
 // another condition that packets alone decide, or by a program that is asked.
 func SuspectChains(filters []kernel.FilterTable, h Host, n Network) []BlockingChain {
-	needs := []need{n.bridgeFramesNeed(), n.tunnelNeed()}
+	needs := []need{n.bridgeFramesNeed(), n.tunnelNeed(), n.addressNeed()}
 	if n.usesAgents(h) {
 		needs = append(needs, n.agentNeed(h.AgentPort))
 	}

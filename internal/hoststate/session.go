@@ -23,6 +23,11 @@ type Session struct {
 	records  records
 	listed   bool // Networks has found out which networks there are
 	complete bool // Networks has read all, endpoints too
+	// firewallUnfinished: see FirewallUnfinished.
+	firewallUnfinished bool
+	// staleFlows are forgotten once the lock is released: the kernel looks through its table of all
+	// flows for 4 to 8 ms.
+	staleFlows []kernel.Publication
 }
 
 // Network is a network that has containers on this host.
@@ -84,10 +89,14 @@ func (h *Host) BeginIn(ns Namespace) (*Session, error) {
 
 // Close releases the lock.
 func (s *Session) Close() error {
+	err := s.records.Close()
+	if len(s.staleFlows) > 0 {
+		err = errors.Join(err, s.apply(plan.Plan{StaleFlows: s.staleFlows}))
+	}
 	if !s.borrowed {
 		s.ns.Close()
 	}
-	return s.records.Close()
+	return err
 }
 
 // Empty tells whether the store has no network at all, not even one that cannot be read.
@@ -187,8 +196,12 @@ func sinceBoot() (time.Duration, error) {
 }
 
 // apply applies a plan that is about the host alone.
-func (s *Session) apply(p plan.Plan) error {
-	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+func (s *Session) apply(p plan.Plan) error { return s.applyBy(reconcile.Apply, p) }
+
+func (s *Session) applyBy(work func(reconcile.Namespaces, plan.Plan) (reconcile.Report, error), p plan.Plan) error {
+	report, err := work(reconcile.Namespaces{Host: s.ns}, p)
+	s.staleFlows = append(s.staleFlows, report.StaleFlows...)
+	s.firewallUnfinished = s.firewallUnfinished || report.FirewallUnfinished
 	if report.FlowsErr != nil {
 		s.host.Warn(report.FlowsErr.Error())
 	}

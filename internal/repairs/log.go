@@ -45,7 +45,7 @@ type Log struct {
 	watching bool
 	seen     observed
 	elements []kernel.Element            // of the firewall after the last run, as far as is known
-	lastRead []kernel.Element            // of the firewall, since then
+	lastRead *[]kernel.Element           // of the firewall, since then; nil: nobody read them
 	suspect  Entries                     // that may be repaired in this run
 	restored map[string]*restoredEntries // by device
 }
@@ -204,9 +204,26 @@ func (l *Log) keepElementsLocked(succeeded bool) {
 	case isSet:
 		l.elements = wanted
 	case succeeded && l.lastRead != nil:
-		l.elements = l.lastRead
+		l.elements = *l.lastRead
+	}
+	for _, c := range l.seen.changes {
+		if r, ok := c.(kernel.ReplaceElements); ok && l.elements != nil {
+			l.elements = replaceElements(l.elements, r)
+		}
 	}
 	l.lastRead = nil
+}
+
+// replaceElements returns the elements after a change.
+func replaceElements(elements []kernel.Element, r kernel.ReplaceElements) []kernel.Element {
+	gone := elementIDs(slices.Concat(r.Old, r.New))
+	left := make([]kernel.Element, 0, len(elements)+len(r.New))
+	for i := range elements {
+		if !gone[elements[i].ID()] {
+			left = append(left, elements[i])
+		}
+	}
+	return append(left, r.New...)
 }
 
 // elementsAddedLocked returns the repair of elements that were added. Those of containers are added
@@ -296,7 +313,7 @@ func (l *Log) note(add func(*observed)) {
 func (l *Log) noteElements(elements []kernel.Element) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lastRead = elements
+	l.lastRead = &elements
 	if l.watching && !l.seen.elementsRead {
 		l.seen.elements, l.seen.elementsRead = elements, true
 	}

@@ -60,10 +60,15 @@ func (w watched) FirewallElements() ([]kernel.Element, error) {
 }
 
 // readElements reads what the firewall has before it is set anew, unless it has lost its rules or was
-// read before. What cannot be read is no repair.
+// read for this turn. What cannot be read is no repair.
 func (w watched) readElements() {
 	needed := false
-	w.log.note(func(o *observed) { needed = !o.rulesLost && !o.elementsRead })
+	w.log.note(func(o *observed) {
+		if !o.elementsRead && w.log.lastRead != nil {
+			o.elements, o.elementsRead = *w.log.lastRead, true
+		}
+		needed = !o.rulesLost && !o.elementsRead
+	})
 	if needed {
 		_, _ = w.FirewallElements()
 	}

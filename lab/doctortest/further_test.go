@@ -57,6 +57,20 @@ var furtherFaults = []fault{
 		person: decision{"which package of the distribution has it differs", "mv /tmp/netavark /usr/lib/podman/"}},
 	{name: "MTU of a container's port", inject: "ip link set $(ls /sys/class/net/br-vxlan-plain/brif | grep -v vxlan) mtu 1300", code: "VX0402", says: "1450"},
 	{name: "bridge learns nothing", inject: "bridge link set dev vxlan-plain learning off", code: "VX0402", says: "learning false"},
+	{name: "router that is gone", inject: "ip route add 198.18.0.11 via 198.18.0.99 dev eth0", code: "VX0203", says: "the router 198.18.0.99", after: "ip route delete 198.18.0.11 || true"},
+	{name: "IPsec without keys", inject: "ip xfrm policy add src 198.18.0.12 dst 198.18.0.11 dir out tmpl src 198.18.0.12 dst 198.18.0.11 proto esp mode transport", code: "VX0203", says: "IPsec"},
+	{name: "table main not looked up", inject: "ip rule delete priority 32766", code: "VX0203", says: "table main"},
+	{name: "another host's address on this one", inject: "ip address add 198.18.0.11/32 dev lo", code: "VX0307", says: "198.18.0.11"},
+	{name: "chain in the driver's table", inject: "nft 'add chain inet vxlan-driver evil { type filter hook input priority 0; policy drop; }'", code: "VX0501", says: "evil"},
+	{name: "address of the subnet on the underlay", inject: "ip address add 10.1.0.250/24 dev eth0", code: "VX0606", says: "10.1.0.0/24"},
+	{name: "bridge's own MAC behind the tunnel", inject: "bridge fdb replace $(cat /sys/class/net/br-vxlan-plain/address) dev vxlan-plain master static", code: "VX0403", says: "own MAC"},
+	{name: "carrier switched off", inject: "ip link set vxlan-plain protodown on", code: "VX0402", says: "protodown"},
+	{name: "lo down", inject: "ip link set lo down", code: "VX0402", says: "lo is down"},
+	{name: "records read-only", inject: "mount --bind /run/vxlan /run/vxlan; mount -o remount,bind,ro /run/vxlan", code: "VX0906", says: "read-only", after: "umount /run/vxlan"},
+	{name: "frames of one container dropped", inject: "nft add table bridge blockmac; nft 'add chain bridge blockmac c { type filter hook forward priority 0; }'; " +
+		"nft add rule bridge blockmac c ether saddr $(podman inspect -f '{{.NetworkSettings.Networks.plain.MacAddress}}' pb) drop; podman exec pb ping -c 1 -W 1 10.1.0.2 || true", code: "VX0506", says: "frames"},
+	{name: "router that is gone, bridge down", inject: "ip route add 198.18.0.11 via 198.18.0.99 dev eth0; ip link set br-vxlan-plain down", code: "VX0203", says: "the router 198.18.0.99", then: "VX0402",
+		after: "ip route delete 198.18.0.11 || true"},
 	{name: "other VNI of a network without an agent", inject: recreatePlain("--opt vni=109") + "; podman exec -d pb ping -i 0.2 10.1.0.77", look: "host-a", host: "host-a", code: "VX0306", says: "the VNI is 109 there and 101 here"}, // the last one: both hosts have that VNI then
 }
 

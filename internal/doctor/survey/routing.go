@@ -27,6 +27,7 @@ func (c *collector) routing() {
 			c.gap("rules of routing", err)
 			return
 		}
+		c.Routing.Lacking = append(c.Routing.Lacking, lackingRules(family, rules)...)
 		for _, r := range rules {
 			if rule, foreign := describeRule(family, r); foreign {
 				c.Routing.Rules = append(c.Routing.Rules, rule)
@@ -112,11 +113,24 @@ func deadEnd(kind, family, dst, table string) doctor.Route {
 	return r
 }
 
+// lackingRules returns the kernel's own rules that are gone: without them no address of the host, or no
+// route, is found. The rule to the table default is not needed.
+func lackingRules(family string, rules []map[string]any) (lacking []doctor.Rule) {
+	for table, priority := range map[string]int{"local": 0, "main": 32766} {
+		if len(rules) > 0 && !slices.ContainsFunc(rules, func(r map[string]any) bool { return r["table"] == table }) {
+			command := fmt.Sprintf("ip %s rule add priority %d lookup %s", family, priority, table)
+			lacking = append(lacking, doctor.Rule{Text: table, Priority: priority, Delete: command})
+		}
+	}
+	return lacking
+}
+
 // describeRule prints a rule of policy routing, and tells whether it is not one of the kernel's own.
 func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	priority, _ := r["priority"].(float64)
 	table, _ := r["table"].(string)
-	if kernels := map[float64]string{0: "local", 32766: "main", 32767: "default"}; kernels[priority] == table && table != "" {
+	if kernels := map[float64]string{0: "local", 32766: "main", 32767: "default"}; kernels[priority] == table &&
+		table != "" {
 		return doctor.Rule{}, false
 	}
 	keys := make([]string, 0, len(r))
@@ -132,7 +146,8 @@ func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	arrivedBy, _ := r["iif"].(string)
 	action, _ := r["action"].(string)
 	return doctor.Rule{
-		Text: strings.Join(parts, " "), Delete: command, Priority: int(priority), From: prefixOfRule(r, "src"), To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
+		Text: strings.Join(parts, " "), Delete: command, Priority: int(priority), From: prefixOfRule(r, "src"),
+		To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
 		Refuses: slices.Contains(deadEndKinds, action),
 	}, true
 }

@@ -299,7 +299,7 @@ func (c *collector) devices() {
 	c.addresses()
 }
 
-// addresses finds out which addresses of the host are of ranges of a network.
+// addresses finds out which addresses of the host are of ranges of a network, or another host's.
 func (c *collector) addresses() {
 	var links []struct {
 		Ifname   string
@@ -313,7 +313,9 @@ func (c *collector) addresses() {
 		for _, a := range l.AddrInfo {
 			addr := netip.PrefixFrom(a.Local, a.Prefixlen)
 			isOwn := slices.ContainsFunc(c.Networks, func(n doctor.Network) bool { return n.Bridge.Name == l.Ifname })
-			overlaps := slices.ContainsFunc(c.Networks, func(n doctor.Network) bool { return overlapsSubnet(n, addr) })
+			overlaps := slices.ContainsFunc(c.Networks, func(n doctor.Network) bool {
+				return overlapsSubnet(n, addr) || a.Local != n.VTEP.Local && slices.Contains(n.Remotes, a.Local) || slices.Contains(n.VTEP.Remotes, a.Local)
+			})
 			if !isOwn && overlaps {
 				c.Addrs = append(c.Addrs, doctor.InterfaceAddr{Interface: l.Ifname, Addr: addr})
 			}
@@ -368,6 +370,9 @@ func decidingParameters(n doctor.Network) (keys []string) {
 	}
 	if !n.Internal {
 		keys = append(keys, "net/ipv4/conf/"+n.VTEP.Interface+"/forwarding")
+	}
+	if n.VTEP.Local.Is6() {
+		keys = append(keys, "net/ipv6/conf/"+n.VTEP.Interface+"/disable_ipv6")
 	}
 	if n.HasIPv6() {
 		keys = append(keys, "net/ipv6/conf/"+n.Bridge.Name+"/disable_ipv6")

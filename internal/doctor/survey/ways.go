@@ -2,6 +2,7 @@ package survey
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"vxlan-driver/internal/doctor"
@@ -25,7 +26,8 @@ func (c *collector) ways() {
 				if n.Internal || c.way("", p.Addr(), netip.Addr{}, world).Err != "" {
 					continue
 				}
-				n.Ways = append(n.Ways, c.way(e.ContainerName, p.Addr(), netip.Addr{}, world, "from", p.Addr().String(), "iif", n.Bridge.Name))
+				n.Ways = append(n.Ways,
+					c.way(e.ContainerName, p.Addr(), netip.Addr{}, world, "from", p.Addr().String(), "iif", n.Bridge.Name))
 			}
 		}
 	}
@@ -48,18 +50,22 @@ func (c *collector) way(container string, of, to netip.Addr, args ...string) doc
 func (c *collector) flags() {
 	for i := range c.Networks {
 		n := &c.Networks[i]
-		for _, name := range []string{n.Underlay.Name, n.Bridge.Name} {
+		for _, name := range []string{n.Underlay.Name, n.Bridge.Name, n.Device.Name, "lo"} {
 			var links []struct {
-				Flags    []string
-				Master   string
-				LinkInfo struct {
+				Flags     []string
+				Master    string
+				ProtoDown bool `json:"proto_down"`
+				LinkInfo  struct {
 					SlaveKind string `json:"info_slave_kind"`
 				} `json:"linkinfo"`
 			}
 			if name == "" || c.readJSON(&links, "ip", "-j", "-d", "link", "show", "dev", name) != nil || len(links) != 1 {
 				continue // see the checks of devices
 			}
-			l := doctor.LinkFlags{Name: name, Master: links[0].Master, MasterKind: links[0].LinkInfo.SlaveKind}
+			l := doctor.LinkFlags{
+				Name: name, Master: links[0].Master, MasterKind: links[0].LinkInfo.SlaveKind, ProtoDown: links[0].ProtoDown,
+				IsDown: name == "lo" && !slices.Contains(links[0].Flags, "UP"),
+			}
 			for _, f := range links[0].Flags {
 				l.NoARP, l.Broadcast = l.NoARP || f == "NOARP", l.Broadcast || f == "BROADCAST"
 			}

@@ -46,9 +46,13 @@ install_files() {
 	done
 }
 
+# is_packaged: a package is installed besides, and has some files below /etc too.
+is_packaged() { [ "$PREFIX" != /usr ] && [ -e "$DESTDIR/usr/libexec/netavark/vxlan" ]; }
+
 remove_files() {
 	list_files | while read -r _ file path; do
 		to=$(place "$path")
+		case $path in /etc/vxlan/* | /etc/ufw/*) ! is_packaged || continue ;; esac
 		case $path in /etc/vxlan/*) cmp -s "$file" "$to" || continue ;; esac # what was changed stays
 		rm -f "$to"
 	done

@@ -78,6 +78,8 @@ type Agent struct {
 	verified    time.Time     // when the firewall's elements were last looked at
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
 
+	firewallUnfinished bool // the last turn that set the firewall anew has left elements to the next
+
 	forwardMore <-chan time.Time                    // it is time to set more forwarding entries
 	followed    map[*clusterMember]cluster.Snapshot // what the hosts are told once all are set
 
@@ -188,7 +190,7 @@ func (a *Agent) watchRules(ctx context.Context) (<-chan struct{}, error) {
 
 // prepareParts makes the parts of an agent that has not run yet.
 func (a *Agent) prepareParts() {
-	a.Host.ForwardSetsFlood = true
+	a.Host.ForwardSetsFlood, a.Host.FirewallInSteps = true, true
 	a.events, a.repairs = events.NewLog(), repairs.NewLog()
 	open := a.Host.Open
 	a.Host.Open = func(path string) (hoststate.Namespace, error) {

@@ -182,11 +182,24 @@ func (n *holdingNamespace) FirewallElements() ([]kernel.Element, error) {
 	return n.Namespace.FirewallElements()
 }
 
+// Apply ends the holding with the first change that is made without the lock.
+func (n *holdingNamespace) Apply(c kernel.Change) error {
+	if _, isLate := c.(kernel.DeleteFlows); isLate && !isLocked(n.host.t, n.host.Host.StoreDir) {
+		n.endHolding()
+	}
+	return n.Namespace.Apply(c)
+}
+
 func (n *holdingNamespace) Close() {
+	n.endHolding()
+	n.Namespace.Close()
+}
+
+func (n *holdingNamespace) endHolding() {
 	if !n.unlocked {
 		n.host.longestHold = max(n.host.longestHold, threadTime()-n.began)
 	}
-	n.Namespace.Close()
+	n.unlocked = true
 }
 
 // threadTime is the computing time of this thread so far. Other programs do not count. What

@@ -41,6 +41,7 @@ func (a *Agent) reconcile(s *hoststate.Session, networks []hoststate.Network, sc
 	}
 	found, err := a.repairs.During(repairs.Run{Expected: peersChanged, MTUs: mtus}, func() error { return s.Reconcile(networks, scope) })
 	a.reportRepairs(found, networks)
+	a.firewallUnfinished = s.FirewallUnfinished()
 	return err
 }
 

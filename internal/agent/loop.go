@@ -150,6 +150,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	if a.peers.IsBehind() && err == nil {
 		turns.Within(scopeForwarding, hoststate.LockGap)
 	}
+	if a.firewallUnfinished && err == nil {
+		turns.Within(scopeFull, hoststate.LockGap)
+	}
 	if a.clusters.InGracePeriod() {
 		turns.Within(scopeFull, gracePeriod)
 	}

@@ -160,7 +160,8 @@ func TestManyHosts(t *testing.T) {
 	b.reportLock("the host's own address changes", func() { b.takeOwnAddress(); b.mustTurn(scopeForwarding) })
 	b.drain()
 	b.report("full turn", 5, noTarget, func() { b.mustTurn(scopeFull) })
-	b.reportLock("the firewall was flushed", func() { b.flushFirewall(); b.mustTurn(scopeFull) })
+	b.reportLock("the firewall was flushed", func() { b.flushFirewall(); b.restoreFirewall() })
+	b.reportLock("an element was deleted", func() { b.deleteElement(); b.restoreFirewall() })
 	b.reportLock("a remote start and a full turn", func() { b.startRemote(); b.mustTurn(scopeForwarding); b.mustTurn(scopeFull) })
 	b.checkMemory()
 	if os.Getenv("MANY_HOSTS") != "short" {
@@ -237,10 +238,26 @@ func (b *bigHost) hearKernel() {
 	}()
 }
 
+// restoreFirewall runs turns until the firewall has all elements again.
+func (b *bigHost) restoreFirewall() {
+	b.t.Helper()
+	b.verified = time.Time{}
+	for again := true; again; again = b.firewallUnfinished {
+		b.mustTurn(scopeFull)
+	}
+	if drifted, err := b.Host.FirewallDrifted(); drifted || err != nil {
+		b.t.Errorf("the firewall is not as it should be: %v", err)
+	}
+}
+
+// deleteElement is what another program may do at any time too.
+func (b *bigHost) deleteElement() {
+	netnstest.Shell(b.t, b.ns)(fmt.Sprintf("nft delete element inet vxlan-driver vteps4 '{ %v . 4789 }'", hostAddr(7)))
+}
+
 // flushFirewall is what another program may do at any time.
 func (b *bigHost) flushFirewall() {
 	netnstest.Shell(b.t, b.ns)(`nft flush ruleset`)
-	b.verified = time.Time{}
 }
 
 // loopUnderNews runs the agent's loop during so many remote starts a second.

@@ -4,10 +4,14 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 )
@@ -63,6 +67,107 @@ func TestElementsAreReadWithoutTheLock(t *testing.T) {
 		}
 		r.finish()
 	})
+}
+
+// After a flushed firewall was set anew, flows are forgotten that meanwhile found no port published.
+// The kernel takes long to find them, so containers that start wait for the lock no longer.
+func TestFlowsAreForgottenWithoutTheLock(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.names.take(53) // so the firewall publishes another port in its place
+		r.setup(1)
+		var locked, unlocked int
+		open := r.Host.Open
+		r.Host.Open = func(path string) (hoststate.Namespace, error) {
+			ns, err := open(path)
+			return flowsNoticingNamespace{ns, func() {
+				if isLocked(t, r.Host.StoreDir) {
+					locked++
+				} else {
+					unlocked++
+				}
+			}}, err
+		}
+		r.startIdle()
+		sleep(2 * verifyInterval)
+		want := r.firewall()
+		locked, unlocked = 0, 0
+		r.mu.Lock()
+		r.kernel.HostNamespace().FlushRuleset()
+		r.mu.Unlock()
+		r.kernelEvents <- struct{}{}
+		sleep(verifyInterval)
+		if got := r.firewall(); locked > 0 || unlocked != 1 || !reflect.DeepEqual(got, want) {
+			t.Errorf("flows were forgotten %d times with the lock and %d times without; the firewall has\n%q", locked, unlocked, got)
+		}
+		r.finish()
+	})
+}
+
+// A flushed firewall with very many members is set anew in two steps. The first keeps containers from
+// all that they must not reach, and lets no host in. The others hear that this host follows once all
+// members are in.
+func TestFlushedFirewallIsSetInTwoSteps(t *testing.T) {
+	withGossipAgent(t, func(t *testing.T, r *rig) {
+		const many = 2 * hostsAtOnce
+		if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {
+			t.Fatal(err)
+		}
+		sleep(time.Second)
+		hosts := make([]cluster.Host, 0, many)
+		for n := range many {
+			hosts = append(hosts, memberHost(n))
+		}
+		r.cluster().showAs(1, hosts...)
+		sleep(2 * verifyInterval)
+		want := r.firewall()
+		isMember := func(line string) bool { return strings.HasPrefix(line, "inet members4:") }
+		isFingerprint := func(line string) bool { return strings.HasPrefix(line, "inet bridges:") }
+		for name, alter := range map[string]func(){
+			"flushed":               r.kernel.HostNamespace().FlushRuleset,
+			"without most elements": func() { r.kernel.HostNamespace().DeleteElements() },
+		} {
+			r.mu.Lock()
+			alter()
+			r.mu.Unlock()
+			r.cluster().showAs(2, hosts...)
+			var steps [][]string
+			open := r.Host.Open
+			r.Host.Open = func(path string) (hoststate.Namespace, error) {
+				if now := r.firewall(); len(now) > 0 && (len(steps) == 0 || !slices.Equal(steps[len(steps)-1], now)) {
+					steps = append(steps, now)
+				}
+				return open(path)
+			}
+			r.kernelEvents <- struct{}{}
+			sleep(verifyInterval)
+			r.Host.Open = open
+			if len(steps) != 2 || !slices.Equal(steps[1], want) {
+				t.Fatalf("%s: %d steps", name, len(steps))
+			}
+			rest := func(lines []string) []string {
+				return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return isMember(l) || isFingerprint(l) })
+			}
+			if slices.ContainsFunc(steps[0], isMember) || !slices.Equal(rest(steps[0]), rest(want)) {
+				t.Errorf("%s: at first the firewall has\n%q", name, steps[0])
+			}
+			if slices.Equal(slices.DeleteFunc(slices.Clone(steps[0]), isMember), slices.DeleteFunc(slices.Clone(want), isMember)) {
+				t.Errorf("%s: the fingerprint says at first that all is there", name)
+			}
+		}
+	})
+}
+
+// flowsNoticingNamespace tells when flows are forgotten.
+type flowsNoticingNamespace struct {
+	hoststate.Namespace
+	forget func()
+}
+
+func (n flowsNoticingNamespace) Apply(c kernel.Change) error {
+	if _, ok := c.(kernel.DeleteFlows); ok {
+		n.forget()
+	}
+	return n.Namespace.Apply(c)
 }
 
 // readNoticingNamespace tells when the firewall's elements are read.

@@ -139,13 +139,3 @@ func usedAddrs(all agentapi.Inventory) (addrs []string) {
 	slices.Sort(addrs)
 	return slices.Compact(addrs)
 }
-
-// oneArg wants one argument, and says otherwise what to type.
-func oneArg(what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return fmt.Errorf("%s", what)
-		}
-		return nil
-	}
-}

@@ -23,7 +23,13 @@ type Capturer interface {
 	CaptureConfig(network string) (capture.Config, error)
 }
 
-func captureCommand(host Capturer) *cobra.Command {
+// CaptureHost also knows which networks there are.
+type CaptureHost interface {
+	Capturer
+	InventorySource
+}
+
+func captureCommand(host CaptureHost) *cobra.Command {
 	var file string
 	var count int
 	cmd := &cobra.Command{
@@ -43,8 +49,12 @@ in which addresses have the names of their containers. It needs the package tcpd
   vxlanctl capture mynet -c 20 tcp port 80 and host 10.0.0.2
   vxlanctl capture mynet -o mynet.pcapng
   vxlanctl capture mynet -o - | wireshark -k -i -`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              takes(1, noLimit),
+		ValidArgsFunction: completing(1, func([]string) []string { return networksHere(host) }),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if count < 0 {
+				return usageError(fmt.Errorf("capture: --count %d: must not be negative", count))
+			}
 			c, err := host.CaptureConfig(args[0])
 			if err != nil {
 				return fmt.Errorf("capture: %w", err)

@@ -27,7 +27,7 @@ on which something is left of it. "make uninstall" runs it.
 
 It refuses while containers use a VXLAN network, and names them.`,
 		Example: `  vxlanctl cleanup`,
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			networks, err := host.Cleanup(force)
 			if err != nil {

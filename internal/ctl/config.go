@@ -52,7 +52,8 @@ and says what is wrong, with line and setting. Without FILE it is
 An agent that runs takes a new configuration by "vxlanctl reload".`,
 		Example: `  vxlanctl config check
   vxlanctl config check ./vxland.toml && install -m 644 vxland.toml /etc/vxlan/`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              takes(0, 1),
+		ValidArgsFunction: completeTOML,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, required := configFile(args)
 			return opts.Run(cmd, func(p *output.Printer) error { return checkConfig(p, path, required) })
@@ -109,7 +110,8 @@ from the file or is the default. It shows the path of the key file, and no key. 
 FILE it is /etc/vxlan/vxland.toml.`,
 		Example: `  vxlanctl config show
   vxlanctl config show --filter 'source!=default'`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              takes(0, 1),
+		ValidArgsFunction: completeTOML,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, required := configFile(args)
 			return opts.Run(cmd, func(p *output.Printer) error {
@@ -129,4 +131,9 @@ var settingColumns = []output.Column[config.Setting]{
 	{Heading: "SETTING", Text: func(s config.Setting) string { return s.Name }},
 	{Heading: "VALUE", Text: func(s config.Setting) string { return s.Value }, Shrinks: true},
 	{Heading: "SOURCE", Text: func(s config.Setting) string { return s.Source }},
+}
+
+// completeTOML completes a configuration file.
+func completeTOML(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"toml"}, cobra.ShellCompDirectiveFilterFileExt
 }

@@ -29,7 +29,7 @@ func TestConfigCommands(t *testing.T) {
 		{"show " + good, 0, "port           7000     " + good + "\n"},
 		{"show -q --filter source!=default " + good, 0, "port\n"},
 		{"show " + bad, 1, "show configuration: configuration " + bad},
-		{"check a b", 2, "accepts at most 1 arg"},
+		{"check a b", 2, "the argument \"b\" is one too many"},
 	}
 	for _, tt := range tests {
 		out, err := run(fakeHost{}, append([]string{"config"}, strings.Fields(tt.args)...)...)

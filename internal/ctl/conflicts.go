@@ -25,7 +25,7 @@ host both have. Two containers get one address if their hosts could not reach ea
 other. KEEPS says which of them keeps it. Restart the other one.`,
 		Example: `  vxlanctl conflicts
   vxlanctl conflicts -q --filter kind=address`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {
 				all, alone, err := host.Inventory()

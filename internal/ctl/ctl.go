@@ -83,8 +83,38 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		tokenCommand(host),
 		keyCommand(host),
 	)
+	for _, path := range rootOnly {
+		c, _, _ := root.Find(strings.Fields(path)) // a test finds them all
+		requireRoot(host, c)
+	}
+	completeByNothing(root)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = helpArgs
+		case "completion":
+			c.Args, c.RunE = subcommandArg, printHelp
+		}
+	}
 	markUsageErrors(root)
 	return root
+}
+
+// rootOnly are commands that change the host, and do not look for themselves who types them.
+var rootOnly = []string{"reload", "cleanup", "network set", "network rm", "network peer add", "network peer remove"}
+
+// requireRoot refuses other users before anything is looked at, since Podman tells them of networks of
+// their own.
+func requireRoot(host ClusterHost, cmd *cobra.Command) {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := host.CheckRoot(); err != nil {
+			return fmt.Errorf("%s: %w", commandName(cmd), err)
+		}
+		return run(cmd, args)
+	}
 }
 
 // suggestionDistance is how many letters may be wrong in a command that is like another one.

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,8 @@ type fakeHost struct {
 	containers int // that need the agent
 	findings   []diagnosis.Finding
 }
+
+func (h fakeHost) CheckRoot() error { return nil }
 
 func (h fakeHost) Reload() (int, error) { return 2, h.err }
 
@@ -129,10 +133,10 @@ func TestCommands(t *testing.T) {
 		{"forget refused", []string{"host", "forget", "b"}, errors.New("vxland: forget host: it answers"), "", "vxland: forget host: it answers"},
 		{"forget whom", []string{"host", "forget"}, nil, "", "type the name or the address of one host"},
 		{"completion", []string{"__complete", "host", "forget", ""}, nil, "198.18.0.3\nhost-c\n:4\n", ""},
-		{"capture nothing", []string{"capture"}, nil, "", "requires at least 1 arg"},
+		{"capture nothing", []string{"capture"}, nil, "", "an argument is missing"},
 		{"capture of no network", []string{"capture", "mynet", "-n"}, errors.New("no network"), "", "capture: no network"},
 		{"drops of no network", []string{"drops", "-f", "mynet"}, errors.New("no network"), "", "drops: no network"},
-		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
+		{"arguments", []string{"reload", "x"}, nil, "", `reload: the argument "x" is one too many`},
 		{"dry run", []string{"reload", "--dry-run"}, nil, "ip link set br0 up\nip link set br0 mtu 1450\n", ""},
 		{"typo", []string{"relaod"}, nil, "", `unknown command "relaod" for "vxlanctl"; did you mean reload?`},
 		{"drops", []string{"drops"}, nil, "REASON  PACKETS  BYTES  RULE  CHAIN\n# no rule of this driver has dropped anything since the rules were set\n", ""},
@@ -183,5 +187,31 @@ func TestExitCodes(t *testing.T) {
 	}
 	if err := levelError(diagnosis.Unknown); ExitCode(err) != 3 || !IsPrinted(err) {
 		t.Errorf("unknown is %d", ExitCode(err))
+	}
+}
+
+// userHost is a host on which the user is not root.
+type userHost struct{ fakeHost }
+
+func (userHost) CheckRoot() error { return fs.ErrPermission }
+
+// What changes the host is refused to others than root, and changes nothing.
+func TestRootOnly(t *testing.T) {
+	all := leafCommands(Command(fakeHost{}, "1", io.Discard))
+	for _, path := range rootOnly {
+		if !slices.Contains(all, "vxlanctl "+path) {
+			t.Errorf("there is no command %s", path)
+		}
+		args := strings.Fields(path)
+		switch {
+		case strings.HasPrefix(path, "network peer"):
+			args = append(args, "blue", "198.18.0.7")
+		case strings.HasPrefix(path, "network"):
+			args = append(args, "blue", "mtu=1400")
+		}
+		out, err := run(userHost{fakeHost{err: errors.New("it was changed")}}, args...)
+		if !errors.Is(err, fs.ErrPermission) || !strings.HasPrefix(err.Error(), path+": ") || out != "" {
+			t.Errorf("%s: %v, printed %q", path, err, out)
+		}
 	}
 }

@@ -69,7 +69,7 @@ something could not be found out. With --filter it is that of what passes the fi
   vxlanctl doctor --filter level=failure --filter network=mynet
   vxlanctl doctor --fix
   vxlanctl doctor --for podman=6`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			return networksAndHostNames(host, args), cobra.ShellCompDirectiveNoFileComp
 		},
@@ -81,6 +81,9 @@ something could not be found out. With --filter it is that of what passes the fi
 	cmd.Flags().BoolVar(&opts.all, "all", false, "make the checks on all hosts that the agent knows")
 	cmd.Flags().StringVar(&opts.upgrade, "for", "",
 		"say what another version changes for networks: `PROGRAM=VERSION` of podman or netavark")
+	programs := []string{string(doctor.UpgradedPodman) + "=", string(doctor.UpgradedNetavark) + "="}
+	noSpace := cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(programs, noSpace))
 	return cmd
 }
 
@@ -93,11 +96,9 @@ func networksAndHostNames(host StatusSource, typed []string) (names []string) {
 	for _, n := range r.Networks {
 		names = append(names, n.Name)
 	}
-	for _, c := range r.Clusters {
-		for _, h := range c.Hosts {
-			if h.HostName != "" && !slices.Contains(names, h.HostName) {
-				names = append(names, h.HostName)
-			}
+	for _, name := range knownHosts(host) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	return names
@@ -109,6 +110,9 @@ func (o doctorOptions) run(cmd *cobra.Command, host Host, args []string) error {
 	}
 	if err := o.check(args); err != nil {
 		return usageError(err)
+	}
+	if host.CheckRoot() != nil {
+		output.Fprintln(cmd.ErrOrStderr(), "# only root can check all of it; what others cannot see is unknown below")
 	}
 	level := diagnosis.OK
 	err := o.Run(cmd, func(p *output.Printer) error {

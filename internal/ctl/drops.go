@@ -75,11 +75,15 @@ func dropsCommand(host DropSource) *cobra.Command {
 			if len(args) == 1 && !follow {
 				return errors.New("drops: the rules count packets of all networks together; with -f you see those of one")
 			}
+			if count < 0 || count > 0 && !follow {
+				return errors.New("drops: --count is how many packets -f shows, and not negative")
+			}
 			if len(opts.Filters) > 0 && follow {
 				return errors.New("drops: --filter is for the counts; with -f name a network instead")
 			}
-			return cobra.MaximumNArgs(1)(cmd, args)
+			return takes(0, 1)(cmd, args)
 		},
+		ValidArgsFunction: completing(1, func([]string) []string { return networksHere(host) }),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := error(nil)
 			if follow {

@@ -30,7 +30,7 @@ one network: container, network, addresses, MAC and host.
 		Example: `  vxlanctl endpoints
   vxlanctl endpoints mynet --filter host='host-b*'
   vxlanctl endpoints --format '{{.Container}} {{join "," .Names}}'`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              takes(0, 1),
 		ValidArgsFunction: completeNetworks(host),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {

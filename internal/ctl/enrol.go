@@ -57,7 +57,7 @@ func initCommand(host Host) *cobra.Command {
   vxlanctl init --interface eth1
   vxlanctl init --address 192.168.1.10 --ttl 1h
   vxlanctl init -q`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if address != "" && o.Interface != "" {
 				return usageError(errors.New("init: give --address or --interface, not both"))
@@ -69,7 +69,7 @@ func initCommand(host Host) *cobra.Command {
 				}
 				o.Addr = addr
 			}
-			p, err := opts.StreamOf(cmd, newToken{})
+			p, err := opts.printer(cmd, "init", o.TTL)
 			if err != nil {
 				return err
 			}
@@ -210,7 +210,7 @@ stay; remove them with "podman network rm".
 The host had the key. If you do not trust it any more, change the key on a host that
 stays: "vxlanctl key rotate".`,
 		Example: "  vxlanctl leave",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := host.CheckRoot(); err != nil {
 				return fmt.Errorf("leave: %w", err)

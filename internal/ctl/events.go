@@ -64,11 +64,11 @@ func eventsCommand(host EventSource) *cobra.Command {
   vxlanctl events -f --kind repaired --kind 'host-*'
   vxlanctl events --all --filter host='host-b *' --filter network=mynet
   vxlanctl events --format '{{.Kind}} {{.Fields.by}}'`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := opts.Stream(cmd)
 			if err == nil {
-				err = usageError(opts.checkKinds())
+				err = usageError(opts.check())
 			}
 			if err != nil {
 				return err
@@ -98,8 +98,11 @@ func eventsCommand(host EventSource) *cobra.Command {
 	return cmd
 }
 
-// checkKinds refuses patterns that no kind matches.
-func (o *eventsOptions) checkKinds() error {
+// check refuses patterns that no kind matches, and a time that is to come.
+func (o *eventsOptions) check() error {
+	if o.since < 0 {
+		return fmt.Errorf("events: --since %v: type how long ago, such as 90m", o.since)
+	}
 	for _, pattern := range o.kinds {
 		if !slices.ContainsFunc(agentapi.EventKinds, func(k agentapi.EventKind) bool { return matchesKind(pattern, k) }) {
 			var all []string

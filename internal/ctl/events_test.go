@@ -101,7 +101,7 @@ func TestEvents(t *testing.T) {
 			`"time":"` + here.Events[0].Time.Format(time.RFC3339) + "\"}\n", lost, ""},
 		{"events --all", strings.Replace(joined, " host-", " a (198.18.0.1) host-", 1) + "Nov 29 10:00:00 b (198.18.0.2) host-back: host a (198.18.0.1) is back\n" +
 			strings.Replace(rules, " repaired", " a (198.18.0.1) repaired", 1), lost + "# host c is unreachable\n# host d tells no events\n", ""},
-		{"events x", "", "", "unknown command"},
+		{"events x", "", "", "is one too many"},
 	} {
 		h := &fakeEvents{reports: []agentapi.EventsReport{here}, others: []agentapi.HostAnswer{
 			answer(here), answer(there), {Err: errors.New("host c is unreachable")}, {Host: agentapi.HostStatus{Name: "d"}},
@@ -152,8 +152,8 @@ func TestWait(t *testing.T) {
 		{"wait host b --timeout 1ms", "", "", 0},
 		{"wait host b --timeout 1ms", "host b is unreachable", "wait: 1ms are over, and host b is unreachable", 1},
 		{"wait names web --timeout 1ms", "no network of this host has the name \"web\"", "has the name \"web\"", 1},
-		{"wait network", "", "vxlanctl wait network: type one name", 2},
-		{"wait ready now", "", "unknown command", 2},
+		{"wait network", "", "wait network: an argument is missing", 2},
+		{"wait ready now", "", "is one too many", 2},
 		{"wait ready --timeout 0s", "", "must be more than 0", 2},
 		{"wait forever", "", `unknown command "forever"`, 2},
 	} {

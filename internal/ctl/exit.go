@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
 	"vxlan-driver/internal/diagnosis"
 )
@@ -61,12 +62,22 @@ func PrintError(out io.Writer, err error) {
 	if IsPrinted(err) {
 		return
 	}
-	hint := ""
-	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
-		hint = "; type it as root"
-	}
 	text := strings.ReplaceAll(strings.TrimSuffix(err.Error(), "\n"), "\n", "\n  ")
-	_, _ = io.WriteString(output.Safe(out), "vxlanctl: "+text+hint+"\n") // there is nobody else to tell
+	switch {
+	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
+		text += "; type it as root"
+	case errors.Is(err, agentapi.ErrNotRunning) && strings.HasSuffix(text, agentapi.ErrNotRunning.Error()):
+		text += "; `vxlanctl status` says why, and what to do"
+	}
+	_, _ = io.WriteString(output.Safe(out), "vxlanctl: "+text+"\n") // there is nobody else to tell
+}
+
+// withAction adds what was attempted, where no agent could say it.
+func withAction(action string, err error) error {
+	if errors.Is(err, agentapi.ErrNotRunning) {
+		return fmt.Errorf("%s: %w", action, err)
+	}
+	return err
 }
 
 // usageError marks an error of what was typed.
@@ -79,10 +90,10 @@ func usageError(err error) error {
 
 // markUsageErrors makes bad flags and arguments of a command and those below it usage errors.
 func markUsageErrors(cmd *cobra.Command) {
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(flagError(cmd, err)) })
 	check := cmd.Args
 	if check == nil {
-		check = cobra.NoArgs
+		check = takes(0, 0)
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error { return usageError(check(cmd, args)) }
 	for _, sub := range cmd.Commands() {

@@ -19,7 +19,7 @@ func explainCommand() *cobra.Command {
 what usually causes it, and what to do. Without a code it lists all codes.`,
 		Example: `  vxlanctl explain VX0301
   vxlanctl explain --filter code='VX03*'`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (codes []string, _ cobra.ShellCompDirective) {
 			for _, e := range diagnosis.Entries() {
 				if len(args) == 0 {

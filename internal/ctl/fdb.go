@@ -40,7 +40,7 @@ mends that within a minute, and "vxlanctl reload" at once.`,
 		Example: `  vxlanctl fdb
   vxlanctl fdb --diff
   vxlanctl fdb --filter table=neighbour --filter owner='db *'`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error { return listForwarding(p, host, diff) })
 		},

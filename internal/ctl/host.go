@@ -53,7 +53,7 @@ forgotten.
 		Example: `  vxlanctl host ls
   vxlanctl host ls -q --filter state=unreachable
   vxlanctl host ls --format json`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {
 				rows, notes, err := hostRows(host)

@@ -310,3 +310,32 @@ func TestListsFitTheTerminal(t *testing.T) {
 		}
 	}
 }
+
+// emptyHost is a member of a cluster that has no network yet.
+type emptyHost struct{ fakeHost }
+
+func (emptyHost) Inventory() (agentapi.Inventory, bool, error) {
+	return agentapi.Inventory{}, false, nil
+}
+func (emptyHost) DefinedNetworks() ([]DefinedNetwork, error)             { return nil, nil }
+func (emptyHost) Networks() (here, others []adopt.Definition, err error) { return nil, nil, nil }
+
+func (emptyHost) StatusOfAll() ([]agentapi.HostAnswer, error) {
+	return []agentapi.HostAnswer{meshHost(1, agentapi.StatusReport{}), meshHost(2, agentapi.StatusReport{})}, nil
+}
+
+// A list that is empty since there is nothing yet says so, and what is next.
+func TestEmptyLists(t *testing.T) {
+	for args, want := range map[string]string{
+		"network ls": "# no host that answers has a VXLAN network; create one: `podman network create --driver vxlan`\n",
+		"mesh":       "# no tunnel was tested yet: hosts test those of networks that have containers on both\n",
+	} {
+		if out, err := run(emptyHost{}, strings.Fields(args)...); err != nil || !strings.HasSuffix(out, "\n"+want) {
+			t.Errorf("%s: %v\n%s", args, err, out)
+		}
+	}
+	_, err := run(emptyHost{}, "network", "adopt", "foo")
+	if err == nil || !strings.HasSuffix(err.Error(), "they have: none") {
+		t.Errorf("adopt: %v", err)
+	}
+}

@@ -33,7 +33,7 @@ func keyListCommand(host Host) *cobra.Command {
 encrypts what it sends; with the others it only decrypts.`,
 		Example: `  vxlanctl key ls
   vxlanctl key ls --format json`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {
 				keys, err := hostsetup.AllKeys(host)
@@ -93,10 +93,10 @@ With --without a host does not get the new key, and is forgotten. From then on i
 can read nothing and speak for nobody, also if it comes back.`,
 		Example: `  vxlanctl key rotate
   vxlanctl key rotate --without host-c`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := hostsetup.Rotate(host, o, reportTo(cmd.OutOrStdout())); err != nil {
-				return err
+				return withAction("rotate key", err)
 			}
 			output.Fprintln(cmd.OutOrStdout(), "all hosts have the new key and no other")
 			return nil
@@ -104,6 +104,8 @@ can read nothing and speak for nobody, also if it comes back.`,
 	}
 	cmd.Flags().StringArrayVar(&o.Without, "without", nil,
 		"a `host` that does not get the new key, and is forgotten; may be repeated")
+	hosts := completing(noLimit, func([]string) []string { return knownHosts(host) })
+	_ = cmd.RegisterFlagCompletionFunc("without", hosts)
 	cmd.Flags().StringVar(&o.To, "to", "", "the ID of the new `key`, which this host has already")
 	return cmd
 }

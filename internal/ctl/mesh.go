@@ -59,7 +59,7 @@ func meshCommand(host ClusterStatusSource) *cobra.Command {
 		Example: `  vxlanctl mesh
   vxlanctl mesh --filter state!=ok
   vxlanctl mesh --filter to=host-b --format '{{.From}} {{.Where}}'`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {
 				answers, err := host.StatusOfAll()
@@ -125,6 +125,9 @@ func meshOf(answers []agentapi.HostAnswer) (rows []meshRow, notes []string) {
 	if healthy > 0 {
 		notes = append(notes,
 			fmt.Sprintf("%d directions to hosts to which all frames pass are not listed, as there are many hosts", healthy))
+	}
+	if len(rows) == 0 && len(notes) == 0 {
+		notes = append(notes, "no tunnel was tested yet: hosts test those of networks that have containers on both")
 	}
 	slices.SortStableFunc(rows, func(a, b meshRow) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Network, b.Network))

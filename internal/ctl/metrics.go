@@ -21,7 +21,7 @@ func metricsCommand(host MetricSource) *cobra.Command {
 also where no metrics are served, and suits node_exporter's textfile collector.`,
 		Example: `  vxlanctl metrics
   vxlanctl metrics | grep vxlan_peer_up`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := host.WriteMetrics(cmd.OutOrStdout()); err != nil {
 				return fmt.Errorf("metrics: %w", err)

@@ -37,16 +37,9 @@ With NAME it ends with 1 if no network of this host has the name.`,
 		Example: `  vxlanctl names
   vxlanctl names web
   vxlanctl names --filter network=mynet --format '{{.Name}} {{.Addrs}}'`,
-		Args: cobra.MaximumNArgs(1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
-			all, _, err := host.Inventory()
-			if err == nil && len(args) == 0 {
-				for _, r := range nameRows(all) {
-					names = append(names, r.Name)
-				}
-			}
-			return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
-		},
+		Args:              takes(0, 1),
+		ValidArgsFunction: completing(1, func([]string) []string { return lookedUpNames(host) }),
+
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error { return listNames(p, host, args) })
 		},

@@ -91,7 +91,7 @@ hosts have set up differently.
   not here  other hosts have it; "vxlanctl network adopt" creates it here`,
 		Example: `  vxlanctl network ls
   vxlanctl network ls -q --filter 'state=not here'`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {
 				rows, notes, err := networkRows(host)
@@ -152,6 +152,9 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 			rows[i].Differs = c.Text
 		}
 		notes = append(notes, c.String()+"; its containers may not reach each other")
+	}
+	if len(rows) == 0 && !alone {
+		notes = append(notes, "no host that answers has a VXLAN network; create one: `podman network create --driver vxlan`")
 	}
 	return rows, notes, nil
 }

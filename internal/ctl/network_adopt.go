@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -95,7 +96,7 @@ func (a adoption) run(cmd *cobra.Command, host Host) error {
 		if i < 0 {
 			errs = append(errs,
 				fmt.Errorf("adopt network: no other host that answers has a network %s; they have: %s", name,
-					strings.Join(namesOf(merged), ", ")))
+					cmp.Or(strings.Join(namesOf(merged), ", "), "none")))
 			continue
 		}
 		err := conflicts[name]

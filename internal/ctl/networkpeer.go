@@ -50,10 +50,17 @@ change that would move a host's part is refused, as containers have addresses of
 With max_hosts, given when the network is created, there is room for later hosts.`,
 		Example: "  vxlanctl network peer " + verb + " mynet 192.168.1.12",
 		Args: func(_ *cobra.Command, args []string) error {
-			_, err := parsePeers(args)
-			return err
+			if _, err := parsePeers(args); err != nil {
+				return fmt.Errorf("%s hosts of a network: %w", verb, err)
+			}
+			return nil
 		},
-		ValidArgsFunction: completeFirstDefined(host),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 && verb == "remove" {
+				return listedPeers(host, args[0]), cobra.ShellCompDirectiveNoFileComp
+			}
+			return completeFirstDefined(host)(cmd, args, text)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			peers, err := parsePeers(args)
 			if err != nil {

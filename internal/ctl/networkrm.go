@@ -17,7 +17,7 @@ func networkRemoveCommand(host NetworkChanger) *cobra.Command {
 refuses while a container uses the network, whether it runs or not, and names it.
 Unlike "podman network rm -f" it never removes a container.`,
 		Example:           `  vxlanctl network rm mynet`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              takes(1, noLimit),
 		ValidArgsFunction: completeDefined(host),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, name := range args {
@@ -33,17 +33,9 @@ Unlike "podman network rm -f" it never removes a container.`,
 
 // completeDefined completes names of networks that Podman has.
 func completeDefined(host NetworkSource) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
-		defined, err := host.DefinedNetworks()
-		if err == nil {
-			for _, d := range defined {
-				if !slices.Contains(args, d.Name) {
-					names = append(names, d.Name)
-				}
-			}
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
+	return completing(noLimit, func(typed []string) []string {
+		return slices.DeleteFunc(definedNames(host), func(name string) bool { return slices.Contains(typed, name) })
+	})
 }
 
 // completeFirstDefined completes the first argument so.

@@ -40,7 +40,7 @@ func TestChangeNetwork(t *testing.T) {
 		{"set blue mtu=1 mtu=2", 2, "mtu is given twice"},
 		{"peer add blue", 2, "addresses of hosts"},
 		{"peer add blue host-b", 2, "must be the address of a host"},
-		{"rm", 2, "requires at least 1 arg"},
+		{"rm", 2, "an argument is missing"},
 		{"peer", 0, "Usage:"},
 		{"list", 2, "unknown command"},
 	}

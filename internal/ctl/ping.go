@@ -66,7 +66,10 @@ of the network's MTU do not pass.`,
 		Example: `  vxlanctl ping container-b
   vxlanctl ping 10.0.0.128 --from container-a --count 100 --pause 10ms
   vxlanctl ping host-b`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
+		ValidArgsFunction: completing(1, func([]string) []string {
+			return append(containersOf(host, isAnywhere), memberHosts(host)...)
+		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if count < 1 || interval < 0 {
 				return usageError(errors.New("ping: --count is at least 1, and --pause is not negative"))
@@ -85,6 +88,8 @@ of the network's MTU do not pass.`,
 	}
 	opts.AddReportFlags(cmd)
 	cmd.Flags().StringVar(&from, "from", "", "ping from this `CONTAINER`")
+	here := completing(noLimit, func([]string) []string { return containersOf(host, isHere) })
+	_ = cmd.RegisterFlagCompletionFunc("from", here)
 	cmd.Flags().IntVarP(&count, "count", "c", 5, "how many echoes are asked for")
 	cmd.Flags().DurationVarP(&interval, "pause", "i", 200*time.Millisecond, "how long to wait between two")
 	return cmd

@@ -42,7 +42,7 @@ With --dry-run it changes nothing. It prints, as commands of ip, bridge, nft and
 sysctl, what is missing or wrong, and nothing where all is in order.`,
 		Example: "  nft flush ruleset; vxlanctl reload\n  vxlanctl reload --dry-run\n  vxlanctl reload --dry-run --format " +
 			"json",
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			run, object := reload, any(reloaded{})
 			if dryRun {

@@ -73,7 +73,7 @@ func statusCommand(host ClusterStatusSource, version string) *cobra.Command {
   vxlanctl status --format '{{range .Networks}}{{.Name}} {{.MTU}}{{"\n"}}{{end}}'
   vxlanctl status --all
   vxlanctl status -w`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if check != "" && !slices.Contains(checks, check) {
 				return usageError(fmt.Errorf("--check %q: must be live or ready", check))

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
 	"vxlan-driver/internal/enrol"
 )
@@ -40,18 +39,15 @@ While there are tokens, the agent (vxland) listens for joining hosts, on TCP por
 		Example: `  vxlanctl token create
   vxlanctl token create --ttl 10m
   vxlanctl token create --format '{{.Token}}'`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := opts.StreamOf(cmd, newToken{})
+			p, err := opts.printer(cmd, "token create", ttl)
 			if err != nil {
 				return err
 			}
 			token, err := host.CreateToken(ttl)
-			if errors.Is(err, agentapi.ErrNotRunning) { // of others the agent says what they are about
-				err = fmt.Errorf("create token: %w", err)
-			}
 			if err != nil {
-				return err
+				return withAction("create token", err)
 			}
 			return opts.print(p, cmd.ErrOrStderr(), token, ttl)
 		},
@@ -68,6 +64,14 @@ type tokenOptions struct{ output.Options }
 func (o *tokenOptions) AddFlags(cmd *cobra.Command) {
 	o.AddStreamFlags(cmd)
 	cmd.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "print only the token")
+}
+
+// printer checks what was typed.
+func (o *tokenOptions) printer(cmd *cobra.Command, name string, ttl time.Duration) (*output.Printer, error) {
+	if err := enrol.CheckTTL(ttl); err != nil {
+		return nil, usageError(fmt.Errorf("%s: --ttl: %w", name, err))
+	}
+	return o.StreamOf(cmd, newToken{})
 }
 
 // newToken is a token that was just made.
@@ -102,7 +106,7 @@ func tokenListCommand(host Host) *cobra.Command {
 used one. A token stays in the list for a day after it has expired.`,
 		Example: `  vxlanctl token ls
   vxlanctl token ls --format json`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {
 				tokens, err := host.Tokens()
@@ -169,7 +173,7 @@ HOST" retires it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			info, err := host.RevokeToken(args[0])
 			if err != nil {
-				return err
+				return withAction("revoke token "+args[0], err)
 			}
 			output.Fprintf(cmd.OutOrStdout(), "token %s is revoked\n", info.ID)
 			if info.UsedBy != "" {

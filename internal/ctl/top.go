@@ -58,7 +58,7 @@ func topCommand(host TopHost, version string) *cobra.Command {
 		Long:  topHelp,
 		Example: `  vxlanctl top
   vxlanctl top --interval 1s`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if interval < minTopInterval {
 				return usageError(fmt.Errorf("--interval %v is less than %v", interval, minTopInterval))

@@ -63,7 +63,13 @@ It exits with 1 if no answer comes. It needs the program nft on both hosts.`,
 		Example: `  vxlanctl trace container-a container-b
   vxlanctl trace container-a 10.0.0.128:80
   vxlanctl trace container-a [fd00::128]:80`,
-		Args: cobra.ExactArgs(2),
+		Args: takes(2, 2),
+		ValidArgsFunction: completing(2, func(typed []string) []string {
+			if len(typed) == 0 {
+				return containersOf(host, isHere)
+			}
+			return containersOf(host, isAnywhere)
+		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			to, port, err := splitPort(args[1])
 			if err != nil {

@@ -19,33 +19,44 @@ type Waiter interface {
 	Wait(ctx context.Context, r agentapi.WaitRequest) (missing string, err error)
 }
 
+// WaitHost is a host that waits, and knows for what it may.
+type WaitHost interface {
+	Waiter
+	StatusSource
+	NetworkSource
+}
+
 const defaultWaitTimeout = time.Minute
 
 // waitGoals are what can be waited for.
 var waitGoals = []struct {
 	goal                      agentapi.Goal
 	use, short, long, example string
+	names                     func(WaitHost) []string // that can be waited for
 }{
 	{agentapi.GoalReady, "ready", "wait until this host is set up and knows the others",
 		`Ready waits until the agent has set up all networks of this host, and knows what the
 other hosts have. A host without a network that needs the agent is never ready.`,
-		"  vxlanctl wait ready --timeout 10s"},
+		"  vxlanctl wait ready --timeout 10s", func(WaitHost) []string { return nil }},
 	{agentapi.GoalHost, "host HOST", "wait until a host answers",
 		`Host waits until this host's agent reaches the agent of another host, which may be
-called by its name, its address or its ID.`, "  vxlanctl wait host host-b"},
+called by its name, its address or its ID.`, "  vxlanctl wait host host-b",
+		func(h WaitHost) []string { return knownHosts(h) }},
 	{agentapi.GoalNetwork, "network NAME", "wait until a network is set up on this host",
 		`Network waits until a container on this host uses the network, the network is set up,
-and it is known which containers it has on other hosts.`, "  vxlanctl wait network mynet"},
+and it is known which containers it has on other hosts.`, "  vxlanctl wait network mynet",
+		func(h WaitHost) []string { return definedNames(h) }},
 	{agentapi.GoalNames, "names NAME", "wait until a container's name resolves on this host",
 		`Names waits until a network of this host has a container of this name or alias, here
-or on another host.`, "  vxlanctl wait names web"},
+or on another host.`, "  vxlanctl wait names web",
+		func(h WaitHost) []string { return lookedUpNames(h) }},
 }
 
 const waitHelp = `Wait waits for something that the agent (vxland) of this host knows. It ends with 0
 as soon as it is there. When the time is over it ends with 1, and says what is
 missing. The agent need not run yet.`
 
-func waitCommand(host Waiter) *cobra.Command {
+func waitCommand(host WaitHost) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "wait",
@@ -59,17 +70,13 @@ func waitCommand(host Waiter) *cobra.Command {
 	}
 	cmd.PersistentFlags().DurationVar(&timeout, "timeout", defaultWaitTimeout, "how long to wait at most")
 	for _, goal := range waitGoals {
-		args := func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return fmt.Errorf("%s: type one name", cmd.CommandPath())
-			}
-			return nil
-		}
+		args := takes(1, 1)
 		if goal.goal == agentapi.GoalReady {
-			args = cobra.NoArgs
+			args = takes(0, 0)
 		}
 		cmd.AddCommand(&cobra.Command{
 			Use: goal.use, Short: goal.short, Long: goal.long, Example: goal.example, Args: args,
+			ValidArgsFunction: completing(1, func([]string) []string { return goal.names(host) }),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				if timeout <= 0 {
 					return usageError(fmt.Errorf("--timeout %v: must be more than 0", timeout))

@@ -47,7 +47,7 @@ at once.`,
 		Example: `  vxlanctl web
   vxlanctl web --listen 127.0.0.1:8080
   vxlanctl web --listen '[::1]:7950'`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			addr, err := web.ParseAddress(listen)
 			if err != nil {

@@ -149,7 +149,7 @@ func TestWebSaysWhyItDoesNotServe(t *testing.T) {
 	}{
 		{fakeHost{}, "--listen 0.0.0.0:7950", 2, "--listen 0.0.0.0:7950: must be a loopback address"},
 		{fakeHost{}, "--listen localhost", 2, "must be an address with a port"},
-		{fakeHost{}, "x", 2, "unknown command"},
+		{fakeHost{}, "x", 2, "is one too many"},
 		{fakeHost{}, "--listen " + l.Addr().String(), 1, "choose another port with --listen"},
 		{forbiddenHost{}, "--listen 127.0.0.1:0", 1, "web: dial " + agentapi.SocketPath + ": permission denied"},
 	} {

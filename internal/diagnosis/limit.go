@@ -43,8 +43,10 @@ var limitEntries = []Entry{
 	},
 	{
 		Code: DirUnwritable, Title: "a directory of the driver cannot be written",
-		Meaning: "The file system of /run/vxlan or /var/lib/vxlan has no space left, or is mounted read-only. Containers do not start or stop cleanly, or the host forgets its identity at the next boot.",
-		Causes:  []string{"A log or a container has filled the file system.", "The kernel has made it read-only after an error of the disk."},
-		Mends:   []string{"Free some space, or mount it writable again: the finding has the command."},
+		Meaning: "The file system of /run/vxlan or /var/lib/vxlan has no space left, or is mounted read-only. Containers " +
+			"do not start or stop cleanly, or the host forgets its identity at the next boot.",
+		Causes: []string{"A log or a container has filled the file system.",
+			"The kernel has made it read-only after an error of the disk."},
+		Mends: []string{"Free some space, or mount it writable again: the finding has the command."},
 	},
 }

@@ -29,7 +29,8 @@ func checkOverlaps(f *Facts) (findings []diagnosis.Finding) {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.SubnetOverlap, Level: overlapLevel(s, p), Network: n.Name,
 				Summary:  fmt.Sprintf("the subnet %s overlaps %s, %s %s", s.Prefix, p.Prefix, p.Use, p.Interface),
-				Evidence: append([]string{"ip route show to root " + p.Prefix.String()}, f.ownerEvidence(p.Interface)...), Mend: f.overlapMend(p),
+				Evidence: append([]string{"ip route show to root " + p.Prefix.String()}, f.ownerEvidence(p.Interface)...),
+				Mend:     f.overlapMend(p),
 			})
 		}
 	}
@@ -51,10 +52,12 @@ func (f *Facts) overlapMend(p hostPrefix) []string {
 	}
 	for _, a := range f.Addrs {
 		if a.Interface == p.Interface && a.Addr.Masked() == p.Prefix && f.ownerEvidence(a.Interface) == nil {
-			return []string{fmt.Sprintf("ip address delete %s dev %s   # or recreate the network with another --subnet on all hosts", a.Addr, a.Interface)}
+			return []string{fmt.Sprintf(
+				"ip address delete %s dev %s   # or recreate the network with another --subnet on all hosts", a.Addr, a.Interface)}
 		}
 	}
-	return []string{fmt.Sprintf("recreate the network with another --subnet on all hosts, or take %s off %s", p.Prefix, p.Interface)}
+	return []string{fmt.Sprintf("recreate the network with another --subnet on all hosts, or take %s off %s", p.Prefix,
+		p.Interface)}
 }
 
 // checkSameAddress says which containers of this host have one address or one MAC.

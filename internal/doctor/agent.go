@@ -85,7 +85,8 @@ func agentsPort(f *Facts) []diagnosis.Finding {
 			Code: diagnosis.AgentsPortTaken, Level: diagnosis.Failure,
 			Summary:  fmt.Sprintf("the program %s has the agents' port %d", s.Program, s.Addr.Port()),
 			Evidence: []string{fmt.Sprintf("process %d is bound to %s", s.PID, s.Addr)},
-			Mend:     []string{fmt.Sprintf("kill %d   # or set port in /etc/vxlan/vxland.toml, the same on all hosts", s.PID), reload},
+			Mend: []string{fmt.Sprintf("kill %d   # or set port in /etc/vxlan/vxland.toml, the same on all hosts", s.PID),
+				reload},
 		}}
 	}
 	return nil
@@ -157,8 +158,10 @@ func checkRepairs(f *Facts) (findings []diagnosis.Finding) {
 			evidence += ": " + firstLine(detail)
 		}
 		findings = append(findings, diagnosis.Finding{
-			Code: diagnosis.Code(e.Code), Level: diagnosis.Warning, Network: e.Fields[agentapi.FieldNetwork], Summary: "just repaired: " + e.Text,
-			Evidence: []string{evidence}, Mend: []string{"vxlanctl events   # if it comes again, look for the program that does it"},
+			Code: diagnosis.Code(e.Code), Level: diagnosis.Warning, Network: e.Fields[agentapi.FieldNetwork],
+			Summary:  "just repaired: " + e.Text,
+			Evidence: []string{evidence},
+			Mend:     []string{"vxlanctl events   # if it comes again, look for the program that does it"},
 		})
 	}
 	return findings

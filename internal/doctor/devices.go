@@ -86,11 +86,13 @@ func classifyChange(f *Facts, c Change) (code diagnosis.Code, summary string) {
 		return diagnosis.DeviceAltered, "a route is missing"
 	case kernel.SetSysctls:
 		first := change.Sysctls[0]
-		return diagnosis.SysctlChanged, fmt.Sprintf("the kernel parameter %s does not have the value %s", dotted(first.Key), first.Value)
+		return diagnosis.SysctlChanged, fmt.Sprintf("the kernel parameter %s does not have the value %s", dotted(first.Key),
+			first.Value)
 	case kernel.AddFDB:
 		return diagnosis.ForwardingAltered, fmt.Sprintf("%s sends no frames to host %s", change.Name, change.FDB.Dst)
 	case kernel.DelFDB:
-		return diagnosis.ForwardingAltered, fmt.Sprintf("%s sends frames to %s, which is no member", change.Name, change.FDB.Dst)
+		return diagnosis.ForwardingAltered, fmt.Sprintf("%s sends frames to %s, which is no member", change.Name,
+			change.FDB.Dst)
 	case kernel.AddStatic, kernel.DelStatic:
 		return diagnosis.ForwardingAltered, "the bridge's forwarding entries are wrong"
 	case kernel.AddNeighbour, kernel.DelNeighbour:

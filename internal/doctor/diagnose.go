@@ -30,9 +30,12 @@ type check func(*Facts) []diagnosis.Finding
 // checks are all checks, causes before what follows from them.
 var checks = []check{
 	checkGaps, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman, checkDirs,
-	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkPathPings, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
-	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides, checkFixedEntries, checkForeignDevices,
-	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones, checkPortFiles,
+	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkPathPings,
+	checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
+	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides,
+	checkFixedEntries, checkForeignDevices,
+	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains,
+	checkDeviceHooks, checkZones, checkPortFiles,
 	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport, checkRepairs,
 	checkChecksums, checkStrangers, checkTunnels, checkOtherTunnels, checkExchanges, checkNames, checkSilent, checkLimits,
@@ -176,9 +179,10 @@ func (d Diagnosis) WithClock(asked, answered time.Time) Diagnosis {
 	}
 	d.Findings = Order(append(slices.Clone(d.Findings), diagnosis.Finding{
 		Code: diagnosis.ClockSkew, Level: diagnosis.Warning, Host: d.Hosts[0],
-		Summary:  fmt.Sprintf("its clock differs from this host's by %v", skew.Round(time.Second)),
-		Evidence: []string{"it is " + at.UTC().Format(time.RFC3339) + " there, and " + answered.UTC().Format(time.RFC3339) + " here"},
-		Mend:     []string{"timedatectl set-ntp true"},
+		Summary: fmt.Sprintf("its clock differs from this host's by %v", skew.Round(time.Second)),
+		Evidence: []string{"it is " + at.UTC().Format(time.RFC3339) + " there, and " + answered.UTC().Format(time.RFC3339) +
+			" here"},
+		Mend: []string{"timedatectl set-ntp true"},
 	}))
 	d.Level = diagnosis.Worst(d.Findings)
 	return d
@@ -197,7 +201,8 @@ func (d Diagnosis) OfNetwork(name string) Diagnosis {
 // Unreachable is the diagnosis of a host that could not be asked.
 func Unreachable(host, why string) Diagnosis {
 	d := Diagnosis{Hosts: []string{host}, Networks: []string{}, Findings: []diagnosis.Finding{{
-		Code: diagnosis.FactUnknown, Level: diagnosis.Unknown, Host: host, Summary: "the host could not be asked: " + firstLine(why),
+		Code: diagnosis.FactUnknown, Level: diagnosis.Unknown, Host: host,
+		Summary: "the host could not be asked: " + firstLine(why),
 	}}}
 	d.Level = diagnosis.Worst(d.Findings)
 	return d
@@ -219,9 +224,11 @@ func withoutRepeated(findings []diagnosis.Finding) (kept []diagnosis.Finding) {
 
 // explanations say which faults are no faults of their own beside another one of the same network.
 var explanations = map[diagnosis.Code][]diagnosis.Code{
-	diagnosis.DeviceForeign: {diagnosis.DeviceMissing, diagnosis.DeviceAltered, diagnosis.DeviceNamed, diagnosis.ForwardingAltered},
+	diagnosis.DeviceForeign: {diagnosis.DeviceMissing, diagnosis.DeviceAltered, diagnosis.DeviceNamed,
+		diagnosis.ForwardingAltered},
 	diagnosis.DeviceMissing: {
-		diagnosis.SysctlChanged, diagnosis.DeviceAltered, diagnosis.DeviceNamed, diagnosis.ForwardingAltered, diagnosis.GatewayMissing,
+		diagnosis.SysctlChanged, diagnosis.DeviceAltered, diagnosis.DeviceNamed, diagnosis.ForwardingAltered,
+		diagnosis.GatewayMissing,
 		diagnosis.NeighbourAltered, diagnosis.ContainerSilent, diagnosis.NamesUnanswered,
 	},
 	diagnosis.DeviceAltered:    {diagnosis.ContainerSilent, diagnosis.NamesUnanswered},
@@ -240,7 +247,8 @@ var explanations = map[diagnosis.Code][]diagnosis.Code{
 // byManagers are faults that a program makes which manages devices. As only a warning it explains
 // none.
 var byManagers = []diagnosis.Code{
-	diagnosis.DeviceMissing, diagnosis.DeviceAltered, diagnosis.GatewayMissing, diagnosis.NamesUnanswered, diagnosis.ContainerSilent,
+	diagnosis.DeviceMissing, diagnosis.DeviceAltered, diagnosis.GatewayMissing, diagnosis.NamesUnanswered,
+	diagnosis.ContainerSilent,
 }
 
 // explains tells whether a finding explains another one's code fully.
@@ -268,9 +276,11 @@ func withoutExplained(findings []diagnosis.Finding) []diagnosis.Finding {
 // isSymptom tells whether a fault usually follows from another one.
 func isSymptom(c diagnosis.Code) bool {
 	switch c {
-	case diagnosis.TunnelBlocked, diagnosis.TunnelOneWay, diagnosis.TunnelMTU, diagnosis.TunnelLoss, diagnosis.TunnelUntested,
+	case diagnosis.TunnelBlocked, diagnosis.TunnelOneWay, diagnosis.TunnelMTU, diagnosis.TunnelLoss,
+		diagnosis.TunnelUntested,
 		diagnosis.PeerUnreachable, diagnosis.ClusterAlone, diagnosis.ClusterStale, diagnosis.HostRefused,
-		diagnosis.ContainerSilent, diagnosis.AgentProblem, diagnosis.AgentWarning, diagnosis.AgentSyncing, diagnosis.UnderlayMoved, diagnosis.FactUnknown:
+		diagnosis.ContainerSilent, diagnosis.AgentProblem, diagnosis.AgentWarning, diagnosis.AgentSyncing,
+		diagnosis.UnderlayMoved, diagnosis.FactUnknown:
 		return true
 	}
 	return false
@@ -287,8 +297,10 @@ func Order(findings []diagnosis.Finding) []diagnosis.Finding {
 // explainsNothing tells whether a fault has no part in packets that are lost.
 func explainsNothing(c diagnosis.Code) bool {
 	switch c {
-	case diagnosis.PodmanVersion, diagnosis.AgentOutdated, diagnosis.DuplicateName, diagnosis.DeviceNamed, diagnosis.ClockSkew,
-		diagnosis.AddressPoolFilled, diagnosis.SysctlFile, diagnosis.PortFileOld, diagnosis.UpstreamSilent, diagnosis.FastPathMissing, diagnosis.ProgramMissing:
+	case diagnosis.PodmanVersion, diagnosis.AgentOutdated, diagnosis.DuplicateName, diagnosis.DeviceNamed,
+		diagnosis.ClockSkew,
+		diagnosis.AddressPoolFilled, diagnosis.SysctlFile, diagnosis.PortFileOld, diagnosis.UpstreamSilent,
+		diagnosis.FastPathMissing, diagnosis.ProgramMissing:
 		return true
 	}
 	return false

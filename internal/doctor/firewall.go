@@ -17,7 +17,8 @@ func checkRules(f *Facts) (findings []diagnosis.Finding) {
 		var lines string
 		found := diagnosis.Finding{
 			Code: diagnosis.RulesMissing, Level: diagnosis.Failure, Network: c.Network,
-			Summary: "elements of the table inet vxlan-driver or bridge vxlan-driver are missing or wrong", Mend: []string{reload},
+			Summary: "elements of the table inet vxlan-driver or bridge vxlan-driver are missing or wrong",
+			Mend:    []string{reload},
 		}
 		switch change := c.Change.(type) {
 		case kernel.SetFirewall:

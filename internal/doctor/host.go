@@ -40,7 +40,8 @@ var parameterRules = []parameterRule{
 	{last: "forwarding", bad: "0", effect: "packets that arrive by it are not forwarded to containers", better: "1"},
 	{last: "disable_ipv6", bad: "1", effect: "it has no IPv6", better: "0"},
 	{last: "arp_ignore", bad: "8", effect: "nobody gets an answer who asks for an address of this host", better: "0"},
-	{last: "proxy_arp_pvlan", bad: "1", effect: "it answers for the addresses of others, which then lose packets", better: "0"},
+	{last: "proxy_arp_pvlan", bad: "1", effect: "it answers for the addresses of others, which then lose packets",
+		better: "0"},
 	{last: "icmp_echo_ignore_all", bad: "1", effect: "this host's gateways do not answer ping", better: "0"},
 }
 
@@ -83,21 +84,24 @@ func checkPodman(f *Facts) (findings []diagnosis.Finding) {
 	}
 	if why := f.Podman.NoNetavark; why != "" {
 		findings = append(findings, diagnosis.Finding{
-			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure, Summary: "Podman finds no netavark, so no container with a network starts",
+			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure,
+			Summary:  "Podman finds no netavark, so no container with a network starts",
 			Evidence: []string{why}, Mend: []string{cmp.Or(f.Podman.Reinstall, "install the package netavark again")},
 		})
 	}
 	if o := f.Podman.Obstacle; f.Podman.PluginDir == "" && o.Path != "" {
 		findings = append(findings, diagnosis.Finding{
-			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure, Summary: fmt.Sprintf("netavark cannot execute the plugin %s", o.Path),
+			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure,
+			Summary:  fmt.Sprintf("netavark cannot execute the plugin %s", o.Path),
 			Evidence: []string{o.Why}, Mend: []string{o.Mend},
 		})
 	} else if f.Podman.PluginDir == "" {
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure,
-			Summary:  "netavark finds no plugin vxlan, so no container of a VXLAN network starts",
-			Evidence: []string{"it looks in /usr/local/libexec/netavark, /usr/libexec/netavark, /usr/local/lib/netavark, /usr/lib/netavark"},
-			Mend:     []string{"install the driver again: docs/user/install.md"},
+			Summary: "netavark finds no plugin vxlan, so no container of a VXLAN network starts",
+			Evidence: []string{"it looks in /usr/local/libexec/netavark, /usr/libexec/netavark, /usr/local/lib/netavark, " +
+				"/usr/lib/netavark"},
+			Mend: []string{"install the driver again: docs/user/install.md"},
 		})
 	}
 	return findings
@@ -164,7 +168,8 @@ const leastFree = 64 << 10
 // checkDirs says where the driver cannot write what it has to keep.
 func checkDirs(f *Facts) (findings []diagnosis.Finding) {
 	for _, d := range f.Dirs {
-		found := diagnosis.Finding{Code: diagnosis.DirUnwritable, Level: diagnosis.Failure, Evidence: []string{"df " + d.Path + "; df -i " + d.Path}}
+		found := diagnosis.Finding{Code: diagnosis.DirUnwritable, Level: diagnosis.Failure,
+			Evidence: []string{"df " + d.Path + "; df -i " + d.Path}}
 		switch {
 		case d.ReadOnly:
 			found.Summary = fmt.Sprintf("%s is read-only", d.Path)

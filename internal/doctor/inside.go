@@ -56,9 +56,11 @@ func checkInsides(f *Facts) (findings []diagnosis.Finding) {
 				if owner, taken := n.ownerBeside(in.Container, a.Addr()); taken {
 					findings = append(findings, diagnosis.Finding{
 						Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure, Network: n.Name,
-						Summary:  fmt.Sprintf("container %s has the address %s, which is that of another container", in.Container, a.Addr()),
-						Evidence: []string{"in the container: ip address show dev " + in.Interface, fmt.Sprintf("%s has the address", owner)},
-						Mend:     []string{fmt.Sprintf("nsenter --net=%s ip address delete %s dev %s", in.Namespace, a, in.Interface)},
+						Summary: fmt.Sprintf("container %s has the address %s, which is that of another container", in.Container,
+							a.Addr()),
+						Evidence: []string{"in the container: ip address show dev " + in.Interface,
+							fmt.Sprintf("%s has the address", owner)},
+						Mend: []string{fmt.Sprintf("nsenter --net=%s ip address delete %s dev %s", in.Namespace, a, in.Interface)},
 					})
 				}
 			}
@@ -70,7 +72,8 @@ func checkInsides(f *Facts) (findings []diagnosis.Finding) {
 			}
 			for _, router := range in.SilentRouters {
 				gateway := n.gatewayFor(router)
-				add(fmt.Sprintf("it sends to %s what leaves the network, and nobody has that address", router), "ip route show default",
+				add(fmt.Sprintf("it sends to %s what leaves the network, and nobody has that address", router),
+					"ip route show default",
 					fmt.Sprintf("ip route replace default via %s dev %s", gateway, in.Interface))
 			}
 			for _, h := range in.Hooks {
@@ -161,14 +164,16 @@ func (n Network) explainFixed(x FixedEntry, found *diagnosis.Finding) bool {
 	if x.Addr.IsValid() {
 		mac, known := n.macOf(x.Addr)
 		found.Code = diagnosis.NeighbourAltered
-		found.Summary = fmt.Sprintf("this host sends to the container at %s by the MAC %s, and %s has the address", x.Addr, x.MAC, mac)
+		found.Summary = fmt.Sprintf("this host sends to the container at %s by the MAC %s, and %s has the address", x.Addr,
+			x.MAC, mac)
 		found.Evidence = []string{"ip neigh show dev " + x.Device + " nud permanent"}
 		found.Mend = []string{fmt.Sprintf("ip neigh delete %s dev %s", x.Addr, x.Device)}
 		return known && mac != x.MAC
 	}
 	found.Code, found.Evidence = diagnosis.ForwardingAltered, []string{"bridge fdb show dev " + x.Device}
 	if x.Self {
-		found.Summary = fmt.Sprintf("somebody has fixed that %s is behind host %s, in a network that learns that", x.MAC, x.Dst)
+		found.Summary = fmt.Sprintf("somebody has fixed that %s is behind host %s, in a network that learns that", x.MAC,
+			x.Dst)
 		found.Mend = []string{fmt.Sprintf("bridge fdb delete %s dev %s dst %s self", x.MAC, x.Device, x.Dst)}
 		isUnicast := !x.MAC.IsZero() && x.MAC[0]&1 == 0
 		return x.Device == n.Device.Name && isUnicast && x.Dst.IsValid() && !n.NeedsAgent() // which would have written it
@@ -180,7 +185,8 @@ func (n Network) explainFixed(x FixedEntry, found *diagnosis.Finding) bool {
 	}
 	for _, e := range n.Endpoints {
 		if e.MAC == x.MAC && x.Device != n.Port(e.Endpoint) && !e.MAC.IsZero() {
-			found.Summary = fmt.Sprintf("the bridge %s has the MAC of container %s behind %s", n.Bridge.Name, e.ContainerName, x.Device)
+			found.Summary = fmt.Sprintf("the bridge %s has the MAC of container %s behind %s", n.Bridge.Name, e.ContainerName,
+				x.Device)
 			found.Mend = []string{fmt.Sprintf("bridge fdb delete %s dev %s master", x.MAC, x.Device)}
 			return true
 		}

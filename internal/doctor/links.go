@@ -19,20 +19,23 @@ type portSetting struct {
 var portSettings = []portSetting{
 	{"state", "forwarding", "state 3"}, {"flood", true, "flood on"}, {"mcast_flood", true, "mcast_flood on"},
 	{"bcast_flood", true, "bcast_flood on"}, {"isolated", false, "isolated off"}, {"locked", false, "locked off"},
-	{"hairpin", false, "hairpin off"}, {"vlan_tunnel", false, "vlan_tunnel off"}, {"guard", false, "guard off"}, {"root_block", false, "root_block off"},
+	{"hairpin", false, "hairpin off"}, {"vlan_tunnel", false, "vlan_tunnel off"}, {"guard", false, "guard off"},
+	{"root_block", false, "root_block off"},
 }
 
 // learningSettings are those of networks in which no agent sets entries.
 var learningSettings = []portSetting{{"learning", true, "learning on"}, {"neigh_suppress", false, "neigh_suppress off"}}
 
 // bridgeSettings are those of the bridge, as numbers.
-var bridgeSettings = []struct{ key, option string }{{"stp_state", "stp_state 0"}, {"vlan_filtering", "vlan_filtering 0"}}
+var bridgeSettings = []struct{ key, option string }{{"stp_state", "stp_state 0"},
+	{"vlan_filtering", "vlan_filtering 0"}}
 
 // checkPorts says which settings of bridges and their ports keep frames from passing.
 func checkPorts(f *Facts) (findings []diagnosis.Finding) {
 	add := func(n Network, summary, seen string, mend ...string) {
 		findings = append(findings, diagnosis.Finding{
-			Code: diagnosis.DeviceAltered, Level: diagnosis.Failure, Network: n.Name, Summary: summary, Evidence: []string{seen}, Mend: mend,
+			Code: diagnosis.DeviceAltered, Level: diagnosis.Failure, Network: n.Name, Summary: summary, Evidence: []string{seen},
+			Mend: mend,
 		})
 	}
 	for _, n := range f.Networks {
@@ -45,7 +48,8 @@ func checkPorts(f *Facts) (findings []diagnosis.Finding) {
 		}
 		for _, p := range n.Ports {
 			if wrong, mend := n.wrongSettings(p); len(wrong) > 0 {
-				add(n, fmt.Sprintf("the bridge's port %s has %s", p.Name, strings.Join(wrong, ", ")), "bridge -d link show dev "+p.Name, mend...)
+				add(n, fmt.Sprintf("the bridge's port %s has %s", p.Name, strings.Join(wrong, ", ")),
+					"bridge -d link show dev "+p.Name, mend...)
 			}
 		}
 	}
@@ -123,7 +127,8 @@ func checkNeighbours(f *Facts) (findings []diagnosis.Finding) {
 			case h.Permanent && len(h.Answers) == 1 && h.Answers[0] != h.MAC:
 				findings = append(findings, diagnosis.Finding{
 					Code: diagnosis.WrongNeighbour, Level: diagnosis.Failure, Network: n.Name,
-					Summary:  fmt.Sprintf("the kernel sends to host %s by the MAC %s, and %s has the address", h.Addr, h.MAC, h.Answers[0]),
+					Summary: fmt.Sprintf("the kernel sends to host %s by the MAC %s, and %s has the address", h.Addr, h.MAC,
+						h.Answers[0]),
 					Evidence: []string{fmt.Sprintf("ip neigh show %s dev %s", h.Addr, n.Underlay.Name)},
 					Mend:     []string{fmt.Sprintf("ip neigh delete %s dev %s", h.Addr, n.Underlay.Name)},
 				})
@@ -154,7 +159,8 @@ func checkSilent(f *Facts) (findings []diagnosis.Finding) {
 func checkNamedRules(f *Facts) (findings []diagnosis.Finding) {
 	for _, r := range f.Rules {
 		found := diagnosis.Finding{
-			Code: diagnosis.ForeignRule, Level: diagnosis.Warning, Summary: "a rule of another program may drop packets of networks",
+			Code: diagnosis.ForeignRule, Level: diagnosis.Warning,
+			Summary:  "a rule of another program may drop packets of networks",
 			Evidence: []string{cut(r.Text, maxLine)}, Mend: []string{r.Delete},
 		}
 		if r.Translates {

@@ -22,7 +22,8 @@ func checkPathPings(f *Facts) (findings []diagnosis.Finding) {
 					p.Ping.Passing+1, p.To, p.Ping.Size),
 				Evidence: []string{p.Ping.evidence()},
 				Mend: []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   "+
-					"# on all hosts, unless the MTU of that link can be raised", n.Name, p.Ping.Passing-network.Overhead(n.VTEP.Local.Is6()))},
+					"# on all hosts, unless the MTU of that link can be raised", n.Name,
+					p.Ping.Passing-network.Overhead(n.VTEP.Local.Is6()))},
 			})
 		}
 	}

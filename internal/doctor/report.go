@@ -44,7 +44,8 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 		if n.Home != "" {
 			add(diagnosis.Finding{
 				Code: diagnosis.UnderlayMoved, Level: diagnosis.Warning, Network: n.Name,
-				Summary: fmt.Sprintf("network %s sends from %s by %s, until %s can be used again", n.Name, n.VTEP, n.Interface, n.Home),
+				Summary: fmt.Sprintf("network %s sends from %s by %s, until %s can be used again", n.Name, n.VTEP, n.Interface,
+					n.Home),
 			})
 		}
 		for _, t := range n.Tunnels {
@@ -71,7 +72,8 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 func pathOf(r agentapi.StatusReport, network, host string) (p agentapi.PathStatus) {
 	for _, c := range r.Clusters {
 		for _, h := range c.Hosts {
-			if i := slices.IndexFunc(h.Paths, func(p agentapi.PathStatus) bool { return p.Network == network }); h.Name == host && i >= 0 {
+			isMeant := func(p agentapi.PathStatus) bool { return p.Network == network }
+			if i := slices.IndexFunc(h.Paths, isMeant); h.Name == host && i >= 0 {
 				return h.Paths[i]
 			}
 		}
@@ -118,7 +120,8 @@ func fromDifference(text string) diagnosis.Finding {
 		f.Code, f.Level = diagnosis.TunnelMismatch, diagnosis.Failure
 	case strings.HasPrefix(what, "remote_ips "):
 		f.Code = diagnosis.ListsDiffer
-	case strings.HasPrefix(what, "the MTU is "), strings.HasPrefix(what, "the subnet "), strings.HasPrefix(what, "the gateway "):
+	case strings.HasPrefix(what, "the MTU is "), strings.HasPrefix(what, "the subnet "),
+		strings.HasPrefix(what, "the gateway "):
 		f.Level = diagnosis.Failure
 	}
 	return f
@@ -184,7 +187,8 @@ func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
 		f.Code = diagnosis.TunnelMTU
 		f.Summary = fmt.Sprintf("frames of %d bytes to host %s are lost", t.Size, t.Host)
 		f.Evidence = []string{fmt.Sprintf("frames of %d bytes pass", t.Passing)}
-		f.Mend = []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts, unless the underlay's MTU can be raised", network, t.Passing)}
+		f.Mend = []string{fmt.Sprintf(
+			"vxlanctl network set %s mtu=%d   # on all hosts, unless the underlay's MTU can be raised", network, t.Passing)}
 	case t.Heard:
 		f.Code = diagnosis.TunnelOneWay
 		f.Summary = fmt.Sprintf("no VXLAN packet arrives at host %s", t.Host)
@@ -242,9 +246,10 @@ func forgettable(h agentapi.HostStatus) string {
 
 // refusalAdvice says what to do about what was refused, by reason.
 var refusalAdvice = map[string]string{
-	"wrong key":                   "copy one key_file to all hosts",
-	"wrong cluster label":         "set cluster alike on all hosts, unless the host is of another cluster",
-	"malformed message":           "give all hosts one key_file, or none: with a key its messages look malformed to a host without",
+	"wrong key":           "copy one key_file to all hosts",
+	"wrong cluster label": "set cluster alike on all hosts, unless the host is of another cluster",
+	"malformed message": "give all hosts one key_file, or none: with a key its messages look malformed to a " +
+		"host without",
 	"wrong protocol version":      "install one version of vxland on all hosts",
 	"host is not listed":          "add it to remote_ips on this host, or give all hosts the same key_file",
 	"host does not list this one": "add this host to remote_ips there, or give all hosts the same key_file",
@@ -252,14 +257,16 @@ var refusalAdvice = map[string]string{
 }
 
 func fromRefusal(r agentapi.RefusalStatus) diagnosis.Finding {
-	f := diagnosis.Finding{Code: diagnosis.HostRefused, Level: diagnosis.Warning, Summary: fmt.Sprintf("refused, %s: %d", r.Reason, r.Count)}
+	f := diagnosis.Finding{Code: diagnosis.HostRefused, Level: diagnosis.Warning,
+		Summary: fmt.Sprintf("refused, %s: %d", r.Reason, r.Count)}
 	if r.Reason == "wrong key" {
 		f.Code = diagnosis.KeyRefused
 	}
 	var hosts []string
 	for _, h := range r.Hosts {
 		hosts = append(hosts, h.Addr.String())
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %d in %v, the last one %v ago", h.Addr, h.Count, roundAge(h.Since), roundAge(h.Last)))
+		f.Evidence = append(f.Evidence,
+			fmt.Sprintf("%s: %d in %v, the last one %v ago", h.Addr, h.Count, roundAge(h.Since), roundAge(h.Last)))
 	}
 	if r.OfOtherHost {
 		f.Summary = fmt.Sprintf("%s: %s", r.Reason, strings.Join(hosts, ", "))

@@ -34,7 +34,8 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 			case block != nil && block.LacksState && p.Ping.IsSilent():
 				findings = append(findings, diagnosis.Finding{
 					Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,
-					Summary:  fmt.Sprintf("an IPsec policy wants packets between this host and host %s encrypted, and there are no keys for it", p.To),
+					Summary: fmt.Sprintf(
+						"an IPsec policy wants packets between this host and host %s encrypted, and there are no keys for it", p.To),
 					Evidence: []string{"ip xfrm policy prints " + block.Text, "ip xfrm state prints none between the two"},
 					Mend:     []string{block.Delete + "   # or start the program that agrees on keys"},
 				})
@@ -46,7 +47,8 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 				})
 			case p.Route.Interface == "":
 				findings = append(findings, f.noRoute(n, p, "there is no route to host "+p.To.String()))
-			case p.Route.Interface != n.VTEP.Interface && n.Underlay.Name == n.VTEP.Interface && !f.isOwnBridge(p.Route.Interface):
+			case p.Route.Interface != n.VTEP.Interface && n.Underlay.Name == n.VTEP.Interface &&
+				!f.isOwnBridge(p.Route.Interface):
 				findings = append(findings, f.noRoute(n, p,
 					fmt.Sprintf("packets to host %s leave by %s and not by %s", p.To, p.Route.Interface, n.VTEP.Interface)))
 			case p.DeadRouter.IsValid():
@@ -103,7 +105,8 @@ func deadRouter(n Network, p Path) diagnosis.Finding {
 		Mend:     []string{routeBy(n, p)},
 	}
 	if p.Router == p.DeadRouter && !n.isOnLink(p.To) {
-		found.Mend = []string{fmt.Sprintf("start the router %s, or correct the route: ip route replace %s via ROUTER dev %s", p.DeadRouter, p.To, n.VTEP.Interface)}
+		found.Mend = []string{fmt.Sprintf("start the router %s, or correct the route: ip route replace %s via ROUTER dev %s",
+			p.DeadRouter, p.To, n.VTEP.Interface)}
 	}
 	return found
 }
@@ -155,7 +158,8 @@ func withoutMTU(route string) string {
 func wrongSource(n Network, p Path) diagnosis.Finding {
 	return diagnosis.Finding{
 		Code: diagnosis.WrongSource, Level: diagnosis.Warning, Network: n.Name,
-		Summary:  fmt.Sprintf("the route to host %s has the source %s, and the network sends from %s", p.To, p.Free.Source, n.VTEP.Local),
+		Summary: fmt.Sprintf("the route to host %s has the source %s, and the network sends from %s", p.To, p.Free.Source,
+			n.VTEP.Local),
 		Evidence: []string{"ip route get " + p.To.String()},
 		Mend:     []string{fmt.Sprintf("ip route replace %s dev %s src %s", p.To, n.VTEP.Interface, n.VTEP.Local)},
 	}
@@ -167,7 +171,8 @@ func smallPath(n Network, p Path, wanted int) diagnosis.Finding {
 		Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
 		Summary:  fmt.Sprintf("the path to host %s has the MTU %d, and the network's packets need %d", p.To, p.MTU, wanted),
 		Evidence: []string{"ip route get " + p.To.String() + " shows it"},
-		Mend:     []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts", n.Name, p.MTU-network.Overhead(n.VTEP.Local.Is6()))},
+		Mend: []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts", n.Name,
+			p.MTU-network.Overhead(n.VTEP.Local.Is6()))},
 	}
 	if command := withoutMTU(p.Matched); command != "" {
 		found.Evidence = append(found.Evidence, "the route has it: "+p.Matched)

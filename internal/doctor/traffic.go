@@ -98,7 +98,8 @@ func checkStrangers(f *Facts) (findings []diagnosis.Finding) {
 				found.Evidence = append(found.Evidence, "nothing passes to "+lost[0].Host)
 			} else {
 				found.Code, found.Level = diagnosis.ForeignSender, diagnosis.Warning
-				found.Mend = []string{fmt.Sprintf("vxlanctl network peer add %s %s   # if a host of the network has that address", n.Name, s.From)}
+				found.Mend = []string{fmt.Sprintf("vxlanctl network peer add %s %s   # if a host of the network has that address",
+					n.Name, s.From)}
 			}
 			findings = append(findings, found)
 		}

@@ -95,9 +95,12 @@ func (t Tunnel) expected() (lines []string) {
 func portRefused(n Network, t Tunnel) diagnosis.Finding {
 	return diagnosis.Finding{
 		Code: diagnosis.TunnelUntested, Level: diagnosis.Warning, Network: n.Name,
-		Summary:  fmt.Sprintf("host %s has no VXLAN device on UDP port %d: no container of the network runs there, or it has another port", t.Host, n.Tunnel.Port),
+		Summary: fmt.Sprintf(
+			"host %s has no VXLAN device on UDP port %d: no container of the network runs there, or it has another port", t.Host,
+			n.Tunnel.Port),
 		Evidence: append([]string{fmt.Sprintf("it refuses packets to UDP port %d", n.Tunnel.Port)}, t.expected()...),
-		Mend:     []string{fmt.Sprintf("podman network inspect %s   # on both hosts: vni and vxlan_port must be alike", n.Name)},
+		Mend: []string{fmt.Sprintf("podman network inspect %s   # on both hosts: vni and vxlan_port must be alike",
+			n.Name)},
 	}
 }
 
@@ -131,7 +134,8 @@ func checkOtherTunnels(f *Facts) (findings []diagnosis.Finding) {
 			}
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.TunnelMismatch, Level: diagnosis.Failure, Network: n.Name,
-				Summary: fmt.Sprintf("network %s differs on host %s: the %s is %d there and %d here", n.Name, f.hostAt(s.From).label, what, theirs, ours),
+				Summary: fmt.Sprintf("network %s differs on host %s: the %s is %d there and %d here", n.Name,
+					f.hostAt(s.From).label, what, theirs, ours),
 				Evidence: []string{fmt.Sprintf("%d packets of %s came to %s with the VNI %d on UDP port %d",
 					s.Count, s.Inner, n.VTEP.Interface, s.VNI, s.Port)},
 				Mend: []string{fmt.Sprintf("recreate network %s on one of the hosts with the other one's options", n.Name)},

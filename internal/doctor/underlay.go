@@ -23,11 +23,14 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		switch {
 		case n.Underlay.Name == "":
 			found.Summary = fmt.Sprintf("the interface %s is gone", home.Interface)
-			found.Mend = []string{fmt.Sprintf("make or plug in %s again, or recreate the network with --opt physical_interface=auto", home.Interface)}
+			found.Mend = []string{fmt.Sprintf(
+				"make or plug in %s again, or recreate the network with --opt physical_interface=auto", home.Interface)}
 			if n.Holder != "" {
 				found.Summary += fmt.Sprintf(", and %s has its address", n.Holder)
 				found.Mend = []string{
-					fmt.Sprintf("ip link set %s down; ip link set %s name %s   # or recreate the network with --opt physical_interface=auto", n.Holder, n.Holder, home.Interface),
+					fmt.Sprintf(
+						"ip link set %s down; ip link set %s name %s   # or recreate the network with --opt physical_interface=auto",
+						n.Holder, n.Holder, home.Interface),
 					fmt.Sprintf("ip link set %s up", home.Interface), reload,
 				}
 			}
@@ -42,14 +45,17 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 				found.Mend = append([]string{"sysctl -w " + key + "=0"}, found.Mend...)
 			}
 		case slices.Contains(n.Underlay.Tentative, home.Local):
-			found.Summary = fmt.Sprintf("the address %s is not usable: duplicate address detection has not accepted it", home.Local)
-			found.Mend = []string{fmt.Sprintf("ip address show dev %s   # dadfailed: another host has the address", home.Interface)}
+			found.Summary = fmt.Sprintf("the address %s is not usable: duplicate address detection has not accepted it",
+				home.Local)
+			found.Mend = []string{fmt.Sprintf("ip address show dev %s   # dadfailed: another host has the address",
+				home.Interface)}
 		default:
 			continue
 		}
 		found.Evidence = []string{"ip address show dev " + home.Interface}
 		if v.Home.Local.IsValid() {
-			found.Evidence = append(found.Evidence, fmt.Sprintf("the network sends from %s by %s meanwhile", v.Local, v.Interface))
+			found.Evidence = append(found.Evidence,
+				fmt.Sprintf("the network sends from %s by %s meanwhile", v.Local, v.Interface))
 		}
 		findings = append(findings, found)
 	}
@@ -89,9 +95,11 @@ func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 		if n.Underlay.Name != "" && n.Underlay.MTU < wanted {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
-				Summary:  fmt.Sprintf("%s has the MTU %d, and the network's packets need %d", n.Underlay.Name, n.Underlay.MTU, wanted),
-				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU, network.Overhead(n.VTEP.Local.Is6()))},
-				Mend:     []string{fmt.Sprintf("ip link set %s mtu %d", n.Underlay.Name, wanted), reload},
+				Summary: fmt.Sprintf("%s has the MTU %d, and the network's packets need %d", n.Underlay.Name, n.Underlay.MTU,
+					wanted),
+				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU,
+					network.Overhead(n.VTEP.Local.Is6()))},
+				Mend: []string{fmt.Sprintf("ip link set %s mtu %d", n.Underlay.Name, wanted), reload},
 			})
 		}
 		for _, p := range n.Paths {
@@ -109,10 +117,12 @@ func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 // moved is about a network that was placed elsewhere than before, or whose MTU follows that of the
 // underlay.
 func moved(f *Facts, text string) diagnosis.Finding {
-	found := diagnosis.Finding{Code: diagnosis.UnderlayMoved, Level: diagnosis.Warning, Summary: text, Mend: []string{reload}}
+	found := diagnosis.Finding{Code: diagnosis.UnderlayMoved, Level: diagnosis.Warning, Summary: text,
+		Mend: []string{reload}}
 	var name, device string
 	var now, before, has int
-	_, _ = fmt.Sscanf(text, "network %s has an MTU of %d now, no longer %d, since %s has %d", &name, &now, &before, &device, &has)
+	_, _ = fmt.Sscanf(text, "network %s has an MTU of %d now, no longer %d, since %s has %d", &name, &now, &before,
+		&device, &has)
 	for _, n := range f.Networks {
 		if !strings.HasPrefix(text, "network "+n.Name+" ") {
 			continue
@@ -120,9 +130,11 @@ func moved(f *Facts, text string) diagnosis.Finding {
 		found.Network = n.Name
 		if has > 0 && now < before {
 			found.Code, found.Level = diagnosis.UnderlayMTU, diagnosis.Failure
-			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before, before+network.Overhead(n.VTEP.Local.Is6()))
+			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before,
+				before+network.Overhead(n.VTEP.Local.Is6()))
 			found.Evidence = []string{fmt.Sprintf("a reload makes the network's MTU %d; other hosts have another one then", now)}
-			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+network.Overhead(n.VTEP.Local.Is6())), reload}
+			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+network.Overhead(n.VTEP.Local.Is6())),
+				reload}
 		}
 	}
 	return found
@@ -139,7 +151,8 @@ func checkTunnelPort(f *Facts) (findings []diagnosis.Finding) {
 				Code: diagnosis.TunnelPortTaken, Level: diagnosis.Failure, Network: n.Name,
 				Summary:  fmt.Sprintf("the program %s has UDP port %d, which the network needs", s.Program, s.Addr.Port()),
 				Evidence: []string{fmt.Sprintf("process %d is bound to %s", s.PID, s.Addr)},
-				Mend:     []string{fmt.Sprintf("kill %d   # or recreate the network with another --opt vxlan_port on all hosts", s.PID), reload},
+				Mend: []string{fmt.Sprintf("kill %d   # or recreate the network with another --opt vxlan_port on all hosts",
+					s.PID), reload},
 			})
 		}
 	}
@@ -167,7 +180,8 @@ func checkDuplicateVTEP(f *Facts) (findings []diagnosis.Finding) {
 				Code: diagnosis.DuplicateVTEP, Level: diagnosis.Failure, Network: n.Name,
 				Summary:  fmt.Sprintf("another host on %s has the address %s too", c.Link, c.Addr),
 				Evidence: []string{fmt.Sprintf("%s answers for it", c.MAC)},
-				Mend:     []string{fmt.Sprintf("take the address off the host with the MAC %s: ip address delete %s dev INTERFACE", c.MAC, c.Addr)},
+				Mend: []string{fmt.Sprintf("take the address off the host with the MAC %s: ip address delete %s dev INTERFACE",
+					c.MAC, c.Addr)},
 			})
 		}
 	}
@@ -191,7 +205,8 @@ func checkMisplaced(f *Facts) (findings []diagnosis.Finding) {
 			Code: diagnosis.UnderlayLost, Level: diagnosis.Warning, Network: name,
 			Summary:  "a container of the network would not start here: " + firstLine(f.Misplaced[name]),
 			Evidence: []string{"podman network inspect " + name},
-			Mend:     []string{fmt.Sprintf("podman network rm %s   # or give this host what the network names, or recreate it with other options", name)},
+			Mend: []string{fmt.Sprintf(
+				"podman network rm %s   # or give this host what the network names, or recreate it with other options", name)},
 		})
 	}
 	return findings

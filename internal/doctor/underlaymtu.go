@@ -23,7 +23,8 @@ func underlayMTUs(findings []diagnosis.Finding) (all []underlayMTU) {
 		where, what, _ := strings.Cut(found.Summary, ": the MTU of the physical interface is ")
 		_, host, isDifference := strings.Cut(where, " differs on host ")
 		d := underlayMTU{index: i, network: found.Network, host: host}
-		if n, _ := fmt.Sscanf(what, "%d there and %d here", &d.there, &d.here); n == 2 && isDifference && d.losesPackets(findings) {
+		if n, _ := fmt.Sscanf(what, "%d there and %d here", &d.there, &d.here); n == 2 && isDifference &&
+			d.losesPackets(findings) {
 			all = append(all, d)
 		}
 	}
@@ -33,7 +34,8 @@ func underlayMTUs(findings []diagnosis.Finding) (all []underlayMTU) {
 // losesPackets tells whether frames to the host are lost for their size, or its network has another MTU.
 func (d underlayMTU) losesPackets(findings []diagnosis.Finding) bool {
 	return slices.ContainsFunc(findings, func(f diagnosis.Finding) bool {
-		isSize := f.Code == diagnosis.TunnelMTU || f.Code == diagnosis.NetworksDiffer && strings.Contains(f.Summary, ": the MTU is ")
+		isSize := f.Code == diagnosis.TunnelMTU ||
+			f.Code == diagnosis.NetworksDiffer && strings.Contains(f.Summary, ": the MTU is ")
 		return isSize && f.Network == d.network && strings.Contains(f.Summary, d.host)
 	})
 }
@@ -48,7 +50,8 @@ func (f *Facts) withSmallUnderlay(findings []diagnosis.Finding) []diagnosis.Find
 			}
 			found := &findings[d.index]
 			found.Code, found.Level = diagnosis.UnderlayMTU, diagnosis.Failure
-			found.Summary = fmt.Sprintf("%s has the MTU %d, and the physical interface of host %s has %d", n.VTEP.Interface, d.here, d.host, d.there)
+			found.Summary = fmt.Sprintf("%s has the MTU %d, and the physical interface of host %s has %d", n.VTEP.Interface,
+				d.here, d.host, d.there)
 			found.Evidence = append(found.Evidence, "ip link show dev "+n.VTEP.Interface)
 			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", n.VTEP.Interface, d.there), reload}
 		}

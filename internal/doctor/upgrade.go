@@ -70,7 +70,8 @@ var upgradeFacts = []upgradeFact{
 	},
 	{
 		"6.0", "2.0",
-		"networks are strictly isolated from each other unless they have --opt isolate=false; this is decided when a container starts",
+		"networks are strictly isolated from each other unless they have --opt isolate=false; this is decided when a " +
+			"container starts",
 		hasOpenNetworks,
 	},
 	{
@@ -80,7 +81,8 @@ var upgradeFacts = []upgradeFact{
 	},
 	{
 		"6.0", "",
-		"a container's networks are set up in the order in which they were typed: eth0, and with it the default route, may be another one",
+		"a container's networks are set up in the order in which they were typed: eth0, and with it the default route, may " +
+			"be another one",
 		hasSeveralNetworks,
 	},
 	{

@@ -45,9 +45,11 @@ func checkWays(f *Facts) (findings []diagnosis.Finding) {
 			case w.To.IsValid() && w.Err != "":
 				found.Summary = fmt.Sprintf("this host has no way to container %s: a route or rule refuses %s", w.Container, w.Of)
 			case w.To.IsValid() && w.Interface != n.Bridge.Name:
-				found.Summary = fmt.Sprintf("packets to container %s leave by %s and not by the bridge %s", w.Container, w.Interface, n.Bridge.Name)
+				found.Summary = fmt.Sprintf("packets to container %s leave by %s and not by the bridge %s", w.Container,
+					w.Interface, n.Bridge.Name)
 			case !w.To.IsValid() && w.Err != "":
-				found.Summary = fmt.Sprintf("what container %s sends to the outside has no way: a route or rule refuses it", w.Container)
+				found.Summary = fmt.Sprintf("what container %s sends to the outside has no way: a route or rule refuses it",
+					w.Container)
 			default:
 				continue
 			}
@@ -134,7 +136,8 @@ func checkFlags(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, l := range n.Links {
 			found := diagnosis.Finding{
-				Code: diagnosis.DeviceAltered, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{"ip -d link show dev " + l.Name},
+				Code: diagnosis.DeviceAltered, Level: diagnosis.Failure, Network: n.Name,
+				Evidence: []string{"ip -d link show dev " + l.Name},
 			}
 			switch {
 			case l.ProtoDown:
@@ -148,8 +151,10 @@ func checkFlags(f *Facts) (findings []diagnosis.Finding) {
 				found.Mend = []string{fmt.Sprintf("ip link set %s arp on", l.Name)}
 			case slices.Contains([]string{"bridge", "bond", "team"}, l.MasterKind) && l.Name == n.VTEP.Interface:
 				found.Code = diagnosis.UnderlayLost
-				found.Summary = fmt.Sprintf("the interface %s is a port of %s, so packets for this host's address do not reach it", l.Name, l.Master)
-				found.Mend = []string{fmt.Sprintf("ip link set %s nomaster   # or move the address to %s and recreate the network", l.Name, l.Master)}
+				found.Summary = fmt.Sprintf("the interface %s is a port of %s, so packets for this host's address do not reach it",
+					l.Name, l.Master)
+				found.Mend = []string{fmt.Sprintf("ip link set %s nomaster   # or move the address to %s and recreate the network",
+					l.Name, l.Master)}
 			default:
 				continue
 			}

@@ -111,10 +111,18 @@ func readRecord(path string) (*record, error) {
 	return r, err
 }
 
+// CheckTTL refuses times for which no token is good.
+func CheckTTL(ttl time.Duration) error {
+	if ttl < minTTL || ttl > maxTTL {
+		return fmt.Errorf("it must be good for %v to %v, and not for %v", minTTL, maxTTL, ttl)
+	}
+	return nil
+}
+
 // Create makes a token, and returns it. Its secret is nowhere else.
 func (s *Store) Create(addrs []netip.Addr, port uint16, ttl time.Duration) (Token, error) {
-	if ttl < minTTL || ttl > maxTTL {
-		return Token{}, fmt.Errorf("create token: it must be good for %v to %v", minTTL, maxTTL)
+	if err := CheckTTL(ttl); err != nil {
+		return Token{}, fmt.Errorf("create token: %w", err)
 	}
 	if len(addrs) == 0 {
 		return Token{}, errors.New("create token: this host has no address for other hosts")

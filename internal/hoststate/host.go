@@ -58,6 +58,9 @@ type Host struct {
 	// ForwardSetsFlood says that Forward is called after Reconcile, and sets the flood entries of
 	// devices that exist. Reconcile would have to list all entries for them.
 	ForwardSetsFlood bool
+	// FirewallInSteps says that Reconcile is called again after it has set the first elements of a
+	// firewall. See Session.FirewallUnfinished.
+	FirewallInSteps bool
 	// Warn shows the user a failure that does not keep a container from starting.
 	Warn func(message string)
 

@@ -50,11 +50,19 @@ func (s *Session) reconcileFirewall(networks []Network, scope Scope) error {
 		unrecordedErr = s.records.findUnrecorded("", "")
 		complete = complete && unrecordedErr == nil
 	}
-	firewall := firewallPlan(networks, scope, complete)
-	if firewall.Firewall != nil && firewall.Firewall.All != nil {
-		firewall.Firewall.All = s.records.withUnrecorded(firewall.Firewall.All)
+	firewall := s.host.firewallPlan(networks, scope, complete)
+	if f := firewall.Firewall; f != nil && f.All != nil {
+		f.All = s.records.withUnrecorded(f.All)
+		if f.First != nil {
+			f.First = s.records.withUnrecorded(f.First)
+		}
 	}
-	return errors.Join(unrecordedErr, s.apply(firewall))
+	firewall.FlowsLater = true
+	work := reconcile.Apply
+	if scope == ScopeVerify && firewall.Firewall != nil {
+		work = reconcile.Verify
+	}
+	return errors.Join(unrecordedErr, s.applyBy(work, firewall))
 }
 
 // reconcileNetwork makes the host hold what one network asks for, once the firewall protects it.
@@ -90,9 +98,13 @@ func (h *Host) FirewallDrifted() (bool, error) {
 		return false, err
 	}
 	defer ns.Close()
-	drifted, err := reconcile.FirewallDrifted(ns, firewallPlan(networks, ScopeVerify, complete).Firewall.All)
+	drifted, err := reconcile.FirewallDrifted(ns, h.firewallPlan(networks, ScopeVerify, complete).Firewall.All)
 	return drifted || err != nil, nil // who looks again is told why the kernel cannot be read
 }
+
+// FirewallUnfinished tells whether Reconcile has set the first elements only of a firewall with very
+// many. It is to be called again, in another session.
+func (s *Session) FirewallUnfinished() bool { return s.firewallUnfinished }
 
 // OtherVersion tells whether another version of this project made the firewall's tables.
 func (s *Session) OtherVersion() (bool, error) { return s.ns.FirewallOfOtherVersion() }
@@ -129,21 +141,27 @@ func (s *Session) resizeInterface(n Network, r *store.Record) error {
 	return s.records.SetMTU(n.ID, *r, n.VTEP.MTU)
 }
 
+// manyMembers is from how many other hosts on a firewall is set anew in two steps.
+const manyMembers = 250
+
 // firewallPlan is what Reconcile wants of the firewall.
-func firewallPlan(networks []Network, scope Scope, complete bool) plan.Plan {
-	all := make([]plan.HostNetwork, 0, len(networks))
+func (h *Host) firewallPlan(networks []Network, scope Scope, complete bool) plan.Plan {
+	all, members := make([]plan.HostNetwork, 0, len(networks)), 0
 	for _, n := range networks {
 		all = append(all, n.withEndpoints())
+		members += len(n.VTEP.Remotes)
 	}
 	switch {
 	case scope >= ScopeReset:
 		return plan.ResetFirewall(all, complete)
 	case len(all) == 0:
 		return plan.Plan{}
-	case scope >= ScopeVerify:
-		return plan.VerifyFirewall(all, complete)
 	}
-	return plan.RepairFirewall(all, complete)
+	p := plan.RepairFirewall(all, complete)
+	if h.FirewallInSteps && members > manyMembers {
+		p.Firewall.First = plan.WithoutMembers(all, complete)
+	}
+	return p
 }
 
 // networkPlan is what Reconcile wants of a network.

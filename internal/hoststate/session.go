@@ -23,6 +23,12 @@ type Session struct {
 	records  records
 	listed   bool // Networks has found out which networks there are
 	complete bool // Networks has read all, endpoints too
+	known    bool // Networks has returned all networks
+	// firewallUnfinished: see FirewallUnfinished.
+	firewallUnfinished bool
+	// staleFlows are forgotten once the lock is released: the kernel looks through its table of all
+	// flows for 4 to 8 ms.
+	staleFlows []kernel.Publication
 }
 
 // Network is a network that has containers on this host.
@@ -84,10 +90,14 @@ func (h *Host) BeginIn(ns Namespace) (*Session, error) {
 
 // Close releases the lock.
 func (s *Session) Close() error {
+	err := s.records.Close()
+	if len(s.staleFlows) > 0 {
+		err = errors.Join(err, s.apply(plan.Plan{StaleFlows: s.staleFlows}))
+	}
 	if !s.borrowed {
 		s.ns.Close()
 	}
-	return s.records.Close()
+	return err
 }
 
 // Empty tells whether the store has no network at all, not even one that cannot be read.
@@ -99,22 +109,35 @@ func (s *Session) Empty() (bool, error) {
 // Networks returns the host's networks. One that cannot be placed now, for instance because its
 // underlay is down, is as it was last placed. One that cannot be read is left out. The error names
 // both.
-func (s *Session) Networks() ([]Network, error) {
+func (s *Session) Networks() ([]Network, error) { return s.NetworksSince(nil) }
+
+// NetworksSince is Networks for a caller that has read them before: what cannot be read now is as it
+// was then.
+func (s *Session) NetworksSince(before []Network) ([]Network, error) {
 	ids, err := s.records.Networks()
-	errs := []error{err}
-	s.complete = err == nil
+	s.listed, s.complete, s.known = err == nil, err == nil, err == nil
+	if err != nil {
+		return before, err
+	}
 	var all []Network
+	var errs []error
 	for _, id := range ids {
 		n, err := s.records.loadNetwork(id)
 		errs = append(errs, wrapNetworkError(id, err))
+		s.complete = s.complete && n.ID != "" && !n.incomplete
+		if n.ID == "" || n.incomplete {
+			n = s.records.withUnread(id, n, before)
+		}
 		if n.ID != "" {
 			all = append(all, n)
 		}
-		s.complete = s.complete && n.ID != "" && !n.incomplete
+		s.known = s.known && n.ID != ""
 	}
-	s.listed = err == nil
 	return all, errors.Join(errs...)
 }
+
+// AllKnown tells whether Networks has returned all networks of the store, be it as they were before.
+func (s *Session) AllKnown() bool { return s.known }
 
 // loadNetwork returns as much of a network as can be read. The error says what is missing.
 func (r records) loadNetwork(id string) (Network, error) {
@@ -187,8 +210,12 @@ func sinceBoot() (time.Duration, error) {
 }
 
 // apply applies a plan that is about the host alone.
-func (s *Session) apply(p plan.Plan) error {
-	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+func (s *Session) apply(p plan.Plan) error { return s.applyBy(reconcile.Apply, p) }
+
+func (s *Session) applyBy(work func(reconcile.Namespaces, plan.Plan) (reconcile.Report, error), p plan.Plan) error {
+	report, err := work(reconcile.Namespaces{Host: s.ns}, p)
+	s.staleFlows = append(s.staleFlows, report.StaleFlows...)
+	s.firewallUnfinished = s.firewallUnfinished || report.FirewallUnfinished
 	if report.FlowsErr != nil {
 		s.host.Warn(report.FlowsErr.Error())
 	}

@@ -67,7 +67,8 @@ func (c Comparison) entries(differing bool) iter.Seq[agentapi.ForwardingEntry] {
 		_ = addTable(out, agentapi.TableFlood, table[kernel.FDB]{w.Flood, c.have.Flood, compareFDB, ofFDB}) &&
 			addTable(out, agentapi.TableFDB, table[kernel.FDB]{w.Tables.FDB, c.have.FDB, compareFDB, ofFDB}) &&
 			addTable(out, agentapi.TableBridge, table[kernel.MAC]{w.Tables.Static, c.have.Static, compareMACs, ofMAC}) &&
-			addTable(out, agentapi.TableNeighbour, table[kernel.Neighbour]{w.Tables.Neighbours, c.have.Neighbours, compareNeighbours, ofNeighbour}) &&
+			addTable(out, agentapi.TableNeighbour,
+				table[kernel.Neighbour]{w.Tables.Neighbours, c.have.Neighbours, compareNeighbours, ofNeighbour}) &&
 			!w.FastPath.IsEmpty() &&
 			addTable(out, agentapi.TableFastPath, table[kernel.MAC]{w.FastPath.Remote, c.fastPath, compareMACs, ofMAC})
 	}

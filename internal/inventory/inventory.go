@@ -72,7 +72,8 @@ func Describe(k Known) Description {
 	if k.Roster == nil {
 		k.Roster = membership.NewRoster(k.Network, k.Others)
 	}
-	return Description{NetworkInventory: k.describe(), own: k.ownEndpoints(), members: k.Roster.Members(), records: k.records()}
+	return Description{NetworkInventory: k.describe(), own: k.ownEndpoints(), members: k.Roster.Members(),
+		records: k.records()}
 }
 
 func (k Known) describe() agentapi.NetworkInventory {

@@ -27,6 +27,9 @@ func networkFingerprint(p PlacedNetwork) kernel.Element {
 			sum.Write(netip.AddrPortFrom(r, o.Port).AppendTo(nil))
 		}
 	}
+	if p.membersLater {
+		sum.Write([]byte("without members"))
+	}
 	comment := hex.EncodeToString(sum.Sum(nil)[:6]) + " network " + n.Name
 	return kernel.Element{
 		Set: kernel.Bridges, Key: kernel.Device(n.Bridge.Name),
@@ -54,6 +57,9 @@ func elementsBeside(fingerprint kernel.Element, p PlacedNetwork) []kernel.Elemen
 		e.addIsolation(kernel.Device(o.Bridge), o.Isolate)
 	}
 	e.addTunnel(n, v)
+	if !p.membersLater {
+		e.addMembers(n, v)
+	}
 	e.addOtherTunnels(p.Foreign, v.AgentPort)
 	e.addOutbound(n)
 	e.addGateways(n)
@@ -93,8 +99,8 @@ func (e *elementList) addIsolation(bridge kernel.Datum, i network.Isolation) {
 	}
 }
 
-// addTunnel says who may send to the network's tunnel. Of a multicast group nobody knows the
-// members.
+// addTunnel keeps containers from the network's tunnel, and all hosts that are no members. Of a
+// multicast group nobody knows the members.
 func (e *elementList) addTunnel(n network.Network, v network.VTEP) {
 	port, vni := kernel.Port(n.Tunnel.Port), kernel.VNI(n.Tunnel.VNI)
 	e.addKey(kernel.Underlays, kernel.Device(v.Interface))
@@ -110,6 +116,21 @@ func (e *elementList) addTunnel(n network.Network, v network.VTEP) {
 	for _, r := range v.Remotes {
 		e.addKey(vtepSet(r), kernel.Concat(kernel.IP(r), port))
 	}
+}
+
+// membersOf returns the elements that let the VXLAN packets of other hosts in.
+func membersOf(p PlacedNetwork) []kernel.Element {
+	var e elementList
+	e.addMembers(p.Network, p.VTEP)
+	return e
+}
+
+// addMembers lets the VXLAN packets of other hosts in.
+func (e *elementList) addMembers(n network.Network, v network.VTEP) {
+	if n.Tunnel.Group.IsValid() {
+		return
+	}
+	port, vni := kernel.Port(n.Tunnel.Port), kernel.VNI(n.Tunnel.VNI)
 	members := kernel.Members4
 	if v.Local.Is6() {
 		members = kernel.Members6

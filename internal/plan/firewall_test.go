@@ -46,7 +46,7 @@ func TestFirewall(t *testing.T) {
 	for _, tt := range tests {
 		n := blue()
 		tt.change(&n)
-		b.WriteString("# " + tt.name + "\n" + kernel.AddElements{Elements: networkElements(PlacedNetwork{n, tt.vtep, others})}.String() + "\n")
+		b.WriteString("# " + tt.name + "\n" + kernel.AddElements{Elements: networkElements(PlacedNetwork{Network: n, VTEP: tt.vtep, Foreign: others})}.String() + "\n")
 		e := endpointWith("10.0.0.2/24", "10.1.0.2/24", "fd00:10::2/64")
 		e.MAC = kernel.MAC{2, 0, 0, 0, 0, 1}
 		e.Ports = []network.PortMapping{
@@ -86,20 +86,20 @@ func TestFingerprintChangesWithTheElements(t *testing.T) {
 	agents.AgentPort = 7947
 	flood := vtep
 	flood.Flood, flood.StaticFDB = nil, true
-	if got := networkFingerprint(PlacedNetwork{blue(), flood, nil}); got != networkFingerprint(PlacedNetwork{blue(), vtep, nil}) {
+	if got := networkFingerprint(PlacedNetwork{Network: blue(), VTEP: flood, Foreign: nil}); got != networkFingerprint(PlacedNetwork{Network: blue(), VTEP: vtep, Foreign: nil}) {
 		t.Errorf("no rule asks who gets floods: %v", got)
 	}
 	other := blue()
 	other.Tunnel.VNI = 7
-	plain := networkFingerprint(PlacedNetwork{blue(), vtep, nil})
-	if again := networkFingerprint(PlacedNetwork{blue(), vtep, nil}); again != plain || plain != networkElements(PlacedNetwork{blue(), vtep, nil})[0] {
+	plain := networkFingerprint(PlacedNetwork{Network: blue(), VTEP: vtep, Foreign: nil})
+	if again := networkFingerprint(PlacedNetwork{Network: blue(), VTEP: vtep, Foreign: nil}); again != plain || plain != networkElements(PlacedNetwork{Network: blue(), VTEP: vtep, Foreign: nil})[0] {
 		t.Errorf("%v became %v", plain, again)
 	}
 	for what, got := range map[string]kernel.Element{
-		"a host more":     networkFingerprint(PlacedNetwork{blue(), more, nil}),
-		"agents":          networkFingerprint(PlacedNetwork{blue(), agents, nil}),
-		"another VNI":     networkFingerprint(PlacedNetwork{other, vtep, nil}),
-		"a strict bridge": networkFingerprint(PlacedNetwork{blue(), vtep, []network.Reservation{{Bridge: "podman2", Isolate: network.IsolateStrict}}}),
+		"a host more":     networkFingerprint(PlacedNetwork{Network: blue(), VTEP: more, Foreign: nil}),
+		"agents":          networkFingerprint(PlacedNetwork{Network: blue(), VTEP: agents, Foreign: nil}),
+		"another VNI":     networkFingerprint(PlacedNetwork{Network: other, VTEP: vtep, Foreign: nil}),
+		"a strict bridge": networkFingerprint(PlacedNetwork{Network: blue(), VTEP: vtep, Foreign: []network.Reservation{{Bridge: "podman2", Isolate: network.IsolateStrict}}}),
 	} {
 		if got.Comment == plain.Comment || got.Key != plain.Key {
 			t.Errorf("%s: %v", what, got)
@@ -115,6 +115,6 @@ func BenchmarkFingerprintOfAThousandHosts(b *testing.B) {
 	}
 	n := blue()
 	for b.Loop() {
-		networkFingerprint(PlacedNetwork{n, v, nil})
+		networkFingerprint(PlacedNetwork{Network: n, VTEP: v, Foreign: nil})
 	}
 }

@@ -99,11 +99,19 @@ func elementsExcept(elements, except []kernel.Element) []kernel.Element {
 	return left
 }
 
-// Change returns what leads from the elements that the network had before to those that it should
-// have. all tells which of those that go others want.
-func (n NetworkElements) Change(all AllElements) (c kernel.ReplaceElements, err error) {
-	before, now := n.Before.differing()
-	d := elementDifference(before, now)
+// changeFrom returns what leads to a network's elements from those of the former network whose
+// fingerprint has a comment.
+func changeFrom(comment string, former []PlacedNetwork, now PlacedNetwork) ElementsChange {
+	for _, before := range former {
+		if networkFingerprint(before).Comment == comment {
+			return func(all AllElements) (kernel.ReplaceElements, error) { return changeOfElements(before, now, all) }
+		}
+	}
+	return nil
+}
+
+func changeOfElements(before, now PlacedNetwork, all AllElements) (c kernel.ReplaceElements, err error) {
+	d := elementDifference(differingElements(before, now))
 	c.Old, c.New = d.old, d.new
 	if len(d.gone) == 0 {
 		return c, nil
@@ -117,13 +125,16 @@ func (n NetworkElements) Change(all AllElements) (c kernel.ReplaceElements, err 
 	return c, nil
 }
 
-func formerElements(before, now PlacedNetwork, fingerprint kernel.Element) *FormerElements {
-	former := FormerElements{Fingerprint: networkFingerprint(before)}
-	former.differing = func() (_, _ []kernel.Element) {
-		before, now := withoutCommonHosts(before, now)
-		return elementsBeside(former.Fingerprint, before), elementsBeside(fingerprint, now)
+// differingElements returns those elements of a network before and now that may differ. The
+// fingerprints stand for all.
+func differingElements(before, now PlacedNetwork) (old, wanted []kernel.Element) {
+	onlyBefore, onlyNow := withoutCommonHosts(before, now)
+	onlyNow.membersLater = before.membersLater
+	old, wanted = elementsBeside(networkFingerprint(before), onlyBefore), elementsBeside(networkFingerprint(now), onlyNow)
+	if before.membersLater {
+		wanted = append(wanted, membersOf(now)...)
 	}
-	return &former
+	return old, wanted
 }
 
 // withoutCommonHosts leaves out the hosts of both whose elements are the same. Of a network of 1,000

@@ -260,12 +260,60 @@ func TestOnlyHostsThatComeOrGoDiffer(t *testing.T) {
 		tt.change(&now)
 		alone := before
 		alone.VTEP.Remotes = nil
-		old, changed := formerElements(before, now, networkFingerprint(now)).differing()
+		old, changed := differingElements(before, now)
 		if got := len(old) + len(changed) - 2*len(networkElements(alone)); got != tt.want || tt.want == 0 {
 			t.Errorf("%s: %d elements of hosts are compared, want %d", tt.name, got, tt.want)
 		}
 		if old[0] != networkFingerprint(before) || changed[0] != networkFingerprint(now) {
 			t.Errorf("%s: the fingerprints are of what is compared", tt.name)
 		}
+	}
+}
+
+// A firewall that was set anew without members becomes, by what differs, what it would have been if it
+// had been set at once, also if hosts have come and gone meanwhile. Until then it lacks members alone.
+func TestMembersFollowLater(t *testing.T) {
+	before := hostNetwork(blue())
+	before.VTEP.AgentPort = 7947
+	first, err := WithoutMembers([]HostNetwork{before}, true)()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := HostElements([]HostNetwork{before})
+	for _, e := range elementsExcept(all, first) {
+		if e.Set != kernel.Members4 {
+			t.Errorf("%v is missing until the members are there", e)
+		}
+	}
+	if len(all)-len(first) != len(before.VTEP.Remotes) || len(before.VTEP.Remotes) == 0 {
+		t.Errorf("%d elements at first, and %d in all", len(first), len(all))
+	}
+	for _, change := range []func(*HostNetwork){
+		func(*HostNetwork) {},
+		func(n *HostNetwork) { n.VTEP.Remotes = append(n.VTEP.Remotes, netip.MustParseAddr("198.18.0.77")) },
+		func(n *HostNetwork) { n.VTEP.Remotes = nil },
+		func(n *HostNetwork) { n.Tunnel.VNI++ },
+	} {
+		now := before
+		now.VTEP.Remotes = slices.Clone(before.VTEP.Remotes)
+		change(&now)
+		now.Before = &before.PlacedNetwork
+		p := RepairFirewall([]HostNetwork{now}, true).Firewall
+		change := p.Networks[0].ChangeFrom(first[slices.IndexFunc(first, func(e kernel.Element) bool { return e.Set == kernel.Bridges })].Comment)
+		if change == nil {
+			t.Fatal("the first step is not known")
+		}
+		c, err := change(p.All)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := append(elementsExcept(first, c.Old), c.New...)
+		want := HostElements([]HostNetwork{now})
+		if d := elementDifference(got, want); len(d.old)+len(d.new) > 0 {
+			t.Errorf("%v is to go, and %v is missing", d.old, d.new)
+		}
+	}
+	if RepairFirewall([]HostNetwork{before}, true).Firewall.Networks[0].ChangeFrom("another") != nil {
+		t.Error("another network is taken for this one")
 	}
 }

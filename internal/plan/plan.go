@@ -16,6 +16,7 @@ type Plan struct {
 	RemoveFastPath string               // of a VXLAN device that is gone
 	Firewall       *Firewall            // before any device: no packet may pass one whose rules are missing
 	StaleFlows     []kernel.Publication // ports whose flows may lead elsewhere; once the firewall has them
+	FlowsLater     bool                 // flows are not forgotten yet: whoever applies the plan does so later
 	Network        *NetworkState        // a network's devices, ports and forwarding
 	Connect        *Connect             // a container that comes
 	Announce       *Announce            // a container that announces its addresses
@@ -27,6 +28,9 @@ type PlacedNetwork struct {
 	network.Network
 	VTEP    network.VTEP
 	Foreign []network.Reservation // Podman's other networks
+	// membersLater tells that the firewall's list of members is still to be set. Until then no VXLAN
+	// packet of the network passes.
+	membersLater bool
 }
 
 // HostNetwork is a network with all its endpoints on this host.
@@ -48,7 +52,6 @@ type FirewallMode int
 // Modes of a Firewall.
 const (
 	FirewallEnsure FirewallMode = iota // the elements are there; all is set anew where a rule or a network's are not
-	FirewallVerify                     // as FirewallEnsure, and each element is looked at: somebody may have deleted some
 	FirewallReset                      // all rules and elements are set anew
 	FirewallRemove                     // the elements of Remove go
 	FirewallDelete                     // no network is left, and the tables go
@@ -60,6 +63,11 @@ type Firewall struct {
 	Networks  []NetworkElements
 	Endpoints []kernel.Element // to be added where the rest is in place
 	Remove    []kernel.Element
+	// Verified says that each element is looked at afterwards. So what differs is left to that.
+	Verified bool
+	// First are those that a firewall which is set anew has first; nil: All. The others follow by a
+	// further run of the plan.
+	First AllElements
 	// All is called only where all is set anew: to read the records of 500 containers takes 13 ms,
 	// and a start beside them needs none.
 	All AllElements
@@ -80,17 +88,14 @@ type NetworkElements struct {
 	Fingerprint kernel.Element
 	Elements    func() []kernel.Element // with Fingerprint
 	New         bool                    // no endpoint can lack anything yet
-	// Before is what the network was until now; nil: nothing else. A kernel that has the
-	// fingerprint of it needs only what differs.
-	Before *FormerElements
+	// ChangeFrom returns what leads to the elements from those that the network had with another
+	// comment of its fingerprint, if it is known what these were; nil: of none it is.
+	ChangeFrom func(comment string) ElementsChange
 }
 
-// FormerElements are those of a network that was another one until now.
-type FormerElements struct {
-	Fingerprint kernel.Element
-	// differing returns those of before and of now that may differ.
-	differing func() (before, now []kernel.Element)
-}
+// ElementsChange returns a change of elements. all tells which of those that go others want. Nil: it
+// is not known.
+type ElementsChange func(all AllElements) (kernel.ReplaceElements, error)
 
 // NetworkState is what a network should have on this host.
 type NetworkState struct {

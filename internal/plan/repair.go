@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"slices"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
@@ -17,9 +18,11 @@ func RepairFirewall(networks []HostNetwork, complete bool) Plan {
 	var endpoints []ownedElement
 	for _, n := range networks {
 		elements := networkWithFingerprint(n.PlacedNetwork, false)
+		former := []PlacedNetwork{n.withoutMembers()}
 		if n.Before != nil {
-			elements.Before = formerElements(*n.Before, n.PlacedNetwork, elements.Fingerprint)
+			former = append(former, *n.Before, n.Before.withoutMembers())
 		}
+		elements.ChangeFrom = func(comment string) ElementsChange { return changeFrom(comment, former, n.PlacedNetwork) }
 		f.Networks = append(f.Networks, elements)
 		endpoints = appendEndpoints(endpoints, n)
 	}
@@ -27,11 +30,20 @@ func RepairFirewall(networks []HostNetwork, complete bool) Plan {
 	return Plan{Firewall: f}
 }
 
-// VerifyFirewall is RepairFirewall that looks at each element.
-func VerifyFirewall(networks []HostNetwork, complete bool) Plan {
-	p := RepairFirewall(networks, complete)
-	p.Firewall.Mode = FirewallVerify
+// withoutMembers is the network before its members are set.
+func (p PlacedNetwork) withoutMembers() PlacedNetwork {
+	p.membersLater = true
 	return p
+}
+
+// WithoutMembers returns the elements of networks, as RepairFirewall wants them, without the members
+// of the networks. Containers are kept from all that they must not reach, and no host is let in yet.
+func WithoutMembers(networks []HostNetwork, complete bool) AllElements {
+	some := slices.Clone(networks)
+	for i := range some {
+		some[i].PlacedNetwork = some[i].withoutMembers()
+	}
+	return knownElements(some, complete)
 }
 
 // knownElements returns the elements of networks, which may not be all that the host has.

@@ -9,7 +9,7 @@ import (
 )
 
 // ensureFirewall makes the firewall hold elements, or removes some.
-func ensureFirewall(host Namespace, want *plan.Firewall) error {
+func ensureFirewall(host Namespace, want *plan.Firewall, r *Report) error {
 	switch want.Mode {
 	case plan.FirewallRemove:
 		return restoreFirewall(host, want.All, removeElements(host, want.Remove))
@@ -18,41 +18,98 @@ func ensureFirewall(host Namespace, want *plan.Firewall) error {
 	case plan.FirewallReset:
 		return resetFirewall(host, want.All)
 	}
-	lostRules, err := ensureElements(host, want)
-	if err != nil || lostRules || want.Mode != plan.FirewallVerify {
-		return err
+	return ensureElements(host, want, r)
+}
+
+// Verify is Apply, and looks at each element of the firewall besides: somebody may have deleted some.
+func Verify(on Namespaces, p plan.Plan) (r Report, err error) {
+	p.Firewall.Verified = true
+	r, err = Apply(on, p)
+	if err != nil || r.FirewallReset {
+		return r, err
 	}
+	host := &flowsApart{Namespace: on.Host, isLater: p.FlowsLater}
+	err = replaceDrifted(host, p.Firewall, &r)
+	r.FlowsErr, r.StaleFlows = errors.Join(r.FlowsErr, host.err), append(r.StaleFlows, host.stale...)
+	return r, err
+}
+
+// elementsAtOnce is how many elements are changed in one transaction where others can wait: 5 ms of
+// work, of which most is that the kernel tells the agent of each.
+const elementsAtOnce = 1000
+
+// costToDelete is what it takes to delete an element, in elements that are added: the kernel is first
+// asked for it.
+const costToDelete = 5
+
+// replaceDrifted replaces the elements that are not as wanted. Where these are many, all is set anew.
+func replaceDrifted(host Namespace, want *plan.Firewall, r *Report) error {
 	wanted, unread := want.All()
-	all := func() ([]kernel.Element, error) { return wanted, unread }
-	drifted, err := FirewallDrifted(host, all)
-	if err != nil || !drifted {
+	change, err := firewallDifference(host, wanted, unread)
+	if err != nil {
 		return err
 	}
-	return resetFirewall(host, all)
+	if costToDelete*len(change.Old)+len(change.New) <= elementsAtOnce {
+		if err := replaceElements(host, change); !errors.Is(err, kernel.ErrElementTaken) {
+			return errors.Join(err, forgetFlows(host, kernel.DeleteFlows{Stale: plan.StaleFlows(change.New)}))
+		}
+	}
+	return beginFirewall(host, want, r)
+}
+
+// beginFirewall sets the firewall anew, or where it has very many elements the first of them. A
+// further run adds the others, which it finds by the network's fingerprint.
+func beginFirewall(host Namespace, want *plan.Firewall, r *Report) error {
+	r.FirewallReset = true
+	if want.First == nil {
+		return resetFirewall(host, want.All)
+	}
+	r.FirewallUnfinished = true
+	return resetFirewall(host, want.First)
 }
 
 // FirewallDrifted tells whether an element is missing, leads elsewhere or is not wanted. Somebody
-// flushed a set, or loaded an old listing of the tables. Or a network is another one by now. Where
-// not all that is wanted can be read, what is not known to be may stay.
+// flushed a set, or loaded an old listing of the tables. Or a network is another one by now.
 func FirewallDrifted(host Namespace, all plan.AllElements) (bool, error) {
 	wanted, unread := all()
+	change, err := firewallDifference(host, wanted, unread)
+	return len(change.Old)+len(change.New) > 0, err
+}
+
+// firewallDifference returns what leads from the elements that the firewall has to those that are
+// wanted. Where not all that is wanted can be read, what is not known to be may stay.
+func firewallDifference(host Namespace, wanted []kernel.Element, unread error) (c kernel.ReplaceElements, err error) {
 	if errors.Is(unread, plan.ErrKernelUnread) {
-		return false, unread
+		return c, unread
 	}
 	have, err := host.FirewallElements()
 	if err != nil {
-		return false, err
+		return c, err
 	}
-	values := make(map[kernel.ElementID]string, len(have))
+	rest := make(map[kernel.ElementID]*kernel.Element, len(have))
 	for i := range have {
-		values[have[i].ID()] = contents(&have[i])
+		rest[have[i].ID()] = &have[i]
 	}
-	differs := unread == nil && len(have) != len(wanted)
 	for i := range wanted {
-		value, ok := values[wanted[i].ID()]
-		differs = differs || !ok || value != contents(&wanted[i])
+		id := wanted[i].ID()
+		old := rest[id]
+		delete(rest, id)
+		if old != nil && contents(old) == contents(&wanted[i]) {
+			continue
+		}
+		if old != nil {
+			c.Old = append(c.Old, *old)
+		}
+		c.New = append(c.New, wanted[i])
 	}
-	return differs, nil
+	if unread == nil {
+		for i := range have {
+			if rest[have[i].ID()] != nil {
+				c.Old = append(c.Old, have[i])
+			}
+		}
+	}
+	return c, nil
 }
 
 // contents is what tells elements of one key apart. A network's fingerprint has only a comment.
@@ -62,14 +119,13 @@ func contents(e *kernel.Element) string { return e.Value.Chain() + e.Comment + s
 // thousand others takes as long as one alone. Of a network that was another one until now it changes
 // what differs, which takes a host that joins 1 ms instead of 20. If the rules or a network's
 // elements differ, or another element has the same key, it sets everything anew in one transaction.
-// It tells whether the rules did.
-func ensureElements(host Namespace, want *plan.Firewall) (lostRules bool, err error) {
+func ensureElements(host Namespace, want *plan.Firewall, r *Report) error {
 	intact, err := host.FirewallIntact()
 	if err != nil {
-		return false, err
+		return err
 	}
 	if !intact {
-		return true, resetFirewall(host, want.All)
+		return beginFirewall(host, want, r)
 	}
 	change := kernel.ReplaceElements{New: want.Endpoints}
 	for _, n := range want.Networks {
@@ -77,26 +133,36 @@ func ensureElements(host Namespace, want *plan.Firewall) (lostRules bool, err er
 			break
 		}
 		comment, there, err := host.ElementComment(n.Fingerprint)
+		if err != nil {
+			return err
+		}
+		if there && comment == n.Fingerprint.Comment {
+			continue // so are the others
+		}
+		var known plan.ElementsChange
+		if there && n.ChangeFrom != nil {
+			known = n.ChangeFrom(comment)
+		}
 		switch {
-		case err != nil:
-			return false, err
 		case !there && n.New:
 			change.New = slices.Concat(n.Elements(), change.New)
-		case there && n.Before != nil && comment == n.Before.Fingerprint.Comment:
-			c, unread := n.Change(want.All)
+		case known != nil:
+			c, unread := known(want.All)
 			intact = unread == nil
 			change.Old, change.New = append(change.Old, c.Old...), slices.Concat(c.New, change.New)
 		default:
-			// Without the fingerprint, the network's other endpoints may lack elements too.
-			intact = there && comment == n.Fingerprint.Comment
+			intact = false // the network's endpoints may lack elements too
 		}
 	}
 	if intact {
 		if err := replaceElements(host, change); !errors.Is(err, kernel.ErrElementTaken) {
-			return false, restoreFirewall(host, want.All, err)
+			return restoreFirewall(host, want.All, err)
 		}
 	}
-	return false, resetFirewall(host, want.All)
+	if want.Verified {
+		return nil
+	}
+	return beginFirewall(host, want, r)
 }
 
 // restoreFirewall sets the firewall anew if a change of it failed because it has lost its rules:
@@ -133,19 +199,26 @@ func resetFirewall(host Namespace, all plan.AllElements) error {
 	return forgetFlows(host, kernel.DeleteFlows{Stale: plan.StaleFlows(elements)})
 }
 
-// flowsApart is a host that keeps apart what connection tracking refuses.
+// flowsApart is a host that keeps apart what connection tracking refuses, or is asked later.
 type flowsApart struct {
 	Namespace
-	err error
+	isLater bool
+	err     error
+	stale   []kernel.Publication
 }
 
 // Apply returns no error about flows.
 func (h *flowsApart) Apply(c kernel.Change) error {
-	err := h.Namespace.Apply(c)
-	if _, ok := c.(kernel.DeleteFlows); ok {
-		h.err, err = errors.Join(h.err, err), nil
+	flows, ok := c.(kernel.DeleteFlows)
+	switch {
+	case !ok:
+		return h.Namespace.Apply(c)
+	case h.isLater:
+		h.stale = append(h.stale, flows.Stale...)
+	default:
+		h.err = errors.Join(h.err, h.Namespace.Apply(c))
 	}
-	return err
+	return nil
 }
 
 // forgetFlows makes the kernel forget flows, if there are any to look for.

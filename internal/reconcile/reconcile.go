@@ -86,6 +86,12 @@ type Report struct {
 	DevicesGone bool
 	// FlowsErr says why flows keep their old translation. No container waits for them, or stays.
 	FlowsErr error
+	// FirewallReset tells that a firewall that lacked something was set anew.
+	FirewallReset bool
+	// FirewallUnfinished tells that the firewall lacks elements that a further run adds.
+	FirewallUnfinished bool
+	// StaleFlows are ports whose flows are still to be forgotten, of a plan that leaves that for later.
+	StaleFlows []kernel.Publication
 	// NoFastPath says why the kernel has no fast path. Packets pass the bridge then.
 	NoFastPath error
 }
@@ -94,9 +100,9 @@ type Report struct {
 // its errors. The devices need the firewall, and the container needs the devices. So Apply stops
 // after the first of these that fails.
 func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
-	host := &flowsApart{Namespace: on.Host}
+	host := &flowsApart{Namespace: on.Host, isLater: p.FlowsLater}
 	on.Host = host
-	defer func() { r.FlowsErr = host.err }()
+	defer func() { r.FlowsErr, r.StaleFlows = host.err, host.stale }()
 	if p.Disconnect != nil {
 		r.DevicesGone, err = disconnectContainer(on.Host, p.Disconnect)
 	}
@@ -104,7 +110,7 @@ func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 		err = errors.Join(err, on.Host.RemoveFastPath(p.RemoveFastPath))
 	}
 	if p.Firewall != nil {
-		if firewallErr := ensureFirewall(on.Host, p.Firewall); firewallErr != nil {
+		if firewallErr := ensureFirewall(on.Host, p.Firewall, &r); firewallErr != nil {
 			return r, errors.Join(err, firewallErr)
 		}
 	}

@@ -206,7 +206,24 @@ func (l *Log) keepElementsLocked(succeeded bool) {
 	case succeeded && l.lastRead != nil:
 		l.elements = *l.lastRead
 	}
+	for _, c := range l.seen.changes {
+		if r, ok := c.(kernel.ReplaceElements); ok && l.elements != nil {
+			l.elements = replaceElements(l.elements, r)
+		}
+	}
 	l.lastRead = nil
+}
+
+// replaceElements returns the elements after a change.
+func replaceElements(elements []kernel.Element, r kernel.ReplaceElements) []kernel.Element {
+	gone := elementIDs(slices.Concat(r.Old, r.New))
+	left := make([]kernel.Element, 0, len(elements)+len(r.New))
+	for i := range elements {
+		if !gone[elements[i].ID()] {
+			left = append(left, elements[i])
+		}
+	}
+	return append(left, r.New...)
 }
 
 // elementsAddedLocked returns the repair of elements that were added. Those of containers are added

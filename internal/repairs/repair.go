@@ -187,6 +187,14 @@ func (o observed) find(s setting) (found []Repair) {
 			if r, ok := o.firewallRepair(c, s); ok {
 				add(r)
 			}
+		case kernel.AddElements:
+			if r, ok := o.elementsRepair(c.Elements, c, s); ok {
+				add(r)
+			}
+		case kernel.ReplaceElements:
+			if r, ok := o.elementsRepair(c.New, c, s); ok {
+				add(r)
+			}
 		default:
 			if name == "" || s.expected || isMTU(c) && !s.sameMTU(name) {
 				continue
@@ -215,17 +223,41 @@ func (o observed) firewallRepair(c kernel.SetFirewall, s setting) (r Repair, ok 
 	case s.expected || !o.elementsRead:
 		return r, false
 	}
+	missing := o.countMissing(c.Elements, s)
+	r.Object = fmt.Sprintf("%d elements", missing)
+	return r, missing > 0
+}
+
+// elementsRepair tells whether elements that are added were missing. Where nobody has read what the
+// firewall had, they are new ones.
+func (o observed) elementsRepair(added []kernel.Element, by fmt.Stringer, s setting) (r Repair, ok bool) {
+	if s.expected || !o.elementsRead {
+		return r, false
+	}
+	missing := o.countMissing(added, s)
+	return Repair{Kind: Firewall, Object: fmt.Sprintf("%d elements", missing), Detail: shortened(by.String())}, missing > 0
+}
+
+// shortened is a command's first line: there may be a thousand.
+func shortened(command string) string {
+	first, _, more := strings.Cut(command, "\n")
+	if more {
+		first += "; …"
+	}
+	return first
+}
+
+// countMissing counts the elements that the firewall had had, and then did not have.
+func (o observed) countMissing(elements []kernel.Element, s setting) (missing int) {
 	had, have := elementIDs(s.elements), elementIDs(o.elements)
-	missing := 0
-	for i := range c.Elements {
-		e := &c.Elements[i]
+	for i := range elements {
+		e := &elements[i]
 		// Podman's other networks come and go.
 		if id := e.ID(); e.Set != kernel.PodmanBridges && had[id] && !have[id] {
 			missing++
 		}
 	}
-	r.Object = fmt.Sprintf("%d elements", missing)
-	return r, missing > 0
+	return missing
 }
 
 func elementIDs(elements []kernel.Element) map[kernel.ElementID]bool {

@@ -102,6 +102,14 @@ func TestMissingElements(t *testing.T) {
 		if got := join(o.find(setting{elements: tt.had})); got != tt.want {
 			t.Errorf("had %d, has %d: got %s", len(tt.had), len(tt.have), got)
 		}
+		// The same, where only what is missing is added.
+		o.changes = []kernel.Change{kernel.ReplaceElements{New: all}}
+		if got := join(o.find(setting{elements: tt.had})); got != tt.want {
+			t.Errorf("had %d, by a replacement: got %s", len(tt.have), got)
+		}
+		if got := join(o.find(setting{expected: true, elements: tt.had})); got != "" {
+			t.Errorf("news: got %s", got)
+		}
 	}
 }
 
@@ -280,5 +288,23 @@ func TestEntriesAreBounded(t *testing.T) {
 	}
 	if all.MoveTo(taken, keys); len(all) != 0 || len(taken) != maxEntries {
 		t.Errorf("%d entries stay, %d are taken", len(all), len(taken))
+	}
+}
+
+// An element that was put back is missed again when somebody deletes it again.
+func TestElementIsMissedEachTime(t *testing.T) {
+	all := []kernel.Element{{Set: kernel.Bridges, Key: kernel.Device("a")}, {Set: kernel.Bridges, Key: kernel.Device("b")}}
+	l := NewLog()
+	during(l, Run{}, kernel.SetFirewall{Elements: all})
+	for range 3 {
+		l.noteElements(all[:1])
+		found, err := l.During(Run{}, func() error {
+			l.noteElements(all[:1])
+			l.noteChange(kernel.ReplaceElements{New: all[1:]})
+			return nil
+		})
+		if got := join(found); err != nil || got != "firewall: 1 elements were missing or altered and are back, by whom is unknown" {
+			t.Errorf("got %q, %v", got, err)
+		}
 	}
 }

@@ -47,6 +47,8 @@ func TestHostsAreObserved(t *testing.T) {
 	has(a, "vxlanctl conflicts", "VALUE KIND")
 	has(a, "vxlanctl fdb", "net fdb", "cb on host-b (198.18.0.12) ok", "net neighbour "+addr, "net flood all")
 
+	tryTop(t, a, b, addr)
+
 	labtest.Sh(t, a, "bridge fdb add 02:00:00:00:00:99 dev vxlan-net dst 198.18.0.99 self permanent")
 	if out := labtest.Refused(t, a, "vxlanctl fdb --diff"); !strings.Contains(out, "02:00:00:00:00:99") || !strings.Contains(out, "extra") {
 		t.Errorf("fdb --diff says\n%s", out)

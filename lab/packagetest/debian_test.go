@@ -71,17 +71,22 @@ func TestUpgradeFromOlder(t *testing.T) {
 	b.succeedsWithin(3*time.Second, "podman exec cb ping -c1 -W1 ca")
 	installed := a.mustRun("vxlanctl --version")
 	for _, n := range []node{a, b} {
-		upgrade(n, "/root/"+filepath.Base(deb))
+		upgrade(n, keepConfig+"/root/"+filepath.Base(deb))
 	}
 	if now := a.mustRun("vxlanctl --version"); now == installed {
 		t.Errorf("the version was and is %s", now)
 	}
 	for _, n := range []node{a, b} {
 		n.succeedsWithin(5*time.Second, "vxlanctl doctor")
+	}
+	for _, n := range []node{a, b} {
 		n.mustRun("podman restart -t0 $(podman ps -q) && podman rm -f -t0 -a && podman network rm net && dpkg -P vxlan-driver")
 		wantNothingLeft(n, before[n.host])
 	}
 }
+
+// keepConfig answers dpkg's question, which comes where the package's vxland.toml has changed too.
+const keepConfig = "--force-confold "
 
 const netFlags = "--driver vxlan --opt local_ip=auto --opt physical_interface=auto --opt vni=100 --subnet 10.0.0.0/24 net"
 

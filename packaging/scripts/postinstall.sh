@@ -34,6 +34,11 @@ contexts=/usr/share/selinux/packages/vxlan-driver.cil
 if [ -e $contexts ] && command -v selinuxenabled >/dev/null && selinuxenabled; then
 	semodule -i $contexts && restorecon -RF /usr/libexec/vxlan /usr/libexec/netavark /etc/vxlan || true
 fi
+# What `make install` has put there comes first, for Podman and for systemd.
+if [ -e /usr/local/libexec/netavark/vxlan ]; then
+	echo "vxlan-driver: warning: the programs below /usr/local, of \`make install\`, are used instead of this package's;" \
+		"type \`make uninstall DESTDIR=/\` in the checkout, then \`systemctl daemon-reload; systemctl restart vxland.service\`" >&2
+fi
 # The rules and the agent are those of the old version. Containers keep running meanwhile.
 if [ -d /run/vxlan ]; then
 	/usr/bin/vxlanctl reload || true

@@ -139,6 +139,9 @@ func (o *Options) newPrinter(out io.Writer) (*Printer, error) {
 		p.Drawing = o.Format
 	case o.Format == "json":
 		p.json = true
+	case !strings.Contains(format, "{{"):
+		known := strings.Join(append([]string{"json"}, o.Drawings...), ", ")
+		return nil, fmt.Errorf("--format %q: must be %s, or a template such as '{{.Name}}'", o.Format, known)
 	default:
 		p.heading = heading && !o.NoHeading
 		p.template, err = template.New("format").Funcs(templateFuncs).Parse(unescape(format))

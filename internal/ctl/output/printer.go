@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,7 +41,7 @@ type Printer struct {
 var templateFuncs = template.FuncMap{
 	"json": func(v any) (string, error) {
 		text, err := json.Marshal(v)
-		return string(text), err
+		return string(escapeUnprintable(text)), err
 	},
 	"join":  func(sep string, words []string) string { return strings.Join(words, sep) },
 	"lower": strings.ToLower,
@@ -82,7 +85,7 @@ func Document(object any, compact bool) ([]byte, error) {
 	if len(fields) > len("{}") {
 		document = append(document, ',')
 	}
-	document = append(document, fields[1:]...)
+	document = append(document, escapeUnprintable(fields[1:])...)
 	if !compact {
 		var indented bytes.Buffer
 		if err := json.Indent(&indented, document, "", "  "); err != nil {
@@ -91,6 +94,23 @@ func Document(object any, compact bool) ([]byte, error) {
 		document = indented.Bytes()
 	}
 	return append(document, '\n'), nil
+}
+
+// escapeUnprintable writes by their numbers what a terminal would obey, or not show. Package json does
+// so below U+0020 only. The values stay what they are.
+func escapeUnprintable(document []byte) []byte {
+	escaped := make([]byte, 0, len(document))
+	for _, r := range string(document) {
+		switch {
+		case r == ' ' || unicode.IsPrint(r):
+			escaped = utf8.AppendRune(escaped, r)
+		default:
+			for _, unit := range utf16.AppendRune(nil, r) {
+				escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+			}
+		}
+	}
+	return escaped
 }
 
 // executeTemplate prints a line an object.

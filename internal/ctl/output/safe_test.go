@@ -2,6 +2,7 @@ package output
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -131,5 +132,21 @@ func TestWrapOfWideCharacters(t *testing.T) {
 	p := &Printer{Width: 10}
 	if got, want := p.Wrap("# ", "#   ", "主机 主机 ab"), "# 主机\n#   主机\n#   ab\n"; got != want {
 		t.Errorf("wrapped as %q", got)
+	}
+}
+
+// JSON has the values as they are, and is safe to look at.
+func TestJSONKeepsWhatIsNotPrintable(t *testing.T) {
+	const text = "a\x1b[2J\u009b\u202e\U000e0001b\n主"
+	document, err := Document(host{Name: text}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"schema":1,"name":"a\u001b[2J\u009b\u202e\udb40\udc01b\n主","state":""}` + "\n"; string(document) != want {
+		t.Errorf("got %s", document)
+	}
+	var read host
+	if err := json.Unmarshal(document, &read); err != nil || read.Name != text {
+		t.Errorf("read %q, %v", read.Name, err)
 	}
 }

@@ -73,13 +73,15 @@ func ParseDenials(text string, now time.Time) (found []doctor.Denial) {
 		d.Mend = []string{fmt.Sprintf("aa-complain %s   # or allow it in the profile", profile)}
 		if isSELinux {
 			d.By = "SELinux"
-			const allow = "ausearch -m avc -c %s --raw | audit2allow -M vxlan-local && semodule -i vxlan-local.pp   # if it goes on"
+			const allow = "ausearch -m avc -c %s --raw | audit2allow -M vxlan-local && semodule -i vxlan-local.pp   # if it " +
+				"goes on"
 			d.Mend = []string{
 				"restorecon -RFv /usr/libexec/netavark /usr/libexec/vxlan /usr/bin/vxlanctl /run/vxlan /etc/vxlan",
 				fmt.Sprintf(allow, program),
 			}
 		}
-		found = append(slices.DeleteFunc(found, func(o doctor.Denial) bool { return o.Program == program && o.By == d.By }), d)
+		found = append(slices.DeleteFunc(found, func(o doctor.Denial) bool { return o.Program == program && o.By == d.By }),
+			d)
 	}
 	return found
 }

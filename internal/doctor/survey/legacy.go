@@ -46,7 +46,8 @@ func FindLegacyRules(program, text string, words []string) (found []doctor.Rule)
 			table = line[1:]
 		}
 		rule, isRule := strings.CutPrefix(line, "-A ")
-		isNamed := slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line+" ", strings.Trim(w, `"`)+" ") })
+		isNamed := slices.ContainsFunc(words,
+			func(w string) bool { return strings.Contains(line+" ", strings.Trim(w, `"`)+" ") })
 		translates := containsAny(line, "-j SNAT ", "-j MASQUERADE ", "-j DNAT ", "-j REDIRECT ")
 		if !isRule || !isNamed || !translates && !containsAny(line, "-j DROP ", "-j REJECT ") {
 			continue

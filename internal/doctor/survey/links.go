@@ -164,7 +164,8 @@ func FindAlienChains(text string) (found []string) {
 			table = fields[1] + " " + fields[2]
 		case strings.HasPrefix(line, "chain ") && len(fields) > 1:
 			chain = fields[1]
-		case strings.HasPrefix(line, "type ") && strings.Contains(line, "policy drop;") && strings.Contains(table, " "+kernel.FirewallTable):
+		case strings.HasPrefix(line, "type ") && strings.Contains(line, "policy drop;") &&
+			strings.Contains(table, " "+kernel.FirewallTable):
 			found = append(found, table+" "+chain)
 		}
 	}
@@ -201,7 +202,8 @@ func FindRules(text string, words []string) (found []doctor.Rule) {
 		if strings.HasSuffix(rule, " accept") && word != "" {
 			accepted[table+chain+word] = true
 		}
-		translates := containsAny(rule, " snat ", " masquerade", " dnat ", " redirect", "saddr set ", "daddr set ", "dport set ")
+		translates := containsAny(rule, " snat ", " masquerade", " dnat ", " redirect", "saddr set ", "daddr set ",
+			"dport set ")
 		drops := containsAny(rule, " drop", " reject")
 		if named && (translates || drops) {
 			found = append(found, doctor.Rule{

@@ -201,7 +201,8 @@ var otherDaemons = []otherDaemon{
 	},
 	{
 		program: "ConnMan", process: "connmand", config: "/etc/connman/main.conf", key: "NetworkInterfaceBlacklist=",
-		separator: ",", beginning: true, line: "[General]\\nNetworkInterfaceBlacklist=%s", restart: "systemctl restart connman",
+		separator: ",", beginning: true, line: "[General]\\nNetworkInterfaceBlacklist=%s",
+		restart: "systemctl restart connman",
 	},
 }
 

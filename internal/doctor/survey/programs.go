@@ -54,7 +54,8 @@ var netavarkPaths = []string{
 }
 
 // pluginDirs are where netavark looks for plugins (netavark-plugins(7), containers.conf(5)).
-var pluginDirs = []string{"/usr/local/libexec/netavark", "/usr/libexec/netavark", "/usr/local/lib/netavark", "/usr/lib/netavark"}
+var pluginDirs = []string{"/usr/local/libexec/netavark", "/usr/libexec/netavark", "/usr/local/lib/netavark",
+	"/usr/lib/netavark"}
 
 func (c *collector) podman() {
 	c.Podman.Version = c.versionOf("podman")
@@ -93,7 +94,8 @@ func (c *collector) netavarkElsewhere() {
 // reinstallCommand is how this distribution's packages are installed again; "": it is not known.
 func reinstallCommand(name string) string {
 	for _, p := range []struct{ program, command string }{
-		{"/usr/bin/apt-get", "apt-get install --reinstall "}, {"/usr/bin/dnf", "dnf reinstall "}, {"/usr/bin/pacman", "pacman -S "},
+		{"/usr/bin/apt-get", "apt-get install --reinstall "}, {"/usr/bin/dnf", "dnf reinstall "},
+		{"/usr/bin/pacman", "pacman -S "},
 		{"/usr/bin/zypper", "zypper install --force "},
 	} {
 		if _, err := os.Stat(p.program); err == nil {

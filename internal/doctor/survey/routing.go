@@ -129,7 +129,8 @@ func lackingRules(family string, rules []map[string]any) (lacking []doctor.Rule)
 func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	priority, _ := r["priority"].(float64)
 	table, _ := r["table"].(string)
-	if kernels := map[float64]string{0: "local", 32766: "main", 32767: "default"}; kernels[priority] == table && table != "" {
+	if kernels := map[float64]string{0: "local", 32766: "main", 32767: "default"}; kernels[priority] == table &&
+		table != "" {
 		return doctor.Rule{}, false
 	}
 	keys := make([]string, 0, len(r))
@@ -145,7 +146,8 @@ func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	arrivedBy, _ := r["iif"].(string)
 	action, _ := r["action"].(string)
 	return doctor.Rule{
-		Text: strings.Join(parts, " "), Delete: command, Priority: int(priority), From: prefixOfRule(r, "src"), To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
+		Text: strings.Join(parts, " "), Delete: command, Priority: int(priority), From: prefixOfRule(r, "src"),
+		To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
 		Refuses: slices.Contains(deadEndKinds, action),
 	}, true
 }

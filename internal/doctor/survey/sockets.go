@@ -18,7 +18,8 @@ func (c *collector) sockets() {
 		ports[n.Tunnel.Port] = true
 	}
 	owners := make(map[string]doctor.Socket)
-	for _, path := range []string{"/proc/self/net/udp", "/proc/self/net/udp6", "/proc/self/net/tcp", "/proc/self/net/tcp6"} {
+	for _, path := range []string{"/proc/self/net/udp", "/proc/self/net/udp6", "/proc/self/net/tcp",
+		"/proc/self/net/tcp6"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			continue // IPv6 may be off
@@ -54,7 +55,8 @@ func ParseSockets(text string) (all []listedSocket) {
 		if !ok || err != nil {
 			continue
 		}
-		all = append(all, listedSocket{doctor.Socket{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(number))}, fields[9]})
+		all = append(all,
+			listedSocket{doctor.Socket{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(number))}, fields[9]})
 	}
 	return all
 }

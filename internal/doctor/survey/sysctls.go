@@ -12,7 +12,8 @@ import (
 
 // sysctlDirs have the files that set kernel parameters at boot (sysctl.d(5)). A file of an earlier
 // directory replaces that of the same name in a later one.
-var sysctlDirs = []string{"/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"}
+var sysctlDirs = []string{"/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d",
+	"/lib/sysctl.d"}
 
 // sysctlFiles finds out what files set, in the order in which it counts.
 func (c *collector) sysctlFiles() {
@@ -61,7 +62,8 @@ func ParseSysctls(path, text string) (settings []doctor.SysctlSetting) {
 		if !ok || strings.HasPrefix(line, "#") || strings.HasPrefix(line, ";") {
 			continue
 		}
-		settings = append(settings, doctor.SysctlSetting{Key: sysctlPath(strings.TrimSpace(key)), Value: strings.TrimSpace(value), File: path})
+		settings = append(settings,
+			doctor.SysctlSetting{Key: sysctlPath(strings.TrimSpace(key)), Value: strings.TrimSpace(value), File: path})
 	}
 	return settings
 }

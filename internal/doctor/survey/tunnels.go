@@ -62,7 +62,8 @@ func (c *collector) tunnelEnds(n *doctor.Network) (ends []doctor.Tunnel) {
 			end := doctor.Tunnel{Host: part.Host, Addr: part.HostAddress, Learned: learned[part.Host]}
 			for _, a := range attempts {
 				if part.Lease.Contains(a.addr) {
-					end.Wanted = append(end.Wanted, fmt.Sprintf("container %s looked for %s, which is of that host's range", a.container, a.addr))
+					end.Wanted = append(end.Wanted,
+						fmt.Sprintf("container %s looked for %s, which is of that host's range", a.container, a.addr))
 				}
 			}
 			ends = append(ends, end)
@@ -108,7 +109,8 @@ func (c *collector) attempts(n *doctor.Network) (all []attempt) {
 			Dst, Lladdr string
 			Used        int
 		}
-		if e.Namespace == "" || c.readJSON(&known, "nsenter", "--net="+e.Namespace, "ip", "-s", "-j", "neigh", "show", "dev", e.Interface) != nil {
+		if e.Namespace == "" ||
+			c.readJSON(&known, "nsenter", "--net="+e.Namespace, "ip", "-s", "-j", "neigh", "show", "dev", e.Interface) != nil {
 			continue // it is ending
 		}
 		for _, k := range known {
@@ -138,7 +140,8 @@ func askThroughTunnel(n *doctor.Network, t *doctor.Tunnel) {
 		return
 	}
 	t.Answers, t.Pinged = true, true
-	for lost := 0; lost < maxTunnelLost && (t.Sent < tunnelPings || lost > 0 && t.Sent < 3*tunnelPings); lost = t.Sent - t.Answered {
+	for lost := 0; lost < maxTunnelLost &&
+		(t.Sent < tunnelPings || lost > 0 && t.Sent < 3*tunnelPings); lost = t.Sent - t.Answered {
 		t.Sent++
 		if _, err := conn.Echo(t.Size, tunnelPingWait); err == nil {
 			t.Answered++
@@ -183,7 +186,8 @@ func refusesUDP(from netip.Addr, to netip.AddrPort) bool {
 	defer conn.Close()
 	for range exchangeTry {
 		_ = conn.SetDeadline(time.Now().Add(tunnelPingWait))
-		if _, err = conn.Write([]byte{0x08, 0, 0, 0, 0, 0, 0, 0}); err == nil { // a header with the VNI 0, which no network has
+		if _, err = conn.Write([]byte{0x08, 0, 0, 0, 0, 0, 0,
+			0}); err == nil { // a header with the VNI 0, which no network has
 			_, err = conn.Read(make([]byte, 1))
 		}
 		if errors.Is(err, unix.ECONNREFUSED) {

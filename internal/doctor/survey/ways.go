@@ -26,7 +26,8 @@ func (c *collector) ways() {
 				if n.Internal || c.way("", p.Addr(), netip.Addr{}, world).Err != "" {
 					continue
 				}
-				n.Ways = append(n.Ways, c.way(e.ContainerName, p.Addr(), netip.Addr{}, world, "from", p.Addr().String(), "iif", n.Bridge.Name))
+				n.Ways = append(n.Ways,
+					c.way(e.ContainerName, p.Addr(), netip.Addr{}, world, "from", p.Addr().String(), "iif", n.Bridge.Name))
 			}
 		}
 	}

@@ -232,7 +232,8 @@ func startKey(n membership.Network, s network.Subnet) string { return n.ID + " "
 
 // claimAddresses claims addresses, and returns those that somebody else has. Meanwhile it probes the
 // overlay for hosts without an agent.
-func (c *Claims) claimAddresses(ctx context.Context, key membership.EndpointKey, addrs []netip.Addr) (map[netip.Addr]error, error) {
+func (c *Claims) claimAddresses(ctx context.Context, key membership.EndpointKey,
+	addrs []netip.Addr) (map[netip.Addr]error, error) {
 	e, err := c.lookupEndpoint(key)
 	if err != nil {
 		return nil, err

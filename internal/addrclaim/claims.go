@@ -151,7 +151,8 @@ func (c *Claims) PublishJoining(bind netip.Addr, m cluster.Membership) error {
 func (c *Claims) IsJoining(bind netip.Addr) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.ContainsFunc(c.joining[bind], func(j joiningNetwork) bool { return boottime.Since(j.since) <= joinTimeout })
+	return slices.ContainsFunc(c.joining[bind],
+		func(j joiningNetwork) bool { return boottime.Since(j.since) <= joinTimeout })
 }
 
 // withJoiningLocked adds the networks that this host joins, and forgets those that it has joined.

@@ -148,12 +148,14 @@ func (c *Claims) ownersLocked(n membership.Network, members []*cluster.Member, e
 	owners := ownersOfMembers(members)
 	for _, e := range n.Endpoints {
 		if e.ContainerID != except {
-			owners.addOwn(addressOwner{vtep: n.VTEP.Local, container: membership.ContainerLabel(e.Names(), e.ContainerID)}, membership.AddrsOf(e)...)
+			owners.addOwn(addressOwner{vtep: n.VTEP.Local, container: membership.ContainerLabel(e.Names(), e.ContainerID)},
+				membership.AddrsOf(e)...)
 		}
 	}
 	for key, claim := range c.active {
 		if key.NetworkID == n.ID && key.ContainerID != except {
-			owners.addOwn(addressOwner{vtep: n.VTEP.Local, container: membership.ContainerLabel(nil, key.ContainerID), claimed: true}, claim.addrs...)
+			owners.addOwn(addressOwner{vtep: n.VTEP.Local, container: membership.ContainerLabel(nil, key.ContainerID),
+				claimed: true}, claim.addrs...)
 		}
 	}
 	return owners

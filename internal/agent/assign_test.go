@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -228,13 +230,26 @@ func TestHostThatIsAloneWarns(t *testing.T) {
 		name    string
 		keyFile string
 		members int
+		broken  bool // another network is
 		warns   bool
 	}{
-		{"alone", "", 1, true},
-		{"not alone", "", 2, false},
-		{"alone with a key", "/etc/vxlan/key", 1, true},
+		{"alone", "", 1, false, true},
+		{"not alone", "", 2, false, false},
+		{"alone with a key", "/etc/vxlan/key", 1, false, true},
+		{"alone beside a broken network", "", 1, true, true},
 	} {
 		withGossipAgent(t, func(t *testing.T, r *rig) {
+			if tt.broken {
+				dir := filepath.Join(r.Host.StoreDir, "networks", "other")
+				err := os.MkdirAll(filepath.Join(dir, "endpoints"), 0o700)
+				for _, name := range []string{"network.json", "endpoints/" + containerID(9) + ".json"} {
+					err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte("{"), 0o600))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Host.Warn = func(string) {} // of it
+			}
 			r.prepareCluster = func(c *fakeCluster) { c.synced, c.members = true, tt.members }
 			r.Config.KeyFile, r.Config.Port = tt.keyFile, 9000
 			if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {

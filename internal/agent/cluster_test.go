@@ -80,29 +80,45 @@ func TestDiscoveryComesWithTheAgeOfTheCluster(t *testing.T) {
 // When the host's address changes, the cluster of the old one leaves and ends, and that of the new
 // one has the network.
 func TestClusterOfLostAddressEnds(t *testing.T) {
-	withGossipAgent(t, func(t *testing.T, r *rig) {
-		r.Host.Warn = func(string) {} // of the move
-		old, now := netip.MustParseAddr("198.18.0.10"), netip.MustParseAddr("198.18.0.20")
-		ns, q := gossipAttachRequest(1, "")
-		q.Network = json.RawMessage(strings.Replace(string(q.Network), "198.18.0.10", "auto", 1))
+	for _, otherDown := range []bool{false, true} {
+		withGossipAgent(t, func(t *testing.T, r *rig) { testClusterOfLostAddress(t, r, otherDown) })
+	}
+}
+
+// testClusterOfLostAddress has a second network, whose underlay is down, if asked for.
+func testClusterOfLostAddress(t *testing.T, r *rig, otherDown bool) {
+	r.Host.Warn = func(string) {} // of the move
+	if otherDown {
+		eth1 := kernel.Link{Name: "eth1", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.19.0.10/24")}}}
+		r.kernel.HostNamespace().Add(eth1)
+		ns, q := gossipAttachRequest(2, "")
+		q.Network = json.RawMessage(strings.NewReplacer("7c7b", "9d9d", "br-blue", "br-red", "blue", "red", `"100"`, `"200"`,
+			"eth0", "eth1", "198.18.0.10", "198.19.0.10", "10.0.0.", "10.9.0.").Replace(string(q.Network)))
 		if _, err := r.plugin.Setup(ns, q); err != nil {
 			t.Fatal(err)
 		}
-		sleep(time.Second)
-		before := r.planes[old].seen()
-		host := r.kernel.HostNamespace()
-		host.Remove("eth0")
-		host.Add(kernel.Link{Name: "eth0", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.PrefixFrom(now, 24)}}})
-		r.kernelEvents <- struct{}{}
-		sleep(time.Second)
-		if r.planes[now] == nil || before.left || !r.planes[old].seen().left || r.clusters.members[old] != nil {
-			t.Fatalf("clusters %v, status %+v", r.planes, r.status())
-		}
-		own := r.planes[now].seen().own
-		if len(own) != 1 || own[0].VTEP != now || len(own[0].Endpoints) != 1 {
-			t.Errorf("publishes %+v", own)
-		}
-	})
+		r.kernel.HostNamespace().Remove("eth1")
+	}
+	old, now := netip.MustParseAddr("198.18.0.10"), netip.MustParseAddr("198.18.0.20")
+	ns, q := gossipAttachRequest(1, "")
+	q.Network = json.RawMessage(strings.Replace(string(q.Network), "198.18.0.10", "auto", 1))
+	if _, err := r.plugin.Setup(ns, q); err != nil {
+		t.Fatal(err)
+	}
+	sleep(time.Second)
+	before := r.planes[old].seen()
+	host := r.kernel.HostNamespace()
+	host.Remove("eth0")
+	host.Add(kernel.Link{Name: "eth0", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.PrefixFrom(now, 24)}}})
+	r.kernelEvents <- struct{}{}
+	sleep(time.Second)
+	if r.planes[now] == nil || before.left || !r.planes[old].seen().left || r.clusters.members[old] != nil {
+		t.Fatalf("clusters %v, status %+v", r.planes, r.status())
+	}
+	own := r.planes[now].seen().own
+	if len(own) != 1 || own[0].VTEP != now || len(own[0].Endpoints) != 1 {
+		t.Errorf("publishes %+v", own)
+	}
 }
 
 // A cluster whose last container is gone goes on for as long as that may be restarting. Then it

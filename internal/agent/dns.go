@@ -70,14 +70,14 @@ func (f *dnsFeed) AddRecord(key membership.EndpointKey) bool {
 	return true
 }
 
-// Networks returns all networks, as the last turn found them.
+// Networks returns the networks with which nothing is wrong, as the last turn found them.
 func (f *dnsFeed) Networks() []hoststate.Network {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Collect(maps.Values(f.networks))
 }
 
-// Network returns a network as the last turn found it, unless that failed.
+// Network returns a network as the last turn found it, unless something is wrong with it.
 func (f *dnsFeed) Network(id string) (hoststate.Network, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -92,17 +92,15 @@ func (f *dnsFeed) BeginTurn() {
 	f.added = nil
 }
 
-// EndTurn keeps what a turn found.
+// EndTurn keeps what a turn found. What is wrong with one network does not concern the others.
 func (f *dnsFeed) EndTurn(networks []hoststate.Network, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.networks = nil
-	if err != nil {
-		return
-	}
 	f.networks = make(map[string]hoststate.Network, len(networks))
 	for _, n := range networks {
-		f.networks[n.ID] = n
+		if hoststate.FilterByNetwork(n.ID, err) == nil {
+			f.networks[n.ID] = n
+		}
 	}
 }
 

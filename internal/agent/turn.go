@@ -76,10 +76,10 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	}
 	empty, err = s.Empty()
 	if err != nil {
-		return nil, false, false, err
+		return a.networks, false, false, err
 	}
-	networks, err = s.Networks()
-	if err == nil {
+	networks, err = s.NetworksSince(a.networks)
+	if s.AllKnown() {
 		a.confirmer.Retain(networks)
 	}
 	if what == scopeDNS {
@@ -100,7 +100,7 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 		errs = append(errs, a.neighbours.Look(s))
 	}
 	a.checkDevices = false
-	errs = append(errs, a.updateOwnAddress(s, what), a.startClusters(ctx, s, networks, err == nil), a.announcer.RequeueRecent(s, networks))
+	errs = append(errs, a.updateOwnAddress(s, what), a.startClusters(ctx, s, networks, s.AllKnown()), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
 	// announcement leaves the host.
 	a.announcer.AnnouncePending(s, networks, err != nil)
@@ -160,7 +160,7 @@ func (a *Agent) updateOwnAddress(s *hoststate.Session, what scope) error {
 }
 
 // startClusters starts the clusters that are missing, stops those that nobody needs, and publishes
-// what this host has in all. None is stopped unless all networks could be read.
+// what this host has in all. None is stopped unless all networks are known.
 func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, networks []hoststate.Network, complete bool) error {
 	groups := a.clusters.GroupByCluster(networks)
 	var errs []error

@@ -90,7 +90,8 @@ func Load(path string) ([]Key, error) {
 		return nil, fmt.Errorf("key file %s: is no regular file", path)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("key file %s: others may read it (mode %04o); run `chmod 600 %s`", path, info.Mode().Perm(), path)
+		return nil, fmt.Errorf("key file %s: others may read it (mode %04o); run `chmod 600 %s`", path, info.Mode().Perm(),
+			path)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -111,7 +112,8 @@ var hiddenDirs = []string{"/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"
 func explainUnreadable(path string, err error) error {
 	for _, dir := range hiddenDirs {
 		if strings.HasPrefix(path, dir) {
-			return fmt.Errorf("read key file: %w; with systemd the agent sees nothing below %s: move the file, as to /etc/vxlan", err, dir)
+			return fmt.Errorf("read key file: %w; with systemd the agent sees nothing below %s: move the file, as to /etc/vxlan",
+				err, dir)
 		}
 	}
 	if errors.Is(err, fs.ErrPermission) {

@@ -92,7 +92,8 @@ func (f *forwarder) orderUpstreams(upstreams []netip.AddrPort) []netip.AddrPort 
 }
 
 // tryUpstream asks one upstream.
-func (f *forwarder) tryUpstream(ctx context.Context, upstream netip.AddrPort, q *query, timeout time.Duration) ([]byte, error) {
+func (f *forwarder) tryUpstream(ctx context.Context, upstream netip.AddrPort, q *query,
+	timeout time.Duration) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return f.exchange(ctx, upstream, q)

@@ -52,7 +52,8 @@ func parseQuery(wire []byte, tcp bool) (*query, []byte) {
 	// More than one question has no meaning (RFC 9619). A resolver sends no more records than OPT
 	// and TSIG behind it, and others would take time to unpack.
 	counts := wire[4:headerLen]
-	if binary.BigEndian.Uint32(counts) != 1<<16 || binary.BigEndian.Uint16(counts[4:]) != 0 || binary.BigEndian.Uint16(counts[6:]) > 2 {
+	if binary.BigEndian.Uint32(counts) != 1<<16 || binary.BigEndian.Uint16(counts[4:]) != 0 ||
+		binary.BigEndian.Uint16(counts[6:]) > 2 {
 		return nil, headerOnlyReply(wire, dns.RcodeFormatError)
 	}
 	q := &query{msg: new(dns.Msg), tcp: tcp}

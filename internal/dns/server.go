@@ -133,7 +133,8 @@ func (z *servedZone) updateView(desired Zone, resolvers map[netip.AddrPort]bool)
 			e.addRecord(r)
 		}
 		z.view.Store(e.finish().forZone(desired, resolvers))
-	case !z.desired.forwardsAlike(desired) || !slices.Equal(current.upstreams, usableUpstreams(desired.Upstreams, resolvers)):
+	case !z.desired.forwardsAlike(desired) ||
+		!slices.Equal(current.upstreams, usableUpstreams(desired.Upstreams, resolvers)):
 		z.view.Store(current.forZone(desired, resolvers))
 	}
 	z.desired = desired
@@ -155,7 +156,8 @@ func parseZones(zones []Zone) ([]desiredZone, []error) {
 	for _, z := range zones {
 		switch {
 		case z.Network == "" || z.Device == "":
-			errs = append(errs, ZoneError{z.Network, fmt.Errorf("serve names of network %q on device %q: both must be given", z.Network, z.Device)})
+			errs = append(errs,
+				ZoneError{z.Network, fmt.Errorf("serve names of network %q on device %q: both must be given", z.Network, z.Device)})
 			continue
 		case seen[z.Network]:
 			errs = append(errs, ZoneError{z.Network, fmt.Errorf("serve names of network %q: it is given twice", z.Network)})
@@ -229,11 +231,14 @@ func (s *Server) openMissing(z *servedZone) []error {
 		}
 		opened, err := openSockets(b)
 		if err != nil {
-			errs = append(errs, ZoneError{z.network, fmt.Errorf("serve names of network %q on %s port %d: %w%s", z.network, b.addr, b.port, err, hintFor(err))})
+			errs = append(errs,
+				ZoneError{z.network,
+					fmt.Errorf("serve names of network %q on %s port %d: %w%s", z.network, b.addr, b.port, err, hintFor(err))})
 			continue
 		}
 		if opened.port != b.port {
-			s.log.Info("port is taken, using another", "network", z.network, "addr", b.addr, "taken", b.port, "port", opened.port)
+			s.log.Info("port is taken, using another", "network", z.network, "addr", b.addr, "taken", b.port, "port",
+				opened.port)
 		}
 		z.listeners[b] = s.startListener(z, opened)
 	}

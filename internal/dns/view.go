@@ -167,18 +167,20 @@ func sortAddrs(addrs []netip.Addr) {
 
 // addRecord adds a record.
 func (e *viewEdit) addRecord(r Record) {
-	e.eachName(r, func(addr netip.Addr, n *node) { n.addrs = append(n.addrs, addr) }, 1, func(names, of []string) []string { return append(slices.Clip(names), of...) })
+	e.eachName(r, func(addr netip.Addr, n *node) { n.addrs = append(n.addrs, addr) }, 1,
+		func(names, of []string) []string { return append(slices.Clip(names), of...) })
 }
 
 // removeRecord removes a record that was added.
 func (e *viewEdit) removeRecord(r Record) {
-	e.eachName(r, func(addr netip.Addr, n *node) { n.addrs = withoutOne(n.addrs, addr) }, -1, func(names, of []string) []string {
-		names = slices.Clone(names)
-		for _, name := range of {
-			names = withoutOne(names, name)
-		}
-		return names
-	})
+	e.eachName(r, func(addr netip.Addr, n *node) { n.addrs = withoutOne(n.addrs, addr) }, -1,
+		func(names, of []string) []string {
+			names = slices.Clone(names)
+			for _, name := range of {
+				names = withoutOne(names, name)
+			}
+			return names
+		})
 }
 
 func withoutOne[E comparable](list []E, one E) []E {
@@ -190,7 +192,8 @@ func withoutOne[E comparable](list []E, one E) []E {
 
 // eachName changes the node of each name of a record, for each address, and the names of each
 // address. More is how many names there are then below those above.
-func (e *viewEdit) eachName(r Record, change func(netip.Addr, *node), more int32, rename func(names, of []string) []string) {
+func (e *viewEdit) eachName(r Record, change func(netip.Addr, *node), more int32,
+	rename func(names, of []string) []string) {
 	var names []string
 	for _, name := range r.Names {
 		if k, ok := canonicalName(name); ok && !slices.Contains(names, k) {

@@ -58,7 +58,8 @@ func (r Record) Equal(o Record) bool {
 
 // forwardsAlike tells whether two zones answer alike for all names that no record has.
 func (z Zone) forwardsAlike(other Zone) bool {
-	return z.Internal == other.Internal && slices.Equal(z.Subnets, other.Subnets) && slices.Equal(z.Upstreams, other.Upstreams)
+	return z.Internal == other.Internal && slices.Equal(z.Subnets, other.Subnets) &&
+		slices.Equal(z.Upstreams, other.Upstreams)
 }
 
 // RecordGroup is the records of another host. It must not be changed.

@@ -30,7 +30,8 @@ const (
 )
 
 // errHangs says that firewalld was not asked.
-var errHangs = fmt.Errorf("not asked, as it did not answer less than %v ago; see `systemctl status firewalld`", hangPause)
+var errHangs = fmt.Errorf("not asked, as it did not answer less than %v ago; see `systemctl status firewalld`",
+	hangPause)
 
 // Zones are the zones of the host's firewalld. Without firewalld its methods do nothing.
 type Zones struct {

@@ -20,7 +20,8 @@ const (
 // reloadRules say which signals the bus is to send ("Match Rules").
 var reloadRules = []string{
 	"type='signal',sender='" + busName + "',interface='" + busName + "',member='" + signalReloaded + "'",
-	"type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='" + signalOwnerChanged + "',arg0='" + busName + "'",
+	"type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='" + signalOwnerChanged +
+		"',arg0='" + busName + "'",
 }
 
 // WatchReloads sends when firewalld may have forgotten the devices of its zones: it was reloaded,

@@ -26,7 +26,8 @@ func (c BlockingChain) String() string {
 	if c.Option != "" {
 		or = "recreate the network with --opt " + c.Option + ", or "
 	}
-	return fmt.Sprintf("network %s: chain %s of table %s, which is another program's, drops %s; to let that pass, %stype: %s",
+	return fmt.Sprintf(
+		"network %s: chain %s of table %s, which is another program's, drops %s; to let that pass, %stype: %s",
 		c.Network, c.Chain, c.Table, strings.Join(c.Dropped, ", "), or, strings.Join(c.Commands, "; "))
 }
 

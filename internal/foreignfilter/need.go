@@ -259,7 +259,8 @@ func (n Network) hostLegs(remote netip.Addr, protocol uint8, port uint16, untrac
 	if !remote.IsValid() || n.Tunnel.Group.IsValid() {
 		there = netip.PrefixFrom(n.VTEP.Local, 0)
 	}
-	in := packet{in: n.Underlay, src: there, dst: here, protocol: protocol, ports: [2]uint16{port, port}, untracked: untracked}
+	in := packet{in: n.Underlay, src: there, dst: here, protocol: protocol, ports: [2]uint16{port, port},
+		untracked: untracked}
 	out := packet{out: n.Underlay, src: here, dst: there, protocol: protocol, ports: in.ports, untracked: untracked}
 	if n.Tunnel.Group.IsValid() {
 		in.dst = netip.PrefixFrom(n.VTEP.Local, 0)

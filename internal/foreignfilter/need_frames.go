@@ -184,7 +184,8 @@ func addressRequest(of netip.Prefix) packet {
 		return packet{arp: true, src: of, dst: of}
 	}
 	multicast := netip.PrefixFrom(netip.MustParseAddr("ff02::1:ff00:0"), 104)
-	return packet{protocol: protocolICMPv6, icmpType: neighbourRequest, src: of, dst: multicast, ports: anyPort, untracked: true}
+	return packet{protocol: protocolICMPv6, icmpType: neighbourRequest, src: of, dst: multicast, ports: anyPort,
+		untracked: true}
 }
 
 // hostAddressLegs is a request that this host receives or sends by a device.

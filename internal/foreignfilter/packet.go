@@ -245,7 +245,8 @@ func (p *packet) connection(key uint32) (v value, ok bool) {
 		}
 		return knownValue([]byte{direction}), true
 	case ctStatus:
-		return value{binary.NativeEndian.AppendUint32(nil, p.status()), binary.NativeEndian.AppendUint32(nil, statusDNAT)}, true
+		return value{binary.NativeEndian.AppendUint32(nil, p.status()),
+			binary.NativeEndian.AppendUint32(nil, statusDNAT)}, true
 	case ctMark:
 		return knownValue(make([]byte, 4)), true
 	}

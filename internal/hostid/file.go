@@ -17,7 +17,8 @@ type record struct {
 	machine fingerprint
 }
 
-const header = "# The ID by which other hosts of vxlan-driver know this one. On a copy of this host the agent replaces it.\n"
+const header = "# The ID by which other hosts of vxlan-driver know this one. On a copy of this host the agent " +
+	"replaces it.\n"
 
 // String is what the file has.
 func (r record) String() string {

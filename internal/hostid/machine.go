@@ -16,7 +16,8 @@ type Machine struct {
 // ReadMachine reads what this machine says of itself. Only root may read the UUID, and containers
 // and small boards have none.
 func ReadMachine() Machine {
-	return Machine{MachineID: machineID(readLine("/etc/machine-id")), ProductUUID: readLine("/sys/class/dmi/id/product_uuid")}
+	return Machine{MachineID: machineID(readLine("/etc/machine-id")),
+		ProductUUID: readLine("/sys/class/dmi/id/product_uuid")}
 }
 
 // machineID is a line of the file, if it is an ID. Images of machines have "uninitialized" there,

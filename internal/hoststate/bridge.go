@@ -17,7 +17,8 @@ import (
 // its bridge. systemd must know before the bridge is there. firewalld and Docker may only let it
 // pass once it is known to be this network's. What they refuse is an error of its own: it stops no
 // container, and takes none back.
-func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace, p plan.Plan) (report reconcile.Report, othersErr, err error) {
+func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace,
+	p plan.Plan) (report reconcile.Report, othersErr, err error) {
 	keepErr := s.host.keepSysctls(n)
 	report, err = reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, p)
 	var trustErr error

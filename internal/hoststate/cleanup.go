@@ -115,7 +115,8 @@ func (s *Session) deleteDevices() error {
 	errs := []error{err}
 	for _, d := range tunnels {
 		if network.IDFromAlias(d.Alias) != "" {
-			errs = append(errs, s.deletePorts(d.Master), s.ns.RemoveFastPath(d.Name), s.ns.Apply(kernel.DeleteLink{Name: d.Name}))
+			errs = append(errs, s.deletePorts(d.Master), s.ns.RemoveFastPath(d.Name),
+				s.ns.Apply(kernel.DeleteLink{Name: d.Name}))
 		}
 	}
 	links, err := s.ns.UnattachedLinks()

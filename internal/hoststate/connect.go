@@ -36,7 +36,9 @@ func (r records) nameTaken(id network.Identity, e network.Endpoint) error {
 	for _, p := range named {
 		isSame := p.Network.ID == id.ID && p.Endpoint.ContainerID == e.ContainerID
 		if p.Endpoint.HostInterface == e.HostInterface && !isSame {
-			return fmt.Errorf("host_interface_name %s is taken by container %s (%.12s) on network %s; choose another name, or remove that container",
+			return fmt.Errorf(
+				"host_interface_name %s is taken by container %s (%.12s) on network %s; choose another name, or remove that "+
+					"container",
 				e.HostInterface, p.Endpoint.ContainerName, p.Endpoint.ContainerID, p.Network.Name)
 		}
 	}
@@ -80,7 +82,8 @@ func (s *Session) ConnectShared(p plan.PlacedNetwork, e network.Endpoint, config
 // Connect records an endpoint, and builds it and what it shares with others. On a network with
 // names it leaves the announcement of addresses to the caller; the report says whether one is
 // needed.
-func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Namespace, config []byte) (reconcile.Report, error) {
+func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Namespace,
+	config []byte) (reconcile.Report, error) {
 	beside, err := s.record(p, e, config)
 	if err != nil {
 		return reconcile.Report{}, err
@@ -136,7 +139,8 @@ func (r records) lookBeside(p plan.PlacedNetwork, e network.Endpoint) (plan.Besi
 		Networks: func() ([]plan.HostNetwork, error) {
 			own, err := r.loadEndpoints(p)
 			networks, othersErr := r.loadExcept(p.ID)
-			return append([]plan.HostNetwork{own}, networks...), errors.Join(err, othersErr, r.findUnrecorded(p.ID, e.ContainerID))
+			return append([]plan.HostNetwork{own}, networks...), errors.Join(err, othersErr,
+				r.findUnrecorded(p.ID, e.ContainerID))
 		},
 		Endpoint: func(containerID string) (network.Endpoint, bool, error) {
 			other, err := r.Record(p.ID, containerID)

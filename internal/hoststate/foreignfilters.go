@@ -72,7 +72,8 @@ func (s *Session) warnOfBlockingChains(n plan.HostNetwork) {
 }
 
 // findBlockingChains asks for the host's own facts only if another program filters at all.
-func findBlockingChains(ns Namespace, networks []plan.HostNetwork, agentPort uint16) (all []foreignfilter.BlockingChain, err error) {
+func findBlockingChains(ns Namespace, networks []plan.HostNetwork,
+	agentPort uint16) (all []foreignfilter.BlockingChain, err error) {
 	if len(networks) == 0 {
 		return nil, nil
 	}

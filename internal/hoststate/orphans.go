@@ -110,12 +110,15 @@ func (s orphanSweep) dropEmptyRecords(networkID string, readable []*store.Record
 	named, err := s.records.Tagged(networkID, store.TagNamed)
 	errs := []error{err}
 	for containerID, err := range s.records.EndpointsExcept(networkID, "") {
-		_, isReadable := slices.BinarySearchFunc(readable, containerID, func(r *store.Record, id string) int { return cmp.Compare(r.ContainerID, id) })
+		_, isReadable := slices.BinarySearchFunc(readable, containerID,
+			func(r *store.Record, id string) int { return cmp.Compare(r.ContainerID, id) })
 		if err != nil || isReadable || slices.Contains(named, containerID) {
 			continue // if named, its port may have any name
 		}
 		if _, err := s.records.Record(networkID, containerID); isNoRecord(err) {
-			errs = append(errs, s.dropIfPortGone(networkID, network.Endpoint{ContainerID: containerID}, "its record is broken, and its interface is gone"))
+			errs = append(errs,
+				s.dropIfPortGone(networkID, network.Endpoint{ContainerID: containerID},
+					"its record is broken, and its interface is gone"))
 		}
 	}
 	return wrapNetworkError(networkID, errors.Join(errs...))

@@ -273,6 +273,7 @@ func (s *Session) Announce(n Network, r *store.Record) error {
 		return err
 	}
 	defer container.Close()
-	_, err = reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, plan.Announcement(n.placed(), r.Endpoint))
+	_, err = reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container},
+		plan.Announcement(n.placed(), r.Endpoint))
 	return err
 }

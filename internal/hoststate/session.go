@@ -23,6 +23,7 @@ type Session struct {
 	records  records
 	listed   bool // Networks has found out which networks there are
 	complete bool // Networks has read all, endpoints too
+	known    bool // Networks has returned all networks
 	// firewallUnfinished: see FirewallUnfinished.
 	firewallUnfinished bool
 	// staleFlows are forgotten once the lock is released: the kernel looks through its table of all
@@ -108,22 +109,35 @@ func (s *Session) Empty() (bool, error) {
 // Networks returns the host's networks. One that cannot be placed now, for instance because its
 // underlay is down, is as it was last placed. One that cannot be read is left out. The error names
 // both.
-func (s *Session) Networks() ([]Network, error) {
+func (s *Session) Networks() ([]Network, error) { return s.NetworksSince(nil) }
+
+// NetworksSince is Networks for a caller that has read them before: what cannot be read now is as it
+// was then.
+func (s *Session) NetworksSince(before []Network) ([]Network, error) {
 	ids, err := s.records.Networks()
-	errs := []error{err}
-	s.complete = err == nil
+	s.listed, s.complete, s.known = err == nil, err == nil, err == nil
+	if err != nil {
+		return before, err
+	}
 	var all []Network
+	var errs []error
 	for _, id := range ids {
 		n, err := s.records.loadNetwork(id)
 		errs = append(errs, wrapNetworkError(id, err))
+		s.complete = s.complete && n.ID != "" && !n.incomplete
+		if n.ID == "" || n.incomplete {
+			n = s.records.withUnread(id, n, before)
+		}
 		if n.ID != "" {
 			all = append(all, n)
 		}
-		s.complete = s.complete && n.ID != "" && !n.incomplete
+		s.known = s.known && n.ID != ""
 	}
-	s.listed = err == nil
 	return all, errors.Join(errs...)
 }
+
+// AllKnown tells whether Networks has returned all networks of the store, be it as they were before.
+func (s *Session) AllKnown() bool { return s.known }
 
 // loadNetwork returns as much of a network as can be read. The error says what is missing.
 func (r records) loadNetwork(id string) (Network, error) {
@@ -140,7 +154,8 @@ func (r records) loadNetwork(id string) (Network, error) {
 		}
 	}
 	endpoints, readErr := r.Records(id)
-	n := Network{Network: p.Network, VTEP: p.VTEP, Endpoints: endpoints, foreign: p.Foreign, unplaceable: unplaceable, incomplete: readErr != nil}
+	n := Network{Network: p.Network, VTEP: p.VTEP, Endpoints: endpoints, foreign: p.Foreign, unplaceable: unplaceable,
+		incomplete: readErr != nil}
 	var peersErr error
 	n.peers, n.hasPeers, peersErr = r.Peers(id)
 	return n, errors.Join(err, readErr, peersErr)

@@ -33,7 +33,8 @@ func (r records) findUnrecorded(networkID, containerID string) error {
 				continue
 			}
 			if recorded, err := r.HasRecord(of, container); !recorded {
-				errs = append(errs, err, fmt.Errorf("container %.12s has the interface %s and no record; restart it", container, p.Name))
+				errs = append(errs, err,
+					fmt.Errorf("container %.12s has the interface %s and no record; restart it", container, p.Name))
 			}
 		}
 	}
@@ -89,5 +90,6 @@ func (s *Session) deleteUnusedBridge(name string) error {
 // hasOtherPort tells whether a bridge may have another port than one.
 func hasOtherPort(ns Namespace, bridge, port string) bool {
 	ports, err := ns.Ports(bridge)
-	return err != nil && !errors.Is(err, kernel.ErrNotFound) || slices.ContainsFunc(ports, func(p string) bool { return p != port })
+	return err != nil && !errors.Is(err, kernel.ErrNotFound) ||
+		slices.ContainsFunc(ports, func(p string) bool { return p != port })
 }

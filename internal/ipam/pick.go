@@ -46,7 +46,9 @@ func PickAddress(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool
 			break
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("no free address in %s: all %d in use by containers and hosts, those of hosts that do not answer included", rangeText(s), used)
+	return netip.Addr{}, fmt.Errorf(
+		"no free address in %s: all %d in use by containers and hosts, those of hosts that do not answer included",
+		rangeText(s), used)
 }
 
 // StartAddress returns where a host or container of that name starts to pick. Different names start

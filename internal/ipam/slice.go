@@ -25,7 +25,8 @@ func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 			s.Gateway = s.Prefix.Addr().Next()
 		}
 		if s.Lease.IsZero() && !hasContainerAddr(*s) {
-			problems.Add("--subnet", s.Prefix.String(), "is too small: it has no address for a container besides the gateway's; use a /29 or larger, in IPv6 a /125")
+			problems.Add("--subnet", s.Prefix.String(),
+				"is too small: it has no address for a container besides the gateway's; use a /29 or larger, in IPv6 a /125")
 			continue
 		}
 		if n.Gossip {
@@ -81,7 +82,8 @@ func CheckHostAddrs(n network.Network, v network.VTEP, addrs []netip.Prefix) err
 		case rank < len(d.sorted):
 			problems.Add("--ip", p.Addr().String(), "is the own address of host %s on network %s", d.sorted[rank], n.Name)
 		default:
-			problems.Add("--ip", p.Addr().String(), "is kept for a later host's own address on network %s, as max_hosts says", n.Name)
+			problems.Add("--ip", p.Addr().String(), "is kept for a later host's own address on network %s, as max_hosts says",
+				n.Name)
 		}
 	}
 	return problems.Err()
@@ -208,7 +210,9 @@ func divide(s network.Subnet, vteps []netip.Addr, self netip.Addr, hosts int) (d
 	partBits := bits.Len(uint(hosts - 1)) // of the number of slices
 	hostBits := s.Prefix.Addr().BitLen() - s.Prefix.Bits()
 	if hostBits < partBits+minSliceBits {
-		return division{}, fmt.Errorf("is too small to give each of %d hosts addresses of its own; the smallest that works is a /%d, or give every host its own --ip-range",
+		return division{}, fmt.Errorf(
+			"is too small to give each of %d hosts addresses of its own; the smallest that works is a /%d, or give every host "+
+				"its own --ip-range",
 			hosts, s.Prefix.Addr().BitLen()-partBits-minSliceBits)
 	}
 	return division{s, sorted, rank, hosts, uint(hostBits - partBits)}, nil

@@ -61,7 +61,8 @@ type Subnet struct {
 func Main(p Plugin, version string, args []string, stdin io.Reader, stdout io.Writer) int {
 	out, undo, err := runVerb(p, version, args, stdin)
 	if err == nil && len(out) >= maxOutput {
-		err = fmt.Errorf("the answer has %d bytes, more than the %d that Podman can read; shorten the list of hosts", len(out), maxOutput-1)
+		err = fmt.Errorf("the answer has %d bytes, more than the %d that Podman can read; shorten the list of hosts",
+			len(out), maxOutput-1)
 	}
 	if err != nil {
 		out, _ = json.Marshal(struct { // a struct of a string always marshals
@@ -102,7 +103,8 @@ func runVerb(p Plugin, version string, args []string, stdin io.Reader) (out []by
 	case (verb == "setup" || verb == "teardown") && len(args) == 2:
 		return runAttachVerb(p, verb, args[1], stdin)
 	default:
-		err = fmt.Errorf("unknown call %q; this is a netavark plugin, called as `create`, `setup NETNS`, `teardown NETNS` or `info`", args)
+		err = fmt.Errorf(
+			"unknown call %q; this is a netavark plugin, called as `create`, `setup NETNS`, `teardown NETNS` or `info`", args)
 	}
 	return out, undo, err
 }

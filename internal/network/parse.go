@@ -103,10 +103,12 @@ func (c config) parseNetwork() (Network, Problems) {
 		n.addSubnet(s, &problems)
 	}
 	if n.PortSecurity && len(n.Subnets) == 0 {
-		problems.Add("option port_security", "true", "needs a --subnet: without one nobody knows what a container may send from")
+		problems.Add("option port_security", "true",
+			"needs a --subnet: without one nobody knows what a container may send from")
 	}
 	if n.VRF != "" && (n.Internal || isolationGiven || n.OutboundAddr4.IsValid() || n.OutboundAddr6.IsValid()) {
-		problems.Add("option vrf", n.VRF, "does not go with --internal, isolate or outbound_addr: in a VRF the rules do not see the bridge")
+		problems.Add("option vrf", n.VRF,
+			"does not go with --internal, isolate or outbound_addr: in a VRF the rules do not see the bridge")
 	}
 	for _, r := range c.Routes {
 		n.addRoute(r, &problems)
@@ -152,9 +154,11 @@ func (n Network) checkPeers(typed map[string]string, problems *Problems) {
 	case ok && group:
 		problems.Add("option remote_ips", value, "does not go with multicast_group: traffic floods to the group or to a list")
 	case n.Gossip && group:
-		problems.Add("option multicast_group", typed["multicast_group"], "does not go with discovery=gossip, which tells to which hosts to flood")
+		problems.Add("option multicast_group", typed["multicast_group"],
+			"does not go with discovery=gossip, which tells to which hosts to flood")
 	case n.Gossip && n.MaxHosts != 0:
-		problems.Add("option max_hosts", typed["max_hosts"], "does not go with discovery=gossip, where no host has a part of the subnet")
+		problems.Add("option max_hosts", typed["max_hosts"],
+			"does not go with discovery=gossip, where no host has a part of the subnet")
 	case n.Gossip:
 	case !ok && !group:
 		if _, tried := typed["multicast_group"]; !tried {
@@ -167,7 +171,8 @@ func (n Network) checkPeers(typed map[string]string, problems *Problems) {
 	}
 	for _, p := range peers {
 		if first := peers[0]; p.Is4() != first.Is4() {
-			problems.Add("option remote_ips", typed["remote_ips"], "must be of one address family, but %s and %s are not", first, p)
+			problems.Add("option remote_ips", typed["remote_ips"], "must be of one address family, but %s and %s are not", first,
+				p)
 			return
 		}
 		if n.LocalIP.IsValid() && p.Is4() != n.LocalIP.Is4() {
@@ -186,7 +191,8 @@ func (n *Network) addSubnet(c subnetConfig, problems *Problems) {
 	s := Subnet{Prefix: prefix.Masked()}
 	for _, unusable := range unusableRanges {
 		if s.Prefix.Overlaps(unusable.prefix) {
-			problems.Add("--subnet", c.Subnet, "has addresses of %s, %s; choose one such as 10.0.0.0/24 or fd00:10::/64", unusable.prefix, unusable.purpose)
+			problems.Add("--subnet", c.Subnet, "has addresses of %s, %s; choose one such as 10.0.0.0/24 or fd00:10::/64",
+				unusable.prefix, unusable.purpose)
 			return
 		}
 	}

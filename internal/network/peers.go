@@ -17,7 +17,8 @@ type Peers struct {
 
 // Equal tells whether both are the same.
 func (p Peers) Equal(o Peers) bool {
-	return p.StaticFDB == o.StaticFDB && p.AgentPort == o.AgentPort && slices.Equal(p.Flood, o.Flood) && slices.Equal(p.HostAddrs, o.HostAddrs)
+	return p.StaticFDB == o.StaticFDB && p.AgentPort == o.AgentPort && slices.Equal(p.Flood, o.Flood) &&
+		slices.Equal(p.HostAddrs, o.HostAddrs)
 }
 
 // Place completes the network and its VTEP. The hosts that may send to this one are still those of

@@ -105,7 +105,8 @@ func (p placement) awaitsListedAddr() bool {
 // network was created: it is booting. Where hosts find each other it may have another address now,
 // and they hear of it. While the network has containers, it is known where it belongs.
 func (p placement) lacksListedAddr() bool {
-	return p.HostListed.Value && !p.LocalIP.IsValid() && len(p.Network.Remotes) > 0 && len(p.own) == 0 && len(p.homes()) == 0
+	return p.HostListed.Value && !p.LocalIP.IsValid() && len(p.Network.Remotes) > 0 && len(p.own) == 0 &&
+		len(p.homes()) == 0
 }
 
 // noteMove keeps where the network belongs, and says that it has moved.
@@ -127,8 +128,9 @@ func (p placement) noteMove(v *VTEP) {
 		if !p.Gossip && !p.Tunnel.Group.IsValid() && v.Local != last.Local {
 			advice = fmt.Sprintf("; hosts whose remote_ips have %s must list %s instead", last.Local, v.Local)
 		}
-		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s sends from %s by %s now, since %s by %s cannot be used any more%s",
-			p.Name, v.Local, v.Interface, last.Local, last.Interface, advice))
+		v.Warnings = append(v.Warnings,
+			fmt.Sprintf("network %s sends from %s by %s now, since %s by %s cannot be used any more%s",
+				p.Name, v.Local, v.Interface, last.Local, last.Interface, advice))
 	}
 }
 
@@ -148,7 +150,8 @@ func (p placement) findInterface() (kernel.Interface, error) {
 			p.problems.AddAbsent(optionInterface, p.PhysicalInterface, "this host has no such interface; see `ip link`")
 		case iface.Loopback:
 			p.problems.Add(optionInterface, p.PhysicalInterface,
-				"is the loopback interface, by which no packet leaves the host; name the one that leads to the other hosts, or auto")
+				"is the loopback interface, by which no packet leaves the host; name the one that leads to the other hosts, or "+
+					"auto")
 			return kernel.Interface{}, nil
 		}
 	case p.problems.haveProblemWith(optionLocal):
@@ -204,7 +207,8 @@ func (p placement) homes() []Underlay {
 func (p placement) lastInterface() (kernel.Interface, error) {
 	for _, home := range p.homes() {
 		local := home.Local
-		if p.LocalIP.IsValid() && p.LocalIP != local || len(p.own) > 0 && !slices.Contains(p.own, local) || local.Is6() != p.wantsIPv6() {
+		if p.LocalIP.IsValid() && p.LocalIP != local || len(p.own) > 0 && !slices.Contains(p.own, local) ||
+			local.Is6() != p.wantsIPv6() {
 			continue
 		}
 		iface, err := p.host.Interface(home.Interface)
@@ -348,7 +352,8 @@ func (p placement) interfaceByRoutes() (kernel.Interface, error) {
 			return kernel.Interface{}, err
 		}
 		if !either {
-			p.problems.Add(optionInterface, autoValue, "%s is reached by %s, but %s by %s; name the interface, or list addresses that are reached by one",
+			p.problems.Add(optionInterface, autoValue,
+				"%s is reached by %s, but %s by %s; name the interface, or list addresses that are reached by one",
 				first, chosen, dst, path.Interface)
 			return kernel.Interface{}, nil
 		}

@@ -27,7 +27,8 @@ func (p placement) findLocalAddr(iface kernel.Interface) (netip.Addr, error) {
 			return a, err
 		}
 	}
-	p.problems.AddAbsent(optionLocal, autoValue, "%s has no address of the remote hosts' family; it has %s", iface.Name, addrsOf(iface))
+	p.problems.AddAbsent(optionLocal, autoValue, "%s has no address of the remote hosts' family; it has %s", iface.Name,
+		addrsOf(iface))
 	return netip.Addr{}, nil
 }
 
@@ -69,7 +70,8 @@ func (p placement) checkLocalAddr(iface kernel.Interface) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	if !ok {
-		p.problems.AddAbsent(optionLocal, p.LocalIP.String(), "is not an address of %s, which has %s; use one of those, or auto", iface.Name, addrsOf(iface))
+		p.problems.AddAbsent(optionLocal, p.LocalIP.String(),
+			"is not an address of %s, which has %s; use one of those, or auto", iface.Name, addrsOf(iface))
 		return netip.Addr{}, nil
 	}
 	if len(p.own) > 0 && !slices.Contains(p.own, p.LocalIP) {

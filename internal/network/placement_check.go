@@ -25,7 +25,8 @@ func (p placement) checkPaths(iface kernel.Interface, local netip.Addr) error {
 			return err
 		}
 	}
-	p.problems.Add(optionInterface, iface.Name, "has none of the addresses in remote_ips, but this host has %s there on another interface; use that one, or auto", p.own[0])
+	p.problems.Add(optionInterface, iface.Name,
+		"has none of the addresses in remote_ips, but this host has %s there on another interface; use that one, or auto", p.own[0])
 	return nil
 }
 
@@ -35,7 +36,8 @@ func (p placement) checkHostAddr(iface kernel.Interface, r netip.Addr) {
 		s := Subnet{Prefix: prefix.Masked()}
 		isNetwork := r.Is4() && r == s.Prefix.Addr() && prefix.Bits() < 31
 		if (isNetwork || s.isBroadcast(r)) && !p.problems.haveProblem(optionRemotes, r.String()) {
-			p.problems.Add(optionRemotes, r.String(), "is the network or broadcast address of %s, which %s has, and no host's", s.Prefix, iface.Name)
+			p.problems.Add(optionRemotes, r.String(), "is the network or broadcast address of %s, which %s has, and no host's",
+				s.Prefix, iface.Name)
 		}
 	}
 }
@@ -50,7 +52,8 @@ func (p placement) checkRoute(iface kernel.Interface, local, r netip.Addr) error
 	via, err := p.host.RouteTo(r, iface.Name, local)
 	if err == nil && via.Interface == "" {
 		p.problems.Add(optionRemotes, r.String(),
-			"is reached by %s, and there is no route to it by %s; list the address by which that host is reached there, or use another physical_interface",
+			"is reached by %s, and there is no route to it by %s; list the address by which that host is reached there, or "+
+				"use another physical_interface",
 			path.Interface, iface.Name)
 	}
 	return err
@@ -66,11 +69,14 @@ func (p placement) checkListed(v *VTEP) {
 	switch {
 	case isPrivate(v.Local) && !slices.ContainsFunc(listed, isPrivate):
 		p.problems.Add(optionRemotes, p.Options()["remote_ips"],
-			"has public addresses only, but this host has %s: behind NAT it cannot tell which of them is its own, and would hand out the same container addresses as others; "+
-				"list the addresses that the hosts themselves have, such as those of a VPN between them, or give each host its own --ip-range and list only the others", v.Local)
+			"has public addresses only, but this host has %s: behind NAT it cannot tell which of them is its own, and would "+
+				"hand out the same container addresses as others; "+
+				"list the addresses that the hosts themselves have, such as those of a VPN between them, or give each host its "+
+				"own --ip-range and list only the others", v.Local)
 	case !p.LocalIP.IsValid() && len(listed) > 1:
-		v.Warnings = append(v.Warnings, fmt.Sprintf("none of the addresses in remote_ips is this host's, so it takes part as one more host, %s; "+
-			"the other hosts must list that address, or they drop its packets and may hand out the same container addresses", v.Local))
+		v.Warnings = append(v.Warnings,
+			fmt.Sprintf("none of the addresses in remote_ips is this host's, so it takes part as one more host, %s; "+
+				"the other hosts must list that address, or they drop its packets and may hand out the same container addresses", v.Local))
 	}
 }
 
@@ -83,7 +89,8 @@ func (n Network) dividesSubnets() bool {
 // that of benchmarks (RFC 2544).
 var privateRanges = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
-	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("fc00::/7"),
 }
 

@@ -36,7 +36,8 @@ func (p placement) findMTU(iface kernel.Interface, v *VTEP) int {
 	}
 	switch {
 	case most < least:
-		p.problems.Add(optionInterface, iface.Name, "has an MTU of %d, which leaves %d for the overlay; it needs %d", iface.MTU, most, least)
+		p.problems.Add(optionInterface, iface.Name, "has an MTU of %d, which leaves %d for the overlay; it needs %d",
+			iface.MTU, most, least)
 		return 0
 	case p.MTU == 0:
 		return most
@@ -45,7 +46,8 @@ func (p placement) findMTU(iface kernel.Interface, v *VTEP) int {
 	case p.last.MTU != 0 && p.MTU >= least:
 		return min(p.MTU, most)
 	case p.MTU < least || p.MTU > most:
-		p.problems.Add("option mtu", fmt.Sprint(p.MTU), "must be from %d to %d, since %s has an MTU of %d and VXLAN adds %d bytes",
+		p.problems.Add("option mtu", fmt.Sprint(p.MTU),
+			"must be from %d to %d, since %s has an MTU of %d and VXLAN adds %d bytes",
 			least, most, iface.Name, iface.MTU, overhead)
 	}
 	return p.MTU

@@ -116,7 +116,8 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 		problems.Add("--ipv6", "", "needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64")
 	}
 	if !slices.ContainsFunc(requiredOptions, func(name string) bool { return c.Options[name] != "" }) {
-		problems.Add("options", "", "none arrived; Podman's Docker-compatible API drops them: give labels instead, such as vxlan.vni=100")
+		problems.Add("options", "",
+			"none arrived; Podman's Docker-compatible API drops them: give labels instead, such as vxlan.vni=100")
 	}
 	v, err := placement{Network: n, host: host, creating: true, problems: &problems}.find()
 	if err != nil {
@@ -143,7 +144,8 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 			return Network{}, VTEP{}, nil, err
 		}
 		if iface.Name != "" {
-			problems.Add("device name", name, "is held by an interface of this host; remove it, or choose another network name or --interface-name")
+			problems.Add("device name", name,
+				"is held by an interface of this host; remove it, or choose another network name or --interface-name")
 		}
 	}
 	return n, v, problems, nil
@@ -207,7 +209,8 @@ func (n Network) checkHostUse(host InterfaceLookup, taken []Reservation, problem
 			for _, other := range t.Subnets {
 				typed := s.Prefix.String()
 				if t.HostUse && s.Prefix.Overlaps(other) && !problems.haveProblem("--subnet", typed) {
-					problems.Add("--subnet", typed, "overlaps %s, %s; choose another subnet, or allow it with --opt allow_host_overlap=true", other, t.Holder)
+					problems.Add("--subnet", typed,
+						"overlaps %s, %s; choose another subnet, or allow it with --opt allow_host_overlap=true", other, t.Holder)
 				}
 			}
 		}
@@ -219,7 +222,8 @@ func (n Network) checkReservation(t Reservation, problems *Problems) {
 	// A network in use is reserved twice, by its configuration and by its device. One problem is
 	// enough.
 	if t.VNI != 0 && t.VNI == n.Tunnel.VNI && t.Port == n.Tunnel.Port && !problems.haveProblemWith("option vni") {
-		problems.Add("option vni", fmt.Sprint(n.Tunnel.VNI), "is used with port %d by %s; choose another vni or vxlan_port", t.Port, t.Holder)
+		problems.Add("option vni", fmt.Sprint(n.Tunnel.VNI), "is used with port %d by %s; choose another vni or vxlan_port",
+			t.Port, t.Holder)
 	}
 	for _, name := range slices.Concat(n.Bridge.allNames(), n.Device.allNames()) {
 		if slices.Contains(t.Names, name) {

@@ -51,7 +51,8 @@ func checkVRF(n Network, host InterfaceLookup, problems *Problems) error {
 	}
 	switch {
 	case iface.Name == "":
-		problems.AddAbsent("option vrf", n.VRF, "this host has no such device; make it with `ip link add %s type vrf table N`, which needs a kernel with VRF", n.VRF)
+		problems.AddAbsent("option vrf", n.VRF,
+			"this host has no such device; make it with `ip link add %s type vrf table N`, which needs a kernel with VRF", n.VRF)
 	case iface.Kind != "vrf":
 		problems.Add("option vrf", n.VRF, "is not a VRF but a %s device", cmp.Or(string(iface.Kind), "physical"))
 	}

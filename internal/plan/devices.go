@@ -10,7 +10,8 @@ import (
 // networkDevices returns the network's bridge and VXLAN device. Published ports take one parameter
 // more.
 func networkDevices(n PlacedNetwork, publishes bool) *Devices {
-	d := &Devices{GlobalSysctls: globalSysctls(n.Network), Bridge: bridgeLink(n.Network, n.VTEP), VXLAN: vxlanLink(n.Network, n.VTEP)}
+	d := &Devices{GlobalSysctls: globalSysctls(n.Network), Bridge: bridgeLink(n.Network, n.VTEP),
+		VXLAN: vxlanLink(n.Network, n.VTEP)}
 	if publishes {
 		d.Bridge.Sysctls = append(d.Bridge.Sysctls, routeLocalnet(n.Identity, true))
 	}

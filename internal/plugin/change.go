@@ -56,7 +56,8 @@ func checkSlices(before []byte, after network.Network, v network.VTEP) (network.
 			remains := v.Local == one.Host || slices.Contains(after.Remotes, one.Host)
 			if one.Host.IsValid() && remains && !kept {
 				problems.Add("option remote_ips", after.Options()["remote_ips"],
-					"would move the part of %s that host %s hands out; recreate the network on all hosts with this list, and with max_hosts for later hosts, or use discovery=gossip", s.Prefix, one.Host)
+					"would move the part of %s that host %s hands out; recreate the network on all hosts with this list, and with "+
+						"max_hosts for later hosts, or use discovery=gossip", s.Prefix, one.Host)
 				break
 			}
 		}
@@ -71,7 +72,8 @@ type withoutNetwork struct {
 }
 
 func (w withoutNetwork) isOwn(name string) bool {
-	return slices.Contains(append([]string{w.id.Bridge.Name, w.id.Device.Name}, slices.Concat(w.id.Bridge.Alts, w.id.Device.Alts)...), name)
+	return slices.Contains(append([]string{w.id.Bridge.Name, w.id.Device.Name},
+		slices.Concat(w.id.Bridge.Alts, w.id.Device.Alts)...), name)
 }
 
 // Interface finds no device of the network.

@@ -47,7 +47,8 @@ func (p *Plugin) Create(config []byte) ([]byte, error) {
 }
 
 // checkNew parses a new network, and finds all that is wrong with it on this host.
-func (p *Plugin) checkNew(labelled network.Labelled, host hoststate.Namespace) (network.Network, network.VTEP, network.Problems, error) {
+func (p *Plugin) checkNew(labelled network.Labelled,
+	host hoststate.Namespace) (network.Network, network.VTEP, network.Problems, error) {
 	reserved, err := p.reservations(host)
 	if err != nil {
 		return network.Network{}, network.VTEP{}, nil, err
@@ -64,7 +65,8 @@ func (p *Plugin) checkNew(labelled network.Labelled, host hoststate.Namespace) (
 // hasUnused tells whether the host has devices of this driver's that may be unused.
 func (p *Plugin) hasUnused(host hoststate.Namespace) bool {
 	devices, err := host.Tunnels()
-	return err == nil && slices.ContainsFunc(devices, func(d kernel.Link) bool { return network.IDFromAlias(d.Alias) != "" })
+	return err == nil &&
+		slices.ContainsFunc(devices, func(d kernel.Link) bool { return network.IDFromAlias(d.Alias) != "" })
 }
 
 // forgetUnused drops containers that are gone and were never torn down, and devices that nobody

@@ -37,4 +37,6 @@ type Agent interface {
 var _ netavark.Plugin = (*Plugin)(nil)
 
 // errRootless says why, since Podman's own message would not.
-var errRootless = errors.New("rootless Podman cannot use vxlan networks: its network namespace has no physical interface to send from; run podman as root")
+var errRootless = errors.New(
+	"rootless Podman cannot use vxlan networks: its network namespace has no physical interface to send from; run " +
+		"podman as root")

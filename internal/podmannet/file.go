@@ -59,7 +59,8 @@ func Find(dir, driver, name string) (File, error) {
 	if len(names) == 0 {
 		return File{}, fmt.Errorf("this host's Podman has no network %s, and no other of the driver %s", name, driver)
 	}
-	return File{}, fmt.Errorf("this host's Podman has no network %s of the driver %s; it has %s", name, driver, strings.Join(names, ", "))
+	return File{}, fmt.Errorf("this host's Podman has no network %s of the driver %s; it has %s", name, driver,
+		strings.Join(names, ", "))
 }
 
 // Replace replaces what the file has, so that whoever reads it finds the one or the other whole.

@@ -86,7 +86,8 @@ func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 		return false, err
 	case there:
 		// A run that was killed too early has not announced them.
-		unannounced := slices.ContainsFunc(want.Announce, func(p kernel.Sysctl) bool { return !slices.Contains(inside.Sysctls, p) })
+		unannounced := slices.ContainsFunc(want.Announce,
+			func(p kernel.Sysctl) bool { return !slices.Contains(inside.Sysctls, p) })
 		return !unannounced, errors.Join(
 			applyAll(on.Host, diffLink(want.Port, outside, ours)),
 			applyAll(on.Container, diffLink(want.Container, inside, shared)))
@@ -129,7 +130,8 @@ func explainTaken(container Namespace, want plan.Veth, err error) error {
 		return err // it is not the container's end
 	}
 	return fmt.Errorf("interface %q: the container has one of that name already, %s in network namespace %s; "+
-		"choose another with --network NETWORK:interface_name=NAME, or remove that one", want.Container.Name, describeLink(have), want.Namespace)
+		"choose another with --network NETWORK:interface_name=NAME, or remove that one", want.Container.Name, describeLink(
+		have), want.Namespace)
 }
 
 func describeLink(l kernel.Link) string {

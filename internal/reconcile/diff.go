@@ -40,7 +40,8 @@ func diffLink(want, have kernel.Link, owner ownership) []kernel.Change {
 	add(want.Master != have.Master, kernel.SetMaster{Name: name, Master: want.Master})
 	add(want.Kind == kernel.KindVXLAN && want.Tunnel.Learning != have.Tunnel.Learning,
 		kernel.SetLearning{Name: name, On: want.Tunnel.Learning})
-	add(want.TXChecksum.Set && want.TXChecksum != have.TXChecksum, kernel.SetTXChecksum{Name: name, On: want.TXChecksum.Value})
+	add(want.TXChecksum.Set &&
+		want.TXChecksum != have.TXChecksum, kernel.SetTXChecksum{Name: name, On: want.TXChecksum.Value})
 	// After the master: a bridge takes the smallest MTU of its ports when one is added, unless its
 	// own was set explicitly.
 	add(want.MTU != have.MTU, kernel.SetMTU{Name: name, MTU: want.MTU})

@@ -18,7 +18,8 @@ func disconnectContainer(host Namespace, want *plan.Disconnect) (devicesGone boo
 	err = evictPort(host, want)
 	firewallErr := errors.Join(removeElements(host, want.Published), republish(host, want.Republish))
 	if want.PortStays {
-		return false, errors.Join(err, closeFirewall(host, want, firewallErr), forgetFlows(host, kernel.DeleteFlows{Of: want.Flows}))
+		return false, errors.Join(err, closeFirewall(host, want, firewallErr),
+			forgetFlows(host, kernel.DeleteFlows{Of: want.Flows}))
 	}
 	devicesGone, linkErr := removeLinks(host, want)
 	err = errors.Join(err, linkErr, closeFirewall(host, want, firewallErr))

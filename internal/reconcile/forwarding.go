@@ -118,7 +118,8 @@ func countEntries(t kernel.ForwardingTables) int {
 func diffTables(want, have kernel.ForwardingTables) (c kernel.ForwardingChanges) {
 	c.Add.FDB, c.Delete.FDB = diffEntries(want.FDB, have.FDB, func(e kernel.FDB) kernel.MAC { return e.MAC })
 	c.Add.Static, c.Delete.Static = diffEntries(want.Static, have.Static, func(m kernel.MAC) kernel.MAC { return m })
-	c.Add.Neighbours, c.Delete.Neighbours = diffEntries(want.Neighbours, have.Neighbours, func(n kernel.Neighbour) netip.Addr { return n.Addr })
+	c.Add.Neighbours, c.Delete.Neighbours = diffEntries(want.Neighbours, have.Neighbours,
+		func(n kernel.Neighbour) netip.Addr { return n.Addr })
 	return c
 }
 

@@ -164,7 +164,9 @@ func createVXLAN(host Namespace, want kernel.Link) error {
 			}
 			return createLink(host, want, ours)
 		case network.IDFromAlias(t.Alias) != "":
-			return fmt.Errorf("%w\n%s device %s, which is marked as another network's (alias %q); if no container uses it, `vxlanctl reload` removes it",
+			return fmt.Errorf(
+				"%w\n%s device %s, which is marked as another network's (alias %q); if no container uses it, `vxlanctl reload` "+
+					"removes it",
 				err, why, t.Name, t.Alias)
 		}
 		return fmt.Errorf("%w\n%s device %s", err, why, t.Name)
@@ -200,7 +202,9 @@ func checkOwner(want, have kernel.Link) error {
 	if kind == "" {
 		kind = "physical"
 	}
-	return fmt.Errorf("%s %q: the name is held by %s device %q (alias %q), which this network did not make; remove or rename it, or choose another name",
+	return fmt.Errorf(
+		"%s %q: the name is held by %s device %q (alias %q), which this network did not make; remove or rename it, or "+
+			"choose another name",
 		want.Kind, want.Name, kind, have.Name, have.Alias)
 }
 

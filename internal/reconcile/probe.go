@@ -54,7 +54,8 @@ func askForAddresses(host Namespace, p plan.AddressProbe) ([]kernel.ProbeAnswer,
 // confirmAnswers asks again for addresses on other hosts. The container there may have stopped just
 // now, and this host's bridge answers for it until the agent hears of that. Probes on the VXLAN
 // device do not pass the bridge, so only the other host answers them.
-func confirmAnswers(host Namespace, p plan.AddressProbe, answers []kernel.ProbeAnswer) (confirmed []kernel.ProbeAnswer, err error) {
+func confirmAnswers(host Namespace, p plan.AddressProbe,
+	answers []kernel.ProbeAnswer) (confirmed []kernel.ProbeAnswer, err error) {
 	var remote []netip.Addr
 	for _, a := range answers {
 		vtep, err := host.VTEP(p.Device, a.MAC)
@@ -83,6 +84,7 @@ func describeAnswer(host Namespace, p plan.AddressProbe, a kernel.ProbeAnswer) e
 	if vtep.IsValid() {
 		where = "host " + vtep.String()
 	}
-	return fmt.Errorf("address %s of network %s is in use: %s on %s answers for it; choose another --ip, or stop what has it",
+	return fmt.Errorf(
+		"address %s of network %s is in use: %s on %s answers for it; choose another --ip, or stop what has it",
 		a.Addr, p.Network, a.MAC, where)
 }

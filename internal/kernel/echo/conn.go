@@ -124,7 +124,8 @@ func (c *Conn) request(size int) ([]byte, error) {
 		kind, header = ipv6.ICMPTypeEchoRequest, headerIPv6
 	}
 	if size < header+headerEcho || size > maxPacket {
-		return nil, fmt.Errorf("ping %s: no echo request has %d bytes; from %d to %d are possible", c.dst, size, header+headerEcho, maxPacket)
+		return nil, fmt.Errorf("ping %s: no echo request has %d bytes; from %d to %d are possible", c.dst, size,
+			header+headerEcho, maxPacket)
 	}
 	body := &icmp.Echo{ID: c.id, Seq: c.seq, Data: make([]byte, size-header-headerEcho)}
 	return (&icmp.Message{Type: kind, Body: body}).Marshal(nil) // of ICMPv6 the kernel adds the checksum

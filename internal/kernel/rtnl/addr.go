@@ -32,7 +32,8 @@ func (c addressTable) globalAddrs(index uint32) ([]foundAddr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(found, func(f foundAddr) bool { return f.scope != unix.RT_SCOPE_UNIVERSE || f.temporary }), nil
+	return slices.DeleteFunc(found,
+		func(f foundAddr) bool { return f.scope != unix.RT_SCOPE_UNIVERSE || f.temporary }), nil
 }
 
 // findAddrs returns the addresses on the link, or for 0 on all links.
@@ -63,7 +64,8 @@ func parseAddr(msg []byte) (f foundAddr, ok bool) {
 	f.scope, f.index = msg[3], netlink.Uint32(msg[4:])
 	flags := msg[2]
 	f.temporary = msg[0] == unix.AF_INET6 && flags&unix.IFA_F_TEMPORARY != 0
-	f.tentative = flags&unix.IFA_F_DADFAILED != 0 || flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_OPTIMISTIC) == unix.IFA_F_TENTATIVE
+	f.tentative = flags&unix.IFA_F_DADFAILED != 0 ||
+		flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_OPTIMISTIC) == unix.IFA_F_TENTATIVE
 	var local, address netip.Addr
 	for typ, b := range netlink.Attrs(msg[unix.SizeofIfAddrmsg:]) {
 		switch typ {
@@ -172,7 +174,8 @@ func (c addressTable) delAddr(name string, a kernel.Addr) (err error) {
 			return err
 		}
 	}
-	others = slices.DeleteFunc(others, func(o foundAddr) bool { return o.Prefix == a.Prefix || o.Masked() != a.Prefix.Masked() })
+	others = slices.DeleteFunc(others,
+		func(o foundAddr) bool { return o.Prefix == a.Prefix || o.Masked() != a.Prefix.Masked() })
 	if len(others) == 0 {
 		return c.changeAddr(unix.RTM_DELADDR, 0, index, 0, a.Prefix)
 	}
@@ -191,7 +194,8 @@ func (c addressTable) delAddr(name string, a kernel.Addr) (err error) {
 	return nil
 }
 
-func (c addressTable) changeAddr(typ, how uint16, index uint32, flags uint8, p netip.Prefix, attrs ...netlink.Attr) error {
+func (c addressTable) changeAddr(typ, how uint16, index uint32, flags uint8, p netip.Prefix,
+	attrs ...netlink.Attr) error {
 	addr := p.Addr().Unmap()
 	attrs = append(attrs, attrIP(unix.IFA_LOCAL, addr), attrIP(unix.IFA_ADDRESS, addr))
 	return notFound(c.Change(typ, how, addrMessage(addressFamily(addr), p.Bits(), flags, index), attrs...))

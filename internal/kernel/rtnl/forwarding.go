@@ -24,7 +24,8 @@ type forwarding struct{ linkReader }
 //
 // The kernel does not keep who added an entry of an FDB (NDA_PROTOCOL is kept of neighbours only).
 // The devices are this project's, so all entries count as its own.
-func (c forwarding) ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (t kernel.ForwardingTables, err error) {
+func (c forwarding) ForwardingTables(bridge, device string,
+	only *kernel.ForwardingKeys) (t kernel.ForwardingTables, err error) {
 	fail := func(err error) (kernel.ForwardingTables, error) {
 		return kernel.ForwardingTables{}, fmt.Errorf("read forwarding tables of %s and %s: %w", bridge, device, notFound(err))
 	}
@@ -219,7 +220,8 @@ func (c forwarding) VTEP(name string, mac kernel.MAC) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("find host of %s on %s: %w", mac, name, err)
 	}
-	msg, err := c.Get(unix.RTM_GETNEIGH, neighbourMessage(unix.AF_BRIDGE, index, 0, unix.NTF_SELF), attrMAC(unix.NDA_LLADDR, mac))
+	msg, err := c.Get(unix.RTM_GETNEIGH, neighbourMessage(unix.AF_BRIDGE, index, 0, unix.NTF_SELF),
+		attrMAC(unix.NDA_LLADDR, mac))
 	if errors.Is(err, unix.ENOENT) {
 		return netip.Addr{}, nil
 	}

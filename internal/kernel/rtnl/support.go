@@ -22,7 +22,8 @@ func unsupportedKind(kind kernel.Kind) error {
 	if err := unix.Uname(&u); err == nil {
 		release = unix.ByteSliceToString(u.Release[:])
 	}
-	return fmt.Errorf("%w: kernel %s has no %s devices; %s", kernel.ErrNotSupported, release, kind, supportHint(modulesDir, release, kind))
+	return fmt.Errorf("%w: kernel %s has no %s devices; %s", kernel.ErrNotSupported, release, kind,
+		supportHint(modulesDir, release, kind))
 }
 
 func supportHint(dir, release string, kind kernel.Kind) string {
@@ -34,6 +35,7 @@ func supportHint(dir, release string, kind kernel.Kind) string {
 		return fmt.Sprintf("its module is there but was not loaded; `modprobe %s` says why", kind)
 	}
 	return "install the package with the rest of its modules " +
-		"(Ubuntu: linux-modules-extra-" + release + ", Raspberry Pi: linux-modules-extra-raspi, Fedora and RHEL: kernel-modules-extra), " +
+		"(Ubuntu: linux-modules-extra-" + release +
+		", Raspberry Pi: linux-modules-extra-raspi, Fedora and RHEL: kernel-modules-extra), " +
 		"or a kernel that has them"
 }

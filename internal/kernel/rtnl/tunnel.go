@@ -136,7 +136,8 @@ func tunnelAttrs(t kernel.Tunnel, lower uint32) []netlink.Attr {
 	a = appendOpt(a, unix.IFLA_VXLAN_AGEING, t.Ageing, netlink.Uint32Attr)
 	a = appendOpt(a, unix.IFLA_VXLAN_LIMIT, t.FDBLimit, netlink.Uint32Attr)
 	a = appendOpt(a, unix.IFLA_VXLAN_TOS, t.TOS, netlink.Uint8Attr)
-	a = appendOpt(a, unix.IFLA_VXLAN_DF, t.DF, func(typ uint16, d kernel.DF) netlink.Attr { return netlink.Uint8Attr(typ, uint8(d)) })
+	a = appendOpt(a, unix.IFLA_VXLAN_DF, t.DF,
+		func(typ uint16, d kernel.DF) netlink.Attr { return netlink.Uint8Attr(typ, uint8(d)) })
 	a = appendOpt(a, unix.IFLA_VXLAN_PORT_RANGE, t.SourcePorts, portRangeAttr)
 	a = appendChecksum(a, t)
 	if t.GBP.Set && t.GBP.Value {
@@ -161,7 +162,8 @@ func appendIP(a []netlink.Attr, typ4, typ6 uint16, addr netip.Addr) []netlink.At
 	return a
 }
 
-func appendOpt[T comparable](a []netlink.Attr, typ uint16, o kernel.Opt[T], encode func(uint16, T) netlink.Attr) []netlink.Attr {
+func appendOpt[T comparable](a []netlink.Attr, typ uint16, o kernel.Opt[T],
+	encode func(uint16, T) netlink.Attr) []netlink.Attr {
 	if o.Set {
 		a = append(a, encode(typ, o.Value))
 	}

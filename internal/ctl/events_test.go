@@ -119,28 +119,32 @@ func TestEvents(t *testing.T) {
 
 // Who follows sees each event once, also over a restart of the agent, which counts anew.
 func TestFollowEvents(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		report := func(agent string, events ...agentapi.Event) agentapi.EventsReport {
-			return agentapi.EventsReport{Agent: agent, Host: "a", Events: events}
-		}
-		one := func(sequence uint64, text string) agentapi.Event {
-			return event(sequence, agentapi.EventRepaired, 0, text)
-		}
-		h := &fakeEvents{fakeHost: fakeHost{err: errors.New("the end")}, reports: []agentapi.EventsReport{
-			report("x", one(1, "first"), one(2, "second")), report("x", one(3, "third")), report("x"), {}, {}, report("y", one(1, "anew")),
-		}}
-		out, notes, err := runEvents(h, "events", "-f", "--format", "{{.Text}}")
-		if out != "first\nsecond\nthird\nanew\n" || notes != "# the agent (vxland) does not run; waiting for it\n" || err == nil || err.Error() != "events: the end" {
-			t.Errorf("got %q, %q, %v", out, notes, err)
-		}
-		var asked []string
-		for _, r := range h.requests {
-			asked = append(asked, fmt.Sprintf("%s%d %v", r.Agent, r.Since, r.Wait))
-		}
-		if got, want := strings.Join(asked, ", "), "0 0s, x2 30s, x3 30s, x3 30s, x3 30s, x3 30s, y1 30s"; got != want {
-			t.Errorf("asked for %s, want %s", got, want)
-		}
-	})
+	for _, flag := range []string{"-f", "-w"} {
+		t.Run(flag, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { followEvents(t, flag) }) })
+	}
+}
+
+func followEvents(t *testing.T, flag string) {
+	report := func(agent string, events ...agentapi.Event) agentapi.EventsReport {
+		return agentapi.EventsReport{Agent: agent, Host: "a", Events: events}
+	}
+	one := func(sequence uint64, text string) agentapi.Event {
+		return event(sequence, agentapi.EventRepaired, 0, text)
+	}
+	h := &fakeEvents{fakeHost: fakeHost{err: errors.New("the end")}, reports: []agentapi.EventsReport{
+		report("x", one(1, "first"), one(2, "second")), report("x", one(3, "third")), report("x"), {}, {}, report("y", one(1, "anew")),
+	}}
+	out, notes, err := runEvents(h, "events", flag, "--format", "{{.Text}}")
+	if out != "first\nsecond\nthird\nanew\n" || notes != "# the agent (vxland) does not run; waiting for it\n" || err == nil || err.Error() != "events: the end" {
+		t.Errorf("got %q, %q, %v", out, notes, err)
+	}
+	var asked []string
+	for _, r := range h.requests {
+		asked = append(asked, fmt.Sprintf("%s%d %v", r.Agent, r.Since, r.Wait))
+	}
+	if got, want := strings.Join(asked, ", "), "0 0s, x2 30s, x3 30s, x3 30s, x3 30s, x3 30s, y1 30s"; got != want {
+		t.Errorf("asked for %s, want %s", got, want)
+	}
 }
 
 func TestWait(t *testing.T) {
@@ -151,6 +155,7 @@ func TestWait(t *testing.T) {
 		{"wait ready", "", "", 0},
 		{"wait host b --timeout 1ms", "", "", 0},
 		{"wait host b --timeout 1ms", "host b is unreachable", "wait: 1ms are over, and host b is unreachable", 1},
+		{"wait host b -q --timeout 1ms", "host b is unreachable", "exit status 1", 1},
 		{"wait names web --timeout 1ms", "no network of this host has the name \"web\"", "has the name \"web\"", 1},
 		{"wait network", "", "wait network: an argument is missing", 2},
 		{"wait ready now", "", "is one too many", 2},

@@ -16,7 +16,7 @@ func tryTop(t *testing.T, h, other *lab.Host, pinged string) {
 	term := labtest.OnTerminal(t, h, "vxlanctl", "top", "--interval", "500ms")
 	for _, text := range []string{
 		h.Name() + ": all is well: 1 network, 1 container here, 1 on other hosts",
-		"Networks", "net", "[1/1]", "Other hosts", other.Name(), "reachable", "Events", "host-joined", "q end",
+		"Networks", "net", "[1/1]", "Other hosts", other.Name(), "reachable", "Events", "agent-started", "q end",
 	} {
 		term.WaitFor(0, text)
 	}

@@ -113,6 +113,9 @@ func followQuickstart(t *testing.T, m packageManager) {
 		if b.skipped || b.host == "" {
 			continue // a block under no host's heading is for whoever looks for a fault
 		}
+		if !run[b.section] && strings.HasPrefix(b.section, "6.") {
+			n.checkNameSpreads()
+		}
 		out := n.typeBlock(b)
 		text, ok := want[b.section]
 		if !ok || !run[b.section] && !strings.Contains(out, text) {
@@ -143,6 +146,15 @@ func (n *newcomer) listFiles(h *lab.Host) string {
 	n.Helper()
 	all := labtest.ListSystemFiles(n, h)
 	return regexp.MustCompile(`(?m)^(/etc/firewalld/zones/public\.xml|/var/lib/(rpm|dnf)\b).*\n`).ReplaceAllString(all, "")
+}
+
+// checkNameSpreads: the name is known on the other host within the second in which a newcomer goes from
+// one terminal to the other. This test is there sooner.
+func (n *newcomer) checkNameSpreads() {
+	const ask = "for i in $(seq 10); do podman exec container-a nslookup container-b && exit; sleep 0.1; done; exit 1"
+	if out, err := labtest.TryBySystemd(n, n.lab.Host("host-a"), ask); err != nil {
+		n.Errorf("the name of a container on host-b is not known on host-a after a second: %v\n%s", err, out)
+	}
 }
 
 // checkTime checks how long the newcomer has waited for the ping.

@@ -13,7 +13,7 @@ const (
 	longWork = 50 * time.Millisecond
 	// frugalPercent is how much garbage there may be, as a part of what lives, while work needs
 	// megabytes for a moment.
-	frugalPercent = 20
+	frugalPercent = 10
 )
 
 // frugality has the runtime collect garbage more often while work needs megabytes for a moment. It

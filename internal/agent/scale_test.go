@@ -205,6 +205,7 @@ func (b *bigHost) checkMemory() {
 // forgetEntries empties the kernel's tables, which the forwarder is told.
 func (b *bigHost) forgetEntries() {
 	netnstest.Shell(b.t, b.ns)(`ip neigh flush dev br-blue nud permanent; ip link set vxlan-blue nomaster; ip link set vxlan-blue master br-blue`)
+	time.Sleep(time.Second) // the kernel frees 100,000 entries, in the time of whoever runs
 	b.listSoon()
 	b.mustTurn(scopeFull)
 }

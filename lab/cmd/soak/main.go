@@ -48,15 +48,19 @@ func runSoak(seed uint64, cycles, workers int, local string) error {
 	}
 	close(queue)
 	wait.Wait()
-	calls, killed, abandoned, failed := 0, 0, 0, 0
+	calls, killed, abandoned, failed, slow := 0, 0, 0, 0, 0
 	for _, w := range crew {
 		if err := w.removeNamespace(); err != nil {
 			return err
 		}
 		calls, killed, abandoned, failed = calls+w.calls, killed+w.killed, abandoned+w.abandoned, failed+w.failed
+		slow += w.slow
 	}
-	fmt.Printf("seed %d: %d cycles, %d calls, %d of them killed, %d containers abandoned, in %.1f s\n",
-		seed, cycles, calls, killed, abandoned, time.Since(begin).Seconds())
+	fmt.Printf("seed %d: %d cycles, %d calls, %d of them killed, %d found a slow agent, %d containers abandoned, in %.1f s\n",
+		seed, cycles, calls, killed, slow, abandoned, time.Since(begin).Seconds())
+	if slow*maxSlowPart > calls {
+		return fmt.Errorf("the agent was slow in %d of %d calls", slow, calls)
+	}
 	if failed > 0 {
 		return fmt.Errorf("%d calls failed", failed)
 	}

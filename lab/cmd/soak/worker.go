@@ -136,7 +136,7 @@ func (w *worker) randomPorts() []map[string]any {
 // At most one of maxSlowPart calls may find that.
 const (
 	slowAgent   = "vxland is slow"
-	maxSlowPart = 100
+	maxSlowPart = 50
 )
 
 // callToEnd makes a call that must succeed.

@@ -79,8 +79,10 @@ func findHostToForget(known []knownHost, name string) (gone []knownHost, err err
 	case len(gone) > 0 && slices.ContainsFunc(gone, func(h knownHost) bool { return h.ID != gone[0].ID }):
 		return nil, fmt.Errorf("several hosts that do not answer are called %q; give the address of one: %s", name, joinLabels(gone))
 	case len(gone) > 0:
-		if at := slices.IndexFunc(called, func(h knownHost) bool { return h.Reachable() && h.ID.Matches(gone[0].ID) }); at >= 0 {
-			return nil, fmt.Errorf("host %s answers at %v, and so is not gone; if it never uses an address again that does not answer, give that: %s",
+		answers := func(h knownHost) bool { return h.Reachable() && h.ID.Matches(gone[0].ID) }
+		if at := slices.IndexFunc(called, answers); at >= 0 {
+			return nil, fmt.Errorf("host %s answers at %v, and so is not gone; if it never uses an address again "+
+				"that does not answer, give that: %s",
 				gone[0].Name, called[at].Addr, joinLabels(gone))
 		}
 		return gone, nil

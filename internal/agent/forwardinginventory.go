@@ -96,7 +96,8 @@ func (a *Agent) compareForwarding(ctx context.Context) (found []inventory.Compar
 func (a *Agent) wantedForwarding() (all []inventory.Wanted) {
 	for _, n := range a.forwarder.networks {
 		want, flood := a.Host.WantedForwarding(n.local, n.knownRemotes())
-		all = append(all, inventory.Wanted{Network: n.local.Name, Forwarding: want, Flood: flood, Owners: inventory.OwnersOf(n.roster.Members())})
+		owners := inventory.OwnersOf(n.roster.Members())
+		all = append(all, inventory.Wanted{Network: n.local.Name, Forwarding: want, Flood: flood, Owners: owners})
 	}
 	slices.SortFunc(all, func(a, b inventory.Wanted) int { return strings.Compare(a.Network, b.Network) })
 	return all

@@ -37,11 +37,14 @@ func (a *Agent) handleInventory(ctx context.Context) agentapi.Response {
 		snapshots = append(snapshots, m.Snapshot())
 	}
 	elsewhere := inventory.Elsewhere(networks, snapshots)
-	return agentapi.Response{Stream: agentapi.StreamFunc(func(w *agentapi.ResponseWriter) { writeInventory(w, found, elsewhere) })}
+	return agentapi.Response{Stream: agentapi.StreamFunc(func(w *agentapi.ResponseWriter) {
+		writeInventory(w, found, elsewhere)
+	})}
 }
 
 // writeInventory writes a response with an agentapi.Inventory.
-func writeInventory(w *agentapi.ResponseWriter, networks []inventory.Description, elsewhere []inventory.ElsewhereDescription) {
+func writeInventory(w *agentapi.ResponseWriter, networks []inventory.Description,
+	elsewhere []inventory.ElsewhereDescription) {
 	w.Object("inventory", func() {
 		agentapi.WriteObjects(w, "networks", networks, func(d inventory.Description) {
 			w.Fields(d.NetworkInventory)
@@ -59,7 +62,9 @@ func writeInventory(w *agentapi.ResponseWriter, networks []inventory.Description
 func (a *Agent) knownOf(n membership.Network) inventory.Known {
 	host := a.identity()
 	self := cluster.Host{Name: host.Name, Addr: n.VTEP.Local}
-	known := inventory.Known{Host: self.Label(), Network: n, Others: a.clusters.SnapshotOf(n), Claims: a.claims.OfNetwork(n.ID)}
+	known := inventory.Known{
+		Host: self.Label(), Network: n, Others: a.clusters.SnapshotOf(n), Claims: a.claims.OfNetwork(n.ID),
+	}
 	if followed := a.forwarder.networks[n.ID]; followed != nil {
 		known.Roster = followed.roster
 	}

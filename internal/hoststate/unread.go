@@ -20,7 +20,8 @@ func (r records) withUnread(id string, read Network, before []Network) Network {
 		read = before[i]
 	}
 	for _, e := range before[i].Endpoints {
-		at, isRead := slices.BinarySearchFunc(endpoints, e.ContainerID, func(r *store.Record, id string) int { return cmp.Compare(r.ContainerID, id) })
+		at, isRead := slices.BinarySearchFunc(endpoints, e.ContainerID,
+			func(r *store.Record, id string) int { return cmp.Compare(r.ContainerID, id) })
 		if isRead {
 			continue
 		}

@@ -139,7 +139,8 @@ func readTable(conn *nft.Conn, t nft.Table, at Look) (have Members, intact bool,
 // readRemote returns the MACs on other hosts that the table has; of some, if they are given.
 func readRemote(conn *nft.Conn, t nft.Table, only []kernel.MAC) (have []kernel.MAC, err error) {
 	if only == nil {
-		err = conn.EachElementKey(t, remoteMACs, func() { have = have[:0] }, func(key []byte) { have = append(have, kernel.MAC(key)) })
+		err = conn.EachElementKey(t, remoteMACs, func() { have = have[:0] },
+			func(key []byte) { have = append(have, kernel.MAC(key)) })
 		return have, err
 	}
 	for i, e := range remoteElements(only) {

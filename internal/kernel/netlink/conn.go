@@ -131,7 +131,8 @@ func (c *Conn) ExecuteEach(request *Builder, begin func(), each func(body []byte
 
 // executeInTries calls each with the bodies of an answer until it wants no more. They stay valid if
 // they are kept.
-func (c *Conn) executeInTries(request *Builder, keep bool, begin func(), each func(body []byte) (more bool)) (err error) {
+func (c *Conn) executeInTries(request *Builder, keep bool, begin func(),
+	each func(body []byte) (more bool)) (err error) {
 	for range dumpTries {
 		begin()
 		if err = c.executeOnce(request, keep, each); !errors.Is(err, errInterrupted) {

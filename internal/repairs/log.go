@@ -164,7 +164,8 @@ func (l *Log) During(r Run, work func() error) ([]Repair, error) {
 	}
 	// What was removed from the firewall is not told twice.
 	if slices.ContainsFunc(found, func(r Repair) bool { return r.Kind == Firewall }) {
-		l.removals = slices.DeleteFunc(l.removals, func(removed timedRemoval) bool { return (Repair{Kind: Firewall}).matches(removed.Removal) })
+		l.removals = slices.DeleteFunc(l.removals,
+			func(removed timedRemoval) bool { return (Repair{Kind: Firewall}).matches(removed.Removal) })
 	}
 	if r.Expected {
 		// Addresses and routes may be new ones.
@@ -230,7 +231,8 @@ func replaceElements(elements []kernel.Element, r kernel.ReplaceElements) []kern
 // whether they are there or not. So it is only known that some were missing if somebody was seen to
 // delete them.
 func (l *Log) elementsAddedLocked(found []Repair) (r Repair, ok bool) {
-	adds := slices.ContainsFunc(l.seen.changes, func(c kernel.Change) bool { _, adds := c.(kernel.AddElements); return adds })
+	adds := slices.ContainsFunc(l.seen.changes,
+		func(c kernel.Change) bool { _, adds := c.(kernel.AddElements); return adds })
 	known := slices.ContainsFunc(found, func(r Repair) bool { return r.Kind == Firewall })
 	deleted := slices.ContainsFunc(l.removals, func(r timedRemoval) bool { return r.What == kernel.RemovedElement })
 	return Repair{Kind: Firewall, Object: "elements", Count: 1}, adds && deleted && !known

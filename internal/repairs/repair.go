@@ -27,8 +27,9 @@ var Kinds = []Kind{Firewall, Device, Address, Route, Port, Parameter, Forwarding
 
 // codes are what `vxlanctl explain` says of each kind.
 var codes = map[Kind]diagnosis.Code{
-	Firewall: diagnosis.RulesMissing, Device: diagnosis.DeviceAltered, Address: diagnosis.GatewayMissing, Route: diagnosis.DeviceAltered,
-	Port: diagnosis.DeviceAltered, Parameter: diagnosis.SysctlChanged, Forwarding: diagnosis.ForwardingAltered,
+	Firewall: diagnosis.RulesMissing, Device: diagnosis.DeviceAltered, Address: diagnosis.GatewayMissing,
+	Route: diagnosis.DeviceAltered,
+	Port:  diagnosis.DeviceAltered, Parameter: diagnosis.SysctlChanged, Forwarding: diagnosis.ForwardingAltered,
 }
 
 // Repair is something that was missing or altered, and is as it should be again.

@@ -58,7 +58,8 @@ func Within(t testing.TB, limit time.Duration, h *lab.Host, script string) time.
 func CreateNetwork(t testing.TB, l *lab.Lab, name, flags string) {
 	t.Helper()
 	for _, h := range l.Hosts() {
-		Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=%s --opt physical_interface=eth0 %s %s",
+		Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=%s --opt "+
+			"physical_interface=eth0 %s %s",
 			VTEPs(l), flags, name))
 	}
 }
@@ -75,7 +76,8 @@ func VTEPs(l *lab.Lab) string {
 // Address is a container's IPv4 address in a network, as Podman tells it.
 func Address(t testing.TB, h *lab.Host, container, network string) string {
 	t.Helper()
-	return Sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).IPAddress}}' %s", network, container))
+	return Sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).IPAddress}}' %s",
+		network, container))
 }
 
 // Page proves that a container gets the test page from a web server's address.
@@ -102,7 +104,8 @@ func Leftovers(t testing.TB, h *lab.Host) string {
 func AgentEnds(t testing.TB, h *lab.Host) {
 	t.Helper()
 	Eventually(t, h, "! pgrep ^vxland")
-	if left := Sh(t, h, "find /run/vxlan ! -type d ! -name lock ! -name vxland.lock ! -name vxland.log; ss -Hlxp | grep vxland || true"); left != "" {
+	if left := Sh(t, h, "find /run/vxlan ! -type d ! -name lock ! -name vxland.lock ! -name vxland.log; "+
+		"ss -Hlxp | grep vxland || true"); left != "" {
 		t.Errorf("the agent of %s has left\n%s", h.Name(), left)
 	}
 }

@@ -26,7 +26,8 @@ func CreateOn(t testing.TB, hosts []*lab.Host, name, flags string) {
 		all = append(all, h.Addr4().String())
 	}
 	for _, h := range hosts {
-		Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=%s --opt physical_interface=eth0 %s %s",
+		Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=%s --opt "+
+			"physical_interface=eth0 %s %s",
 			strings.Join(all, ","), flags, name))
 	}
 }
@@ -40,5 +41,6 @@ func Namespace(t testing.TB, h *lab.Host, container string) string {
 // Field is what Podman tells of a container in a network: IPAddress, GlobalIPv6Address, MacAddress.
 func Field(t testing.TB, h *lab.Host, container, network, field string) string {
 	t.Helper()
-	return Sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).%s}}' %s", network, field, container))
+	return Sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).%s}}' %s",
+		network, field, container))
 }

@@ -165,7 +165,7 @@ func (s *Snapshot) removeMember(m *Member) {
 	}
 }
 
-// indexed returns the members of all networks.
+// indexed returns the members by network. A snapshot that was made of hosts alone has no index yet.
 func (s Snapshot) indexed() map[NetworkKey]networkMembers {
 	if s.networks != nil {
 		return s.networks

@@ -135,7 +135,7 @@ func (r *rotation) chooseKey(hosts []agentapi.HostStatus) error {
 	return r.saveKey()
 }
 
-// takeOwnKey takes a key that this host has.
+// takeOwnKey goes to the key that was asked for, which must be one of this host's.
 func (r *rotation) takeOwnKey(all []HostKeys) error {
 	file, err := r.ReadFile(all[0].File)
 	if err != nil {

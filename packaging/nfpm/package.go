@@ -42,7 +42,6 @@ var relationsOf = map[string]relations{
 	"archlinux": {[]string{"netavark>=1.6", "nftables"}, nil},
 }
 
-// writePackage writes one package.
 func (b build) writePackage(format, arch string) error {
 	stage, err := os.MkdirTemp("", "vxlan-driver-package-")
 	if err != nil {

@@ -230,7 +230,8 @@ func (t *table) Snapshot() cluster.Snapshot {
 }
 
 func (e *entry) host() cluster.Host {
-	return cluster.Host{ID: e.Key.ID, Name: e.Name, Addr: e.Key.Addr.Addr(), Memberships: e.Memberships, UnreachableSince: e.goneSince}
+	return cluster.Host{ID: e.Key.ID, Name: e.Name, Addr: e.Key.Addr.Addr(), Memberships: e.Memberships,
+		UnreachableSince: e.goneSince}
 }
 
 // HasLeft tells whether a host announced that it leaves the cluster.

@@ -42,7 +42,7 @@ func (c *collector) agent(networks []hoststate.Network) {
 		a.BadConfig = checkConfig(c.ctx, a.Binary)
 	}
 	if a.BadConfig != "" {
-		a.BadLines = config.LinesToDisable(config.Path)
+		a.BadLines = config.FilesAt(config.Path).LinesToDisable()
 	}
 	pids := agentProcesses()
 	a.Running = len(pids) > 0

@@ -12,6 +12,11 @@ import (
 	"vxlan-driver/internal/ctl/output"
 )
 
+// AgentConfigured knows how the agent is configured.
+type AgentConfigured interface {
+	AgentConfig() (config.Config, error)
+}
+
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "config",

@@ -66,7 +66,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		webCommand(host, version),
 		bundleCommand(host, version),
 		configCommand(),
-		explainCommand(),
+		explainCommand(host),
 		captureCommand(host),
 		dropsCommand(host),
 		meshCommand(host),

@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/capture"
+	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/diagnosis"
 	"vxlan-driver/internal/doctor"
 )
@@ -24,6 +26,7 @@ type fakeHost struct {
 	err        error
 	containers int // that need the agent
 	findings   []diagnosis.Finding
+	config     config.Config // of the agent
 }
 
 func (h fakeHost) CheckRoot() error { return nil }
@@ -57,6 +60,12 @@ func (h fakeHost) UpgradeHost(context.Context) (doctor.UpgradeHost, error) {
 }
 
 func (h fakeHost) ContainersWithAgent() (int, error) { return h.containers, nil }
+
+func (h fakeHost) AgentConfig() (config.Config, error) {
+	c := h.config
+	c.Port = cmp.Or(c.Port, 7947)
+	return c, nil
+}
 
 func (h fakeHost) Cleanup(force bool) ([]string, error) {
 	if !force {
@@ -142,6 +151,7 @@ func TestCommands(t *testing.T) {
 		{"drops", []string{"drops"}, nil, "REASON  PACKETS  BYTES  RULE  CHAIN\n# no rule of this driver has dropped anything since the rules were set\n", ""},
 		{"metrics", []string{"metrics"}, nil, "vxlan_build_info 1\n", ""},
 		{"code", []string{"explain", "vx0706", "--format", "{{.Title}}"}, nil, "contact to all other hosts is lost\n", ""},
+		{"code that names the agents' port", []string{"explain", "VX0706"}, nil, "A firewall drops port 7947.", ""},
 		{"unknown code", []string{"explain", "VX9999"}, nil, "", `no code "VX9999"`},
 	}
 	for _, tt := range tests {

@@ -136,6 +136,23 @@ func TestFailureOfOneTurnIsNotLogged(t *testing.T) {
 	})
 }
 
+// Nor does it matter that the next turn meets what another plugin takes down.
+func TestFailuresOfTwoNetworksAreNotLogged(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.StayWhenIdle = true
+		r.names.failWith(errors.New("the bridge of blue is not there"))
+		r.start()
+		r.names.failWith(errors.New("the bridge of red is not there"))
+		sleep(retryInterval)
+		r.names.failWith(nil)
+		sleep(time.Minute)
+		r.finish()
+		if log := r.log.String(); log != "" {
+			t.Errorf("log:\n%s", log)
+		}
+	})
+}
+
 func TestAgentExitsAfterIdleTimeout(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)

@@ -40,8 +40,8 @@ type statusReporter struct {
 	watcher    *pathWatcher
 	log        *slog.Logger
 
-	failed      bool   // the last full turn failed
-	lastErr     string // as logged, so that an error that lasts is logged once
+	seenErr     string // of the last full turn, if it failed
+	loggedErr   string // so that an error that lasts is logged once
 	duplicates  recurring
 	sameNames   recurring // that two containers have
 	differences recurring
@@ -65,7 +65,7 @@ func (s *statusReporter) SetBlockingChains(found []string) {
 }
 
 // LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
-// finished or is taking down. So only what fails again in a full turn is logged.
+// finished or is taking down. So only what fails in the same way again, in a full turn, is logged.
 func (s *statusReporter) LogOutcome(what scope, err error) {
 	s.setReady(what, err)
 	if what == scopeFull {
@@ -76,14 +76,14 @@ func (s *statusReporter) LogOutcome(what scope, err error) {
 	switch {
 	case what != scopeFull:
 	case err == nil:
-		if s.lastErr != "" {
+		if s.loggedErr != "" {
 			s.log.Info("the host is fully configured again")
 		}
-		s.lastErr, s.failed = "", false
-	case !s.failed:
-		s.failed = true
-	case err.Error() != s.lastErr:
-		s.lastErr = err.Error()
+		s.loggedErr, s.seenErr = "", ""
+	case err.Error() != s.seenErr:
+		s.seenErr = err.Error()
+	case err.Error() != s.loggedErr:
+		s.loggedErr = err.Error()
 		s.log.Error("the host is not fully configured; retrying", "err", err)
 	}
 }

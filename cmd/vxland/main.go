@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -108,10 +107,10 @@ func (o options) agentArgs() []string {
 // the configuration. An agent follows the file, so it starts with any. If there are other problems,
 // all are returned.
 func (o options) loadConfig() (config.Config, error) {
-	required := o.config != config.Path
-	c, err := config.LoadSettings(o.config, required)
+	files := config.FilesAt(o.config)
+	c, err := files.LoadSettings()
 	if err != nil || o.check {
-		return config.Load(o.config, required)
+		return files.Load()
 	}
 	return c, nil
 }
@@ -121,10 +120,7 @@ const exitBadConfig = 78
 
 // checkResult is the output of --check-config for a valid configuration.
 func (o options) checkResult() string {
-	if _, err := os.Stat(o.config); errors.Is(err, fs.ErrNotExist) {
-		return o.config + " does not exist; all defaults hold"
-	}
-	return o.config + " is valid"
+	return config.FilesAt(o.config).ExplainValid()
 }
 
 // configError is an error of the configuration.

@@ -174,10 +174,10 @@ func FuzzParse(f *testing.F) {
 
 func TestLoadOfMissingFile(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "x.toml")
-	if c, err := Load(missing, false); err != nil || c.Port != 7947 {
+	if c, err := (Files{Path: missing}).Load(); err != nil || c.Port != 7947 {
 		t.Errorf("got %+v, %v", c, err)
 	}
-	if _, err := Load(missing, true); !os.IsNotExist(pathError(err)) {
+	if _, err := FilesAt(missing).Load(); !os.IsNotExist(pathError(err)) {
 		t.Errorf("got %v", err)
 	}
 }

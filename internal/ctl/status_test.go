@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/ctl/output"
 )
 
@@ -149,6 +150,7 @@ func TestStatusFitsTheTerminal(t *testing.T) {
 
 func TestStatusEndsWith(t *testing.T) {
 	idle, missed := fakeHost{err: agentapi.ErrNotRunning}, fakeHost{err: agentapi.ErrNotRunning, containers: 1}
+	member := fakeHost{err: agentapi.ErrNotRunning, config: config.Config{KeepRunning: true}}
 	broken := reportHost{err: errors.New("ask vxland: timeout")}
 	warned := reportHost{report: agentapi.StatusReport{Version: "1", Warnings: []string{"careful"}}}
 	syncing := reportHost{report: agentapi.StatusReport{Version: "1", Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.1", Syncing: true}}}}
@@ -171,6 +173,8 @@ func TestStatusEndsWith(t *testing.T) {
 		{"syncing", syncing, "--check live", 0, "OK"},
 		{"idle", idle, "", 1, "vxland does not run, and no container needs it"},
 		{"idle", idle, "--check live", 3, "UNKNOWN: vxland does not run"},
+		{"a member", member, "", 1, "# VX0701 failure: vxland does not run, but its configuration says keep_running\n#   what to do: vxlanctl reload"},
+		{"a member", member, "--check live", 2, "FAILURE: 1 failure; VX0701"},
 		{"missed", missed, "", 1, "# VX0701 failure: vxland does not run, but 1 container needs it\n#   what to do: vxlanctl reload"},
 		{"missed", missed, "--check live", 2, "FAILURE: 1 failure; VX0701 vxland does not run, but 1 container needs it"},
 		{"missed", missed, "--check ready -q", 2, ""},

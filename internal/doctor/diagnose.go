@@ -30,9 +30,11 @@ type check func(*Facts) []diagnosis.Finding
 // checks are all checks, causes before what follows from them.
 var checks = []check{
 	checkGaps, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman, checkDirs,
-	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkPathPings,
+	checkUnderlay, checkOwnAddresses, checkCarrier, checkFlags, checkRoutes, checkNeighbours,
+	checkUnderlayMTU, checkPathPings,
 	checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
-	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides,
+	checkManagers, checkDevices, checkTunnelAttributes,
+	checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides,
 	checkFixedEntries, checkForeignDevices,
 	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains,
 	checkDeviceHooks, checkZones, checkPortFiles,
@@ -258,6 +260,10 @@ func explains(f diagnosis.Finding, code diagnosis.Code) bool {
 		return f.Level == diagnosis.Failure && slices.Contains(byManagers, code)
 	case diagnosis.SysctlFile:
 		return f.Level == diagnosis.Failure && code == diagnosis.SysctlChanged
+	case diagnosis.DeviceAltered: // one that is made anew lacks all that the network sets on it
+		if strings.Contains(f.Summary, otherAttributes) {
+			return slices.Contains(explanations[diagnosis.DeviceMissing], code) && code != diagnosis.DeviceAltered
+		}
 	}
 	return slices.Contains(explanations[f.Code], code)
 }

@@ -2,10 +2,12 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/kernel"
 )
 
 // portSetting is how a bridge must treat a port. The driver leaves these settings as they come, and
@@ -117,6 +119,13 @@ func checkNeighbours(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, h := range n.Neighbours {
 			switch {
+			case !h.OwnMAC.IsZero() && (h.MAC == h.OwnMAC || slices.Contains(h.Answers, h.OwnMAC)):
+				findings = append(findings, diagnosis.Finding{
+					Code: diagnosis.DuplicateMAC, Level: diagnosis.Failure, Network: n.Name,
+					Summary:  fmt.Sprintf("this host and host %s have one MAC on %s", h.Addr, n.Underlay.Name),
+					Evidence: []string{fmt.Sprintf("%s is the MAC of both", h.OwnMAC), "ip neigh show dev " + n.Underlay.Name},
+					Mend:     []string{fmt.Sprintf("ip link set %s address %s", n.Underlay.Name, macFor(n.VTEP.Local))},
+				})
 			case len(h.Answers) > 1:
 				findings = append(findings, diagnosis.Finding{
 					Code: diagnosis.DuplicateVTEP, Level: diagnosis.Failure, Network: n.Name,
@@ -136,6 +145,13 @@ func checkNeighbours(f *Facts) (findings []diagnosis.Finding) {
 		}
 	}
 	return findings
+}
+
+// macFor makes a MAC for a host of its address, one that no device has of itself (IEEE 802, locally
+// administered).
+func macFor(addr netip.Addr) kernel.MAC {
+	b := addr.As16()
+	return kernel.MAC{0x02, 0xfe, b[12], b[13], b[14], b[15]}
 }
 
 // checkSilent says which containers do not answer, as far as nothing else says why.

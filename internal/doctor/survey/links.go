@@ -74,8 +74,9 @@ func (c *collector) neighbours(n *doctor.Network) {
 	if err != nil {
 		return // a link without ARP
 	}
+	answers = append(answers, c.twins(device, from, onLink, answers)...)
 	for _, addr := range onLink {
-		neighbour := doctor.Neighbour{Addr: addr}
+		neighbour := doctor.Neighbour{Addr: addr, OwnMAC: have.MAC}
 		for _, a := range answers {
 			if a.Addr == addr && !slices.Contains(neighbour.Answers, a.MAC) {
 				neighbour.Answers = append(neighbour.Answers, a.MAC)
@@ -89,6 +90,23 @@ func (c *collector) neighbours(n *doctor.Network) {
 		}
 		n.Neighbours = append(n.Neighbours, neighbour)
 	}
+}
+
+// twins asks again for addresses for which nobody answered, with another MAC as the sender: a switch
+// does not deliver the answer of a host with this one's MAC.
+func (c *collector) twins(
+	device string, from kernel.ProbeSender, addrs []netip.Addr, answered []kernel.ProbeAnswer,
+) []kernel.ProbeAnswer {
+	unanswered := slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool {
+		return slices.ContainsFunc(answered, func(h kernel.ProbeAnswer) bool { return h.Addr == a })
+	})
+	if len(unanswered) == 0 {
+		return nil
+	}
+	const locallyAdministered = 2
+	from.MAC[0], from.MAC[5] = from.MAC[0]&^1|locallyAdministered, ^from.MAC[5]
+	answers, _ := c.ns.ProbeAddresses(device, from, unanswered) // it was asked before
+	return slices.DeleteFunc(answers, func(a kernel.ProbeAnswer) bool { return a.MAC == from.MAC })
 }
 
 // silent finds out which of this host's containers do not answer on their bridge, and who else answers

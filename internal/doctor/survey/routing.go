@@ -38,6 +38,9 @@ func (c *collector) routing() {
 		states, _ := c.run("ip", "xfrm", "state")
 		c.Routing.Blocks = FindBlocks(text, states)
 	}
+	if text, err := c.run("ip", "xfrm", "policy", "getdefault"); err == nil { // since Linux 5.14
+		c.Routing.Blocks = append(c.Routing.Blocks, FindDefaultBlocks(text)...)
+	}
 }
 
 // FindBlocks returns the IPsec policies that block, and those for whose packets there is no state (a
@@ -69,7 +72,27 @@ func policyRule(selector, way []string) doctor.Rule {
 	r.From, _ = netip.ParsePrefix(selector[1])
 	r.To, _ = netip.ParsePrefix(selector[3])
 	r.Delete = fmt.Sprintf("ip xfrm policy delete %s dir %s", strings.Join(selector, " "), way[1])
+	r.Forwards = way[1] == "fwd"
 	return r
+}
+
+// FindDefaultBlocks returns what IPsec blocks by default, where no policy says otherwise, as ip prints
+// it: a line for each way, such as "out: block", in columns.
+func FindDefaultBlocks(text string) (blocks []doctor.Rule) {
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || fields[1] != "block" {
+			continue
+		}
+		way := strings.TrimSuffix(fields[0], ":")
+		for _, all := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+			blocks = append(blocks, doctor.Rule{
+				Text: "default " + way + ": block", From: netip.PrefixFrom(all, 0), To: netip.PrefixFrom(all, 0),
+				Delete: "ip xfrm policy setdefault " + way + " accept", Forwards: way == "fwd",
+			})
+		}
+	}
+	return blocks
 }
 
 // hasState tells whether there is a state between two addresses. Templates without addresses take those

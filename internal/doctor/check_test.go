@@ -470,6 +470,20 @@ func TestChecks(t *testing.T) {
 			f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), Interface: "eth0"}}
 			f.Routing.Blocks = []Rule{{Text: "default fwd: block", From: prefix("0.0.0.0/0"), To: prefix("0.0.0.0/0"), Forwards: true, Delete: "accept it"}}
 		}, []string{"VX0606 failure an IPsec policy blocks what container cb sends to the outside"}, []string{"accept it"}},
+		{"packets that are marked, and a rule of routing for marked ones", func(f *Facts) {
+			f.Rules = []Rule{{Text: "udp dport 4789 meta mark set 0x42", Chain: "inet mk c", Marks: true, Delete: "nft delete rule"}}
+			f.Routing.Rules = []Rule{{Text: "fwmark 0x42", OfMark: true, Refuses: true}}
+			f.Networks[0].Tunnels = []Tunnel{{Host: addr("198.18.0.11"), Learned: "02"}}
+		}, []string{"VX0506 warning a rule of another program marks packets of networks, and a rule of routing is for marked ones", "VX0301 warning no VXLAN packet passes to or from host 198.18.0.11"},
+			[]string{"nft delete rule"}},
+		{"packets that are marked, and nothing is lost", func(f *Facts) {
+			f.Rules = []Rule{{Text: "udp dport 4789 meta mark set 0x42", Chain: "inet mk c", Marks: true, Delete: "nft delete rule"}}
+			f.Routing.Rules = []Rule{{Text: "fwmark 0x42", OfMark: true, Refuses: true}}
+		}, nil, nil},
+		{"packets that are marked, and no rule for such", func(f *Facts) {
+			f.Rules = []Rule{{Text: "udp dport 4789 meta mark set 0x42", Chain: "inet mk c", Marks: true, Delete: "nft delete rule"}}
+			f.Networks[0].Tunnels = []Tunnel{{Host: addr("198.18.0.11"), Learned: "02"}}
+		}, []string{"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11"}, nil},
 		{"asks for no MACs", func(f *Facts) { f.Kernel.Parameters["net/ipv4/neigh/eth0/mcast_solicit"] = "0" },
 			[]string{"VX0102 warning net.ipv4.neigh.eth0.mcast_solicit is 0: it asks nobody for MACs, and so does not find others"}, []string{"sysctl -w net/ipv4/neigh/eth0/mcast_solicit=3"}},
 		{"inside of a container", func(f *Facts) {

@@ -292,6 +292,8 @@ type Rule struct {
 	From, To     netip.Prefix // that a rule of routing matches; zero: any
 	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit
 	ArrivedBy    string       // the interface that it matches; "": any
+	OfMark       bool         // a rule of routing is for packets with a mark
+	Marks        bool         // a rule of a firewall marks packets
 	Translates   bool
 	LacksState   bool // an IPsec policy asks for a state (a security association) that is not there
 }

@@ -23,6 +23,7 @@ type Inside struct {
 	Unowned                         []netip.Addr // that the interface has, and the table local lacks
 	Parameters                      map[string]string
 	Hooks                           []DeviceHook
+	NoGateway                       bool // its gateway does not answer its ping
 	// Filters are what it has of its own that may drop its packets. They count where some are lost.
 	Filters []Rule
 }
@@ -108,10 +109,13 @@ func checkInsides(f *Facts) (findings []diagnosis.Finding) {
 }
 
 // ownFilters is about what a container has of its own that may drop its packets, where it does not
-// answer, or gets no answer that this host gets.
+// answer, or gets no answer from its gateway or from somebody who answers this host.
 func (n Network) ownFilters(in Inside) []diagnosis.Finding {
-	isLost := slices.ContainsFunc(n.Silent, func(s SilentContainer) bool { return s.Name == in.Container }) ||
-		slices.ContainsFunc(n.Exchanges, func(e Exchange) bool { return e.From == in.Container && !e.Ping && e.HostPing })
+	isSilent := slices.ContainsFunc(n.Silent, func(s SilentContainer) bool { return s.Name == in.Container })
+	getsNone := slices.ContainsFunc(n.Exchanges, func(e Exchange) bool {
+		return e.From == in.Container && !e.Ping && e.HostPing
+	})
+	isLost := in.NoGateway || isSilent || getsNone
 	if !isLost || len(in.Filters) == 0 {
 		return nil
 	}

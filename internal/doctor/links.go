@@ -169,6 +169,15 @@ func checkSilent(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// ruleOfMark returns the first rule of routing that is for marked packets.
+func (f *Facts) ruleOfMark() *Rule {
+	i := slices.IndexFunc(f.Routing.Rules, func(r Rule) bool { return r.OfMark })
+	if i < 0 {
+		return nil
+	}
+	return &f.Routing.Rules[i]
+}
+
 // checkNamedRules says which rules of other programs name a network's port or device, and translate
 // or drop. What drops for certain is found by following packets. The others count where something is
 // lost.
@@ -178,6 +187,14 @@ func checkNamedRules(f *Facts) (findings []diagnosis.Finding) {
 			Code: diagnosis.ForeignRule, Level: diagnosis.Warning,
 			Summary:  "a rule of another program may drop packets of networks",
 			Evidence: []string{cut(r.Text, maxLine)}, Mend: []string{r.Delete},
+		}
+		if r.Marks {
+			marked := f.ruleOfMark()
+			if marked == nil {
+				continue
+			}
+			found.Summary = "a rule of another program marks packets of networks, and a rule of routing is for marked ones"
+			found.Evidence = append(found.Evidence, "ip rule: "+marked.Text)
 		}
 		if r.Translates {
 			found.Code, found.Level = diagnosis.TunnelNAT, diagnosis.Failure

@@ -141,7 +141,7 @@ func (f *Facts) ruleFor(from, to netip.Addr, arrivedBy string) *Rule {
 	covers := func(p netip.Prefix, a netip.Addr) bool { return !p.IsValid() || a.IsValid() && p.Contains(a) }
 	var first *Rule
 	for i, r := range f.Routing.Rules {
-		if !covers(r.From, from) || !covers(r.To, to) || r.ArrivedBy != "" && r.ArrivedBy != arrivedBy {
+		if r.OfMark || !covers(r.From, from) || !covers(r.To, to) || r.ArrivedBy != "" && r.ArrivedBy != arrivedBy {
 			continue
 		}
 		if r.Refuses || r.From.IsValid() || r.To.IsValid() || r.ArrivedBy != "" {

@@ -18,11 +18,22 @@ func (c *collector) filters() {
 			getsNone := slices.ContainsFunc(n.Exchanges, func(e doctor.Exchange) bool {
 				return e.From == in.Container && !e.Ping && e.HostPing
 			})
-			if isSilent || getsNone {
+			in.NoGateway = !reachesGateway(n, in.Namespace)
+			if isSilent || getsNone || in.NoGateway {
 				in.Filters = c.ownFilters(in.Namespace, in.Interface)
 			}
 		}
 	}
+}
+
+// reachesGateway tells whether a gateway answers a container's ping. Where there is none, none is missed.
+func reachesGateway(n *doctor.Network, namespace string) bool {
+	for _, gateway := range gatewaysOf(*n) {
+		if gateway.IsValid() && !again(func() bool { return pings(namespace, gateway) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *collector) ownFilters(namespace, device string) (filters []doctor.Rule) {

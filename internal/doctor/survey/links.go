@@ -195,7 +195,7 @@ func portWord(port uint16) string {
 }
 
 // FindRules returns the rules, as `nft -a list ruleset` prints them, that have one of the words and
-// drop or translate packets. Those of the driver are left out.
+// drop, mark or translate packets. Those of the driver are left out.
 func FindRules(text string, words []string) (found []doctor.Rule) {
 	var table, chain string
 	accepted := make(map[string]bool) // words by chain, that a rule before accepts
@@ -223,9 +223,11 @@ func FindRules(text string, words []string) (found []doctor.Rule) {
 		translates := containsAny(rule, " snat ", " masquerade", " dnat ", " redirect", "saddr set ", "daddr set ",
 			"dport set ")
 		drops := containsAny(rule, " drop", " reject")
-		if named && (translates || drops) {
+		marks := strings.Contains(rule, " mark set ")
+		if named && (translates || drops || marks) {
 			found = append(found, doctor.Rule{
 				Text: "table " + table + ", chain " + chain + ": " + rule, Chain: table + " " + chain, Translates: translates,
+				Marks:  marks && !translates && !drops,
 				Delete: "nft delete rule " + table + " " + chain + " handle " + handle,
 			})
 		}

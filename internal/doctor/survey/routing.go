@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"vxlan-driver/internal/doctor"
@@ -13,13 +14,20 @@ import (
 func (c *collector) routing() {
 	for _, family := range []string{"-4", "-6"} {
 		for _, kind := range deadEndKinds {
-			var routes []struct{ Dst, Table string }
+			var routes []struct {
+				Dst, Table string
+				Nhid       int
+			}
 			if err := c.readJSON(&routes, "ip", "-j", family, "route", "show", "table", "all", "type", kind); err != nil {
 				c.gap("routes that lead nowhere", err)
 				return
 			}
 			for _, r := range routes {
-				c.Routing.DeadEnds = append(c.Routing.DeadEnds, deadEnd(kind, family, r.Dst, r.Table))
+				dead := deadEnd(kind, family, r.Dst, r.Table)
+				if r.Nhid > 0 { // the next hop is the dead end, and not the route (ip-nexthop(8))
+					dead.Delete = strings.Replace(dead.Delete, " "+kind+" ", " ", 1) + " nhid " + strconv.Itoa(r.Nhid)
+				}
+				c.Routing.DeadEnds = append(c.Routing.DeadEnds, dead)
 			}
 		}
 		var rules []map[string]any
@@ -168,10 +176,12 @@ func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	command := fmt.Sprintf("ip %s rule delete priority %.0f", family, priority)
 	arrivedBy, _ := r["iif"].(string)
 	action, _ := r["action"].(string)
+	_, isMarked := r["fwmark"]
+	_, isInverted := r["not"]
 	return doctor.Rule{
 		Text: strings.Join(parts, " "), Delete: command, Priority: int(priority), From: prefixOfRule(r, "src"),
 		To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
-		Refuses: slices.Contains(deadEndKinds, action),
+		Refuses: slices.Contains(deadEndKinds, action), OfMark: isMarked && !isInverted,
 	}, true
 }
 

@@ -294,6 +294,8 @@ type Rule struct {
 	ArrivedBy    string       // the interface that it matches; "": any
 	OfMark       bool         // a rule of routing is for packets with a mark
 	Marks        bool         // a rule of a firewall marks packets
+	Changes      bool         // it changes frames on bridges
+	Untracks     bool         // it exempts packets of a bridge from tracking
 	Translates   bool
 	LacksState   bool // an IPsec policy asks for a state (a security association) that is not there
 }

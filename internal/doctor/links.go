@@ -196,6 +196,13 @@ func checkNamedRules(f *Facts) (findings []diagnosis.Finding) {
 			found.Summary = "a rule of another program marks packets of networks, and a rule of routing is for marked ones"
 			found.Evidence = append(found.Evidence, "ip rule: "+marked.Text)
 		}
+		switch {
+		case r.Changes:
+			found.Summary = "a rule of another program changes frames on bridges"
+		case r.Untracks:
+			found.Level = diagnosis.Failure
+			found.Summary = "a rule of another program exempts packets of containers from tracking, so they are not translated"
+		}
 		if r.Translates {
 			found.Code, found.Level = diagnosis.TunnelNAT, diagnosis.Failure
 			found.Summary = "a rule of another program translates packets between hosts"

@@ -152,6 +152,7 @@ func runProgram(o options) error {
 
 func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger) error {
 	host := wiring.Host()
+	host.Open = openWithFastPath
 	host.Records, host.Interrupt = new(store.Cache), ctx.Done()
 	lock, err := lockHost(ctx, host.StoreDir)
 	if err != nil {

@@ -157,9 +157,9 @@ func newBigHostOn(t testing.TB, network string, hosts, each, own int) *bigHost {
 // while the store's lock is held.
 func (b *bigHost) open(path string) (hoststate.Namespace, error) {
 	if path != "" {
-		return netstack.Open(path)
+		return netstack.OpenWithFastPath(path)
 	}
-	ns, err := netstack.Open(b.ns)
+	ns, err := netstack.OpenWithFastPath(b.ns)
 	return &holdingNamespace{Namespace: ns, host: b, began: threadTime()}, err
 }
 

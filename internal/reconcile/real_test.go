@@ -108,7 +108,7 @@ func boolInt(b bool) int {
 
 func open(t testing.TB, path string) *netstack.Stack {
 	t.Helper()
-	ns, err := netstack.Open(path)
+	ns, err := netstack.OpenWithFastPath(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ type Stack struct {
 	*rtnl.Conn
 	path     string
 	firewall *nft.Conn // opened when first used: of a container's namespace, never
+	// setFastPath sets up a fast path; nil: Stack only removes what there is.
+	setFastPath func(fastpath.Redirector, kernel.FastPath) error
 }
 
 // Open opens the namespace at path, or for "" the one that the caller is in.
@@ -28,6 +30,17 @@ func Open(path string) (*Stack, error) {
 		return nil, err
 	}
 	return &Stack{Conn: c, path: path}, nil
+}
+
+// OpenWithFastPath is Open for who sets up fast paths. The plugin only removes them, and is smaller
+// without this code.
+func OpenWithFastPath(path string) (*Stack, error) {
+	ns, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	ns.setFastPath = fastpath.Redirector.Set
+	return ns, nil
 }
 
 // Close closes the namespace's connections.
@@ -142,29 +155,38 @@ func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err 
 }
 
 // SetFastPath makes a network's fast path what is wanted, and removes one that leads nowhere. The
-// error is kernel.ErrNoFastPath where the kernel cannot do it.
-func (ns *Stack) SetFastPath(want kernel.FastPath) error { return ns.fastPath().Set(want) }
+// error is kernel.ErrNoFastPath where the kernel cannot do it. A Stack that Open has opened removes
+// the fast path: packets pass the bridge.
+func (ns *Stack) SetFastPath(want kernel.FastPath) error {
+	if ns.setFastPath == nil {
+		return ns.FastPath().RemoveAll(want.Device)
+	}
+	return ns.setFastPath(ns.FastPath(), want)
+}
 
 // FastPathRemote returns the MACs on other hosts that packets are sent to past the bridge.
 func (ns *Stack) FastPathRemote(device string) ([]kernel.MAC, error) {
-	return ns.fastPath().Remote(device)
+	return ns.FastPath().Remote(device)
 }
 
 // EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.
 func (ns *Stack) EvictFastPath(device string, mac kernel.MAC) error {
-	return ns.fastPath().Evict(device, mac)
+	return ns.FastPath().Evict(device, mac)
 }
 
 // EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is
 // there.
 func (ns *Stack) EvictFastPathPort(device string, port kernel.FastPathPort) error {
-	return ns.fastPath().EvictPort(device, port)
+	return ns.FastPath().EvictPort(device, port)
 }
 
 // RemoveFastPath removes what would outlive a VXLAN device that is about to go or has gone.
-func (ns *Stack) RemoveFastPath(device string) error { return ns.fastPath().Remove(device) }
+func (ns *Stack) RemoveFastPath(device string) error {
+	return ns.FastPath().Remove(device)
+}
 
-func (ns *Stack) fastPath() fastpath.Redirector {
+// FastPath returns the fast path of nftables and tc.
+func (ns *Stack) FastPath() fastpath.Redirector {
 	return fastpath.New(fastpath.Namespace{Links: ns.Conn, Firewall: ns.firewallConn})
 }
 

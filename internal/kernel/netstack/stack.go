@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -19,6 +20,8 @@ type Stack struct {
 	*rtnl.Conn
 	path     string
 	firewall *nft.Conn // opened when first used: of a container's namespace, never
+	// Pins is where eBPF programs are pinned.
+	Pins string
 	// setFastPath sets up a fast path; nil: Stack only removes what there is.
 	setFastPath func(fastpath.Redirector, kernel.FastPath) error
 }
@@ -29,7 +32,7 @@ func Open(path string) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stack{Conn: c, path: path}, nil
+	return &Stack{Conn: c, path: path, Pins: fastpath.PinDir}, nil
 }
 
 // OpenWithFastPath is Open for who sets up fast paths. The plugin only removes them, and is smaller
@@ -117,6 +120,15 @@ func (ns *Stack) ForeignFilters() ([]kernel.FilterTable, error) {
 	return conn.ForeignFilters()
 }
 
+// FilteredDevices returns the devices on which other programs filter what comes in, and by which table.
+func (ns *Stack) FilteredDevices() (map[string]string, error) {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return nil, err
+	}
+	return conn.FilteredDevices()
+}
+
 // AcceptedInDocker returns the bridges that AcceptInDocker has let pass, and whether all rules of
 // each are there.
 func (ns *Stack) AcceptedInDocker() (map[string]bool, error) {
@@ -171,18 +183,18 @@ func (ns *Stack) FastPathRemote(device string) ([]kernel.MAC, error) {
 
 // EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.
 func (ns *Stack) EvictFastPath(device string, mac kernel.MAC) error {
-	return ns.FastPath().Evict(device, mac)
+	return cmp.Or(fastpath.EvictPinned(ns.Pins, device, mac, ns.Index), ns.FastPath().Evict(device, mac))
 }
 
 // EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is
 // there.
 func (ns *Stack) EvictFastPathPort(device string, port kernel.FastPathPort) error {
-	return ns.FastPath().EvictPort(device, port)
+	return cmp.Or(fastpath.EvictPinned(ns.Pins, device, port.MAC, ns.Index), ns.FastPath().EvictPort(device, port))
 }
 
 // RemoveFastPath removes what would outlive a VXLAN device that is about to go or has gone.
 func (ns *Stack) RemoveFastPath(device string) error {
-	return ns.FastPath().Remove(device)
+	return cmp.Or(fastpath.RemovePinned(ns.Pins, device), ns.FastPath().Remove(device))
 }
 
 // FastPath returns the fast path of nftables and tc.

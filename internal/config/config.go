@@ -35,7 +35,9 @@ type Config struct {
 	JoinPort uint16
 	// RotateKeys: other hosts of the cluster may change the key file.
 	RotateKeys bool
-	Metrics    Endpoint // where metrics are served; zero: nowhere
+	// EBPF: packets between containers of two hosts pass by eBPF programs, where the kernel can.
+	EBPF    bool
+	Metrics Endpoint // where metrics are served; zero: nowhere
 }
 
 // rawConfig is the configuration as the administrator typed it.
@@ -52,6 +54,7 @@ type rawConfig struct {
 	KeepRunning bool     `toml:"keep_running"`
 	JoinPort    int      `toml:"join_port"`
 	RotateKeys  bool     `toml:"rotate_keys"`
+	EBPF        bool     `toml:"ebpf"`
 }
 
 const (
@@ -99,7 +102,7 @@ func Parse(text string) (Config, error) {
 
 // ParseSettings is Parse without the keys.
 func ParseSettings(text string) (Config, error) {
-	f := rawConfig{Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, RotateKeys: true}
+	f := rawConfig{Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, RotateKeys: true, EBPF: true}
 	meta, err := toml.Decode(text, &f)
 	if err != nil {
 		return Config{}, explainSyntax(text, err)
@@ -107,7 +110,7 @@ func ParseSettings(text string) (Config, error) {
 	c := Config{
 		Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, KeyFile: f.KeyFile, Cluster: DefaultCluster,
 		ForgetAfter: gossip.DefaultForgetAfter,
-		KeepRunning: f.KeepRunning, RotateKeys: f.RotateKeys,
+		KeepRunning: f.KeepRunning, RotateKeys: f.RotateKeys, EBPF: f.EBPF,
 	}
 	var errs []error
 	for _, key := range meta.Undecoded() {
@@ -117,7 +120,7 @@ func ParseSettings(text string) (Config, error) {
 		}
 		errs = append(errs,
 			fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, "+
-				"dns_upstreams, metrics, keep_running, join_port and rotate_keys", key))
+				"dns_upstreams, metrics, keep_running, join_port, rotate_keys and ebpf", key))
 	}
 	errs = append(errs, f.parseAddresses(&c), f.parseOthers(&c))
 	if f.KeyFile == "" && c.Bind.IsValid() {
@@ -146,6 +149,7 @@ var examples = map[string]string{
 	"keep_running":  `keep_running = true`,
 	"join_port":     `join_port = 7949`,
 	"rotate_keys":   `rotate_keys = true`,
+	"ebpf":          `ebpf = true`,
 	"metrics":       `metrics = "127.0.0.1:7948"`,
 }
 

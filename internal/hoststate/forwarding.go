@@ -34,7 +34,7 @@ func (h *Host) ReadForwarding(want plan.Forwarding) (have kernel.ForwardingTable
 	defer ns.Close()
 	have, err = ns.ForwardingTables(want.Device.Master, want.Device.Name, nil)
 	if err == nil && !want.FastPath.IsEmpty() {
-		fastPath, err = ns.FastPathRemote(want.Device.Name)
+		fastPath, err = ns.FastPathRemote(want.FastPath)
 	}
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return kernel.ForwardingTables{}, nil, fmt.Errorf("read forwarding of %s: %w", want.Device.Name, err)

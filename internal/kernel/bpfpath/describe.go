@@ -18,6 +18,8 @@ type Namespace interface {
 	Index(name string) (int, error)
 	// Sysctl reads a kernel parameter.
 	Sysctl(key string) (string, error)
+	// ForwardingTables returns what a bridge and its VXLAN device know of other hosts; only nil: all.
+	ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (kernel.ForwardingTables, error)
 	// FilteredDevices returns the devices on which other programs filter what comes in, and by which
 	// table of nftables.
 	FilteredDevices() (map[string]string, error)

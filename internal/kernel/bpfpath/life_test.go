@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
+
 	"vxlan-driver/internal/kernel"
 )
 
@@ -170,7 +172,7 @@ func TestOnlySomeRemotes(t *testing.T) {
 	}
 	wants := func(want ...kernel.MAC) {
 		t.Helper()
-		if got, err := a.net.Remote("vx.0"); err != nil || !slices.Equal(sorted(got), sorted(want)) {
+		if got, err := a.net.Remote(kernel.FastPath{Device: "vx.0"}); err != nil || !slices.Equal(sorted(got), sorted(want)) {
 			t.Errorf("got %v, %v; want %v", got, err, want)
 		}
 	}
@@ -182,6 +184,61 @@ func TestOnlySomeRemotes(t *testing.T) {
 	wants(b.mac())
 	if n := len(a.programs.peers.index); n != 1 {
 		t.Errorf("%d peers have counters", n)
+	}
+}
+
+// An entry that leads to another host than is wanted is found, as is one too many and one that lacks.
+func TestWrongRemote(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	connectPair(a, b)
+	index, err := a.net.ns.Index("vx.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := programsStation{Device: uint32(index), Mac: b.mac()}
+	tooMany := programsStation{Device: uint32(index), Mac: kernel.MAC{2, 7}}
+	elsewhere := programsRemote{Vtep: toAddress(netip.MustParseAddr("198.18.0.9"))}
+	for name, test := range map[string]struct {
+		change func(remotes *ebpf.Map) error
+		want   []kernel.MAC
+	}{
+		"right":    {func(*ebpf.Map) error { return nil }, []kernel.MAC{b.mac()}},
+		"wrong":    {func(m *ebpf.Map) error { return m.Put(key, elsewhere) }, nil},
+		"lacks":    {func(m *ebpf.Map) error { return m.Delete(key) }, nil},
+		"too many": {func(m *ebpf.Map) error { return m.Put(tooMany, elsewhere) }, []kernel.MAC{b.mac(), {2, 7}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := test.change(a.programs.objects.Remotes); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := a.net.Remote(a.want(b)); err != nil || !slices.Equal(sorted(got), sorted(test.want)) {
+				t.Errorf("got %v, %v; want %v", got, err, test.want)
+			}
+			w := a.want(b)
+			w.Only, w.SkipPorts = []kernel.MAC{b.mac(), {2, 7}}, true
+			a.set(w)
+			if !takes(a, b) {
+				t.Error("it was not mended")
+			}
+		})
+	}
+}
+
+// After a fall back the programs know all containers of other hosts at once, though the wish names none.
+func TestRemotesAfterFallBack(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	connectPair(a, b)
+	a.sh("tc qdisc add dev c0 clsact")
+	if err := a.net.Set(a.want(b)); err != nil {
+		t.Fatal(err)
+	}
+	a.hasPins("")
+	a.sh("tc qdisc del dev c0 clsact")
+	w := a.want(b)
+	w.Remote, w.FDB, w.Only = nil, nil, []kernel.MAC{}
+	a.set(w)
+	if !takes(a, b) {
+		t.Error("the programs do not know the other host's container")
 	}
 }
 
@@ -289,7 +346,7 @@ func TestPortSecurityOfNetwork(t *testing.T) {
 	if !takes(a, b) {
 		t.Error("not by the programs")
 	}
-	if got, err := a.net.Remote("vx.0"); len(got) != 1 || err != nil {
+	if got, err := a.net.Remote(a.want(b)); len(got) != 1 || err != nil {
 		t.Errorf("%v, %v", got, err)
 	}
 	a.in("ip address add 10.0.0.77/24 dev eth0")

@@ -15,7 +15,7 @@ import (
 // setNetwork fills the tables of a network, and attaches its programs. What leads to a port is there
 // before packets are taken from it, and goes after.
 func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns Namespace) error {
-	have, err := p.prepare(want.Device, network.Device, ns)
+	have, err := p.prepare(want, network.Device, ns)
 	if err != nil {
 		return err
 	}
@@ -48,16 +48,20 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 		deleteExtra(p.objects.Sources, t.sources, have.sources))
 }
 
-// prepare makes the directory of a network, and returns what the tables have of it. For a new device
-// it clears what they have of one that is gone.
-func (p *Programs) prepare(device string, index uint32, ns Namespace) (have networkTables, err error) {
-	if err := os.MkdirAll(fastpath.NetworkPins(p.layoutDir(), device), 0o700); err != nil {
+// prepare makes the directory of a network, and returns what the tables have of it. For a network that
+// had no programs it clears what they have of devices that are gone, and takes over all containers of
+// other hosts that the VXLAN device knows: the wish may name few of them.
+func (p *Programs) prepare(want kernel.FastPath, index uint32, ns Namespace) (have networkTables, err error) {
+	if err := os.MkdirAll(fastpath.NetworkPins(p.layoutDir(), want.Device), 0o700); err != nil {
 		return have, err
 	}
 	if have, err = p.observe(index); err != nil || len(have.ports) > 0 {
 		return have, err
 	}
-	return have, p.clearUnused(ns)
+	if err := p.clearUnused(ns); err != nil {
+		return have, err
+	}
+	return have, p.copyRemotes(want, index, ns)
 }
 
 // networkTables are a network's entries, but for containers of other hosts.

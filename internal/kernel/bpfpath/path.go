@@ -127,19 +127,19 @@ func (p Path) setKnownRemotes(want kernel.FastPath) error {
 	return p.programs.setRemotes(want, uint32(index))
 }
 
-// Remote implements fastpath.Path.
-func (p Path) Remote(device string) ([]kernel.MAC, error) {
-	below, err := p.Redirector.Remote(device)
+// Remote returns the MACs on other hosts that packets are sent to past the bridge, in any order.
+func (p Path) Remote(want kernel.FastPath) ([]kernel.MAC, error) {
+	below, err := p.Redirector.Remote(want.Device)
 	if err != nil {
 		return nil, err
 	}
 	p.programs.mu.Lock()
 	defer p.programs.mu.Unlock()
-	state, ok := p.programs.states[device]
-	if !ok || !state.Attached || p.programs.objects == nil {
+	state := p.programs.states[want.Device]
+	if !state.Attached || p.programs.objects == nil {
 		return below, nil
 	}
-	index, err := p.ns.Index(device)
+	index, err := p.ns.Index(want.Device)
 	if err != nil {
 		return nil, err
 	}
@@ -147,20 +147,35 @@ func (p Path) Remote(device string) ([]kernel.MAC, error) {
 	if err != nil {
 		return nil, err
 	}
-	if state.PortSecurity {
-		return macsOf(all, uint32(index)), nil
+	vteps := make(map[kernel.MAC]programsAddress)
+	for k, v := range all {
+		if k.Device == uint32(index) {
+			vteps[k.Mac] = v.Vtep
+		}
 	}
-	// One that only the programs lack is missing, too.
-	return slices.DeleteFunc(below, func(m kernel.MAC) bool {
-		_, ok := all[programsStation{Device: uint32(index), Mac: m}]
-		return !ok
-	}), nil
+	if state.PortSecurity { // then below has none
+		below = want.Remote
+	}
+	return agreed(want, below, vteps), nil
 }
 
-func macsOf(remotes map[programsStation]programsRemote, device uint32) (macs []kernel.MAC) {
-	for k := range remotes {
-		if k.Device == device {
-			macs = append(macs, k.Mac)
+// agreed returns the MACs that both ways send where they should, and those that one of them should not
+// have. It uses up vteps.
+func agreed(want kernel.FastPath, below []kernel.MAC, vteps map[kernel.MAC]programsAddress) (macs []kernel.MAC) {
+	wanted := make(map[kernel.MAC]programsAddress, len(want.Remote))
+	for i, mac := range want.Remote {
+		wanted[mac] = toAddress(want.FDB[i].Dst)
+	}
+	for _, mac := range below {
+		vtep, isWanted := wanted[mac]
+		if at, ok := vteps[mac]; !isWanted || ok && at == vtep {
+			macs = append(macs, mac)
+		}
+		delete(vteps, mac)
+	}
+	for mac := range vteps {
+		if _, isWanted := wanted[mac]; !isWanted {
+			macs = append(macs, mac)
 		}
 	}
 	return macs

@@ -2,6 +2,7 @@ package bpfpath
 
 import (
 	"fmt"
+	"slices"
 
 	"vxlan-driver/internal/kernel"
 )
@@ -33,6 +34,29 @@ func (p *Programs) setRemotes(want kernel.FastPath, device uint32) error {
 		p.forgetPeers(device, wanted)
 	}
 	return nil
+}
+
+// copyRemotes takes over what the VXLAN device's forwarding database has of containers of other hosts.
+func (p *Programs) copyRemotes(want kernel.FastPath, device uint32, ns Namespace) error {
+	tables, err := ns.ForwardingTables(want.Bridge, want.Device, nil)
+	if err != nil {
+		return err
+	}
+	isStatic := make(map[kernel.MAC]bool, len(tables.Static)) // the bridge expects it there
+	for _, mac := range tables.Static {
+		isStatic[mac] = true
+	}
+	all := kernel.FastPath{Device: want.Device}
+	for _, e := range tables.FDB {
+		if isStatic[e.MAC] && !slices.ContainsFunc(want.Ports, func(p kernel.FastPathPort) bool { return p.MAC == e.MAC }) {
+			all.Remote, all.FDB = append(all.Remote, e.MAC), append(all.FDB, e)
+		}
+	}
+	remotes, err := p.wantedRemotes(all, device)
+	if err != nil {
+		return err
+	}
+	return putMissing(p.objects.Remotes, remotes, nil)
 }
 
 func (p *Programs) wantedRemotes(want kernel.FastPath, device uint32) (map[programsStation]programsRemote, error) {

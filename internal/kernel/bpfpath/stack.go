@@ -24,8 +24,11 @@ func (p *Programs) Open(path string) (*Stack, error) {
 // SetFastPath makes a network's fast path what is wanted.
 func (ns *Stack) SetFastPath(want kernel.FastPath) error { return ns.path.Set(want) }
 
-// FastPathRemote returns the MACs on other hosts that packets are sent to past the bridge.
-func (ns *Stack) FastPathRemote(device string) ([]kernel.MAC, error) { return ns.path.Remote(device) }
+// FastPathRemote returns the MACs on other hosts that packets are sent to past the bridge. Of those that
+// are wanted it leaves out one that the programs lack, or send elsewhere.
+func (ns *Stack) FastPathRemote(want kernel.FastPath) ([]kernel.MAC, error) {
+	return ns.path.Remote(want)
+}
 
 // RemoveFastPath removes what would outlive a VXLAN device that is about to go or has gone.
 func (ns *Stack) RemoveFastPath(device string) error {

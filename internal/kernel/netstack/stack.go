@@ -177,8 +177,8 @@ func (ns *Stack) SetFastPath(want kernel.FastPath) error {
 }
 
 // FastPathRemote returns the MACs on other hosts that packets are sent to past the bridge.
-func (ns *Stack) FastPathRemote(device string) ([]kernel.MAC, error) {
-	return ns.FastPath().Remote(device)
+func (ns *Stack) FastPathRemote(want kernel.FastPath) ([]kernel.MAC, error) {
+	return ns.FastPath().Remote(want.Device)
 }
 
 // EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"log/slog"
+
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
@@ -40,6 +43,13 @@ func fastPathOf(programs *bpfpath.Programs) func(device string) agentapi.FastPat
 	return func(device string) agentapi.FastPathStatus {
 		s := programs.State(device)
 		return agentapi.FastPathStatus{EBPF: s.Attached, Reason: s.Reason}
+	}
+}
+
+// followRoutes spares the programs the look-up of a route for each packet, until ctx is done.
+func followRoutes(ctx context.Context, programs *bpfpath.Programs, log *slog.Logger) {
+	if err := programs.FollowRoutes(ctx, ""); err != nil {
+		log.Warn("cannot follow routes to other hosts; each packet's route is looked up", "err", err)
 	}
 }
 

@@ -183,6 +183,9 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	}
 	a.Process, a.StayWhenIdle = self, o.foreground || activated
 	a.FastPathOf, a.ReadCounters = fastPathOf(programs), readCounters(programs)
+	if programs != nil {
+		go followRoutes(ctx, programs, log)
+	}
 	names := dns.New(log)
 	a.Names = names
 	log.Info("vxland started", "version", version.String())

@@ -21,6 +21,13 @@ var benchmarkPaths = map[string]struct {
 	"bridge":   {true, func(a, b *realHost) {}},
 	"nftables": {true, func(a, b *realHost) { setBelow(a, b) }},
 	"programs": {true, func(a, b *realHost) { connectPair(a, b) }},
+	"programs that know the hop": {true, func(a, b *realHost) {
+		connectPair(a, b)
+		a.followRoutes()
+		b.followRoutes()
+		a.waitForHop(b, "198.18.0.2")
+		b.waitForHop(a, "198.18.0.1")
+	}},
 }
 
 func setBelow(a, b *realHost) {

@@ -20,6 +20,9 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 		return err
 	}
 	p.devices[want.Device] = network.Device
+	if err := p.setOfHops(network); err != nil {
+		return err
+	}
 	if err := p.setRemotes(want, network.Device); err != nil {
 		return err
 	}

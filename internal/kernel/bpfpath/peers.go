@@ -48,6 +48,14 @@ func (t *peerTable) take(key peerKey, count uint32) (index uint32, isNew bool) {
 	return 0, false
 }
 
+// hosts are the other hosts on all networks.
+func (t *peerTable) hosts() map[peerKey]uint32 {
+	if t == nil {
+		return nil
+	}
+	return t.index
+}
+
 // free gives back the counters of hosts.
 func (t *peerTable) free(unused func(peerKey) bool) {
 	maps.DeleteFunc(t.index, func(k peerKey, index uint32) bool {
@@ -70,6 +78,11 @@ func (p *Programs) peer(key peerKey) (uint32, error) {
 		return 0, err
 	}
 	clear(zero)
+	if err := p.objects.Hops.Put(index, programsHop{}); err != nil {
+		return 0, err
+	}
+	delete(p.hops, key)
+	p.wantHops()
 	return index, p.objects.Counts.Put(index, zero)
 }
 

@@ -30,6 +30,12 @@ type Programs struct {
 	states  map[string]State            // by VXLAN device
 	devices map[string]uint32           // the indexes of these
 	counted map[uint32]programsCounters // of hosts that left networks, by the device's index
+	// networks are how VXLAN devices wrap, by index.
+	networks map[uint32]programsNetwork
+	// hops are the hosts whose next hop is in the table, or known to be none.
+	hops       map[peerKey]bool
+	hopsEra    int
+	hopsWanted chan struct{} // of FollowRoutes
 }
 
 // State says how the packets of a network go.
@@ -135,6 +141,10 @@ func (p *Programs) load() error {
 	}
 	p.objects, p.peers = objects, newPeerTable(remotes)
 	p.devices, p.counted = make(map[string]uint32), make(map[uint32]programsCounters)
+	p.networks, p.hops = make(map[uint32]programsNetwork), nil
+	if err := p.objects.HopsUntil.Put(uint32(0), uint64(0)); err != nil {
+		return err
+	}
 	return nil
 }
 

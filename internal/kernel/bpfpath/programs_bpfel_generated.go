@@ -28,6 +28,12 @@ type programsCounters struct {
 	UnwrappedBytes   uint64
 }
 
+type programsHop struct {
+	_       structs.HostLayout
+	Family  uint32
+	Address [4]uint32
+}
+
 type programsNetwork struct {
 	_         structs.HostLayout
 	Local     programsAddress
@@ -89,6 +95,8 @@ type programsTunnelEnd struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	programsMapCounts         = "counts"
+	programsMapHops           = "hops"
+	programsMapHopsUntil      = "hops_until"
 	programsMapLocals         = "locals"
 	programsMapPorts          = "ports"
 	programsMapRemotes        = "remotes"
@@ -150,12 +158,14 @@ type programsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsMapSpecs struct {
-	Counts  *ebpf.MapSpec `ebpf:"counts"`
-	Locals  *ebpf.MapSpec `ebpf:"locals"`
-	Ports   *ebpf.MapSpec `ebpf:"ports"`
-	Remotes *ebpf.MapSpec `ebpf:"remotes"`
-	Sources *ebpf.MapSpec `ebpf:"sources"`
-	Tunnels *ebpf.MapSpec `ebpf:"tunnels"`
+	Counts    *ebpf.MapSpec `ebpf:"counts"`
+	Hops      *ebpf.MapSpec `ebpf:"hops"`
+	HopsUntil *ebpf.MapSpec `ebpf:"hops_until"`
+	Locals    *ebpf.MapSpec `ebpf:"locals"`
+	Ports     *ebpf.MapSpec `ebpf:"ports"`
+	Remotes   *ebpf.MapSpec `ebpf:"remotes"`
+	Sources   *ebpf.MapSpec `ebpf:"sources"`
+	Tunnels   *ebpf.MapSpec `ebpf:"tunnels"`
 }
 
 // programsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -184,17 +194,21 @@ func (o *programsObjects) Close() error {
 //
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsMaps struct {
-	Counts  *ebpf.Map `ebpf:"counts"`
-	Locals  *ebpf.Map `ebpf:"locals"`
-	Ports   *ebpf.Map `ebpf:"ports"`
-	Remotes *ebpf.Map `ebpf:"remotes"`
-	Sources *ebpf.Map `ebpf:"sources"`
-	Tunnels *ebpf.Map `ebpf:"tunnels"`
+	Counts    *ebpf.Map `ebpf:"counts"`
+	Hops      *ebpf.Map `ebpf:"hops"`
+	HopsUntil *ebpf.Map `ebpf:"hops_until"`
+	Locals    *ebpf.Map `ebpf:"locals"`
+	Ports     *ebpf.Map `ebpf:"ports"`
+	Remotes   *ebpf.Map `ebpf:"remotes"`
+	Sources   *ebpf.Map `ebpf:"sources"`
+	Tunnels   *ebpf.Map `ebpf:"tunnels"`
 }
 
 func (m *programsMaps) Close() error {
 	return _ProgramsClose(
 		m.Counts,
+		m.Hops,
+		m.HopsUntil,
 		m.Locals,
 		m.Ports,
 		m.Remotes,

@@ -51,6 +51,7 @@ struct __sk_buff {
 
 /* linux/bpf.h: kinds of maps, and their flags. */
 #define BPF_MAP_TYPE_HASH 1
+#define BPF_MAP_TYPE_ARRAY 2
 #define BPF_MAP_TYPE_PERCPU_ARRAY 6
 #define BPF_F_NO_PREALLOC (1U << 0)
 
@@ -84,6 +85,7 @@ static long (*bpf_skb_adjust_room)(struct __sk_buff *skb, __s32 len_diff, __u32 
 static long (*bpf_csum_level)(struct __sk_buff *skb, __u64 level) = (void *)135;
 static long (*bpf_redirect_neigh)(__u32 ifindex, void *params, int plen, __u64 flags) = (void *)152;
 static long (*bpf_redirect_peer)(__u32 ifindex, __u64 flags) = (void *)155;
+static __u64 (*bpf_ktime_get_coarse_ns)(void) = (void *)160;
 
 /* linux/if_packet.h */
 #define PACKET_HOST 0

@@ -119,6 +119,42 @@ struct {
 	__type(value, struct tunnel_end);
 } tunnels SEC(".maps");
 
+/* Where packets to another host leave the underlay interface for: struct bpf_redir_neigh. Family 0 lets
+ * the kernel look up the route of each packet. By struct remote's peer. */
+struct hop {
+	__u32 family;
+	__be32 address[4]; /* IPv4 is the first word */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_PEERS);
+	__type(key, __u32);
+	__type(value, struct hop);
+} hops SEC(".maps");
+
+/* Until when hops are right, in nanoseconds since the machine's start. The agent says so while it hears
+ * of changes of routes: without it the kernel looks them up again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} hops_until SEC(".maps");
+
+/* Returns the next hop, or 0 if it is not known. */
+static __always_inline struct hop *hop_of(__u32 peer)
+{
+	__u32 first = 0;
+	__u64 *until = bpf_map_lookup_elem(&hops_until, &first);
+	struct hop *hop;
+
+	if (!until || bpf_ktime_get_coarse_ns() >= *until)
+		return 0;
+	hop = bpf_map_lookup_elem(&hops, &peer);
+	return hop && hop->family ? hop : 0;
+}
+
 struct counters {
 	__u64 sent_packets;
 	__u64 sent_bytes; /* of inner frames */

@@ -167,6 +167,7 @@ static __always_inline int send(struct __sk_buff *skb)
 	struct remote *to;
 	struct station s;
 	struct inner in;
+	struct hop *hop;
 
 	if (!port || skb->vlan_present)
 		return TCX_NEXT;
@@ -190,5 +191,8 @@ static __always_inline int send(struct __sk_buff *skb)
 	if (net->flags & NETWORK_IPV6 ? wrap6(skb, net, to, &in) : wrap4(skb, net, to, &in))
 		return TCX_NEXT;
 	skb->queue_mapping = 0; /* the veth's, not the card's */
+	hop = hop_of(to->peer);
+	if (hop)
+		return bpf_redirect_neigh(net->underlay, hop, sizeof(*hop), 0);
 	return bpf_redirect_neigh(net->underlay, 0, 0, 0);
 }

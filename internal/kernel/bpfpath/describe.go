@@ -20,8 +20,8 @@ type Namespace interface {
 	Sysctl(key string) (string, error)
 	// ForwardingTables returns what a bridge and its VXLAN device know of other hosts; only nil: all.
 	ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (kernel.ForwardingTables, error)
-	// FilteredDevices returns the devices on which other programs filter what comes in, and by which
-	// table of nftables.
+	// FilteredDevices returns the devices on which other programs filter what comes in or goes out, and
+	// by which table of nftables.
 	FilteredDevices() (map[string]string, error)
 }
 

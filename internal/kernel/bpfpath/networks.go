@@ -157,14 +157,15 @@ func (p *Programs) detachOtherPorts(want kernel.FastPath) error {
 // goes.
 func (p *Programs) detach(device string, ns Namespace) error {
 	pins := fastpath.NetworkPins(p.layoutDir(), device)
-	if _, err := os.Stat(pins); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
+	_, missing := os.Stat(pins)
 	if err := os.RemoveAll(pins); err != nil {
 		return err
 	}
-	if os.Remove(filepath.Dir(pins)) != nil {
-		return p.clearUnused(ns) // other networks are left
+	if os.Remove(filepath.Dir(pins)) != nil { // other networks are left, or nothing is pinned
+		if errors.Is(missing, os.ErrNotExist) {
+			return nil
+		}
+		return p.clearUnused(ns)
 	}
 	err := os.RemoveAll(p.layoutDir())
 	_ = os.Remove(p.dir())

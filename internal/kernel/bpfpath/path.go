@@ -47,7 +47,7 @@ func (p Path) forgetState(want kernel.FastPath) {
 			return
 		}
 		others, err := p.findOthers()
-		if err != nil || others.filtered[want.Device] != "" || p.checkEncryption(want) != nil || p.programs.load() != nil {
+		if err != nil || p.checkDevice(others, want.Device) != nil || p.checkEncryption(want) != nil || p.programs.load() != nil {
 			return
 		}
 	}
@@ -69,11 +69,8 @@ func (p Path) set(want kernel.FastPath) error {
 	if err != nil {
 		return err
 	}
-	if table := others.filtered[want.Device]; table != "" {
-		return unfitError{fmt.Sprintf("the table %s of another program filters packets of %s", table, want.Device)}
-	}
-	if err := p.programs.load(); err != nil {
-		return unfitError{err.Error()}
+	if err := p.checkDevice(others, want.Device); err != nil {
+		return err
 	}
 	ports, err := p.setPorts(want)
 	if err != nil {
@@ -82,6 +79,9 @@ func (p Path) set(want kernel.FastPath) error {
 	if want.Ports = slices.DeleteFunc(ports, others.handle); len(want.Ports) == 0 {
 		delete(p.programs.states, want.Device)
 		return p.programs.detach(want.Device, p.ns)
+	}
+	if err := p.programs.load(); err != nil {
+		return unfitError{err.Error()}
 	}
 	err = p.programs.setNetwork(want, network, p.ns)
 	if errors.Is(err, errNoTCX) {

@@ -118,6 +118,7 @@ func TestDeletionsAreReported(t *testing.T) {
 		"tc qdisc add dev br0 root tbf rate 1mbit burst 32kbit latency 400ms",
 		"ip address del 10.0.0.1/24 dev br0",
 		"tc filter del dev v0 ingress",
+		"tc filter add dev v0 ingress pref 7 protocol ip u32 match u32 0 0 flowid 1:1",
 		"tc qdisc del dev v0 clsact",
 		"ip link set v0 down",
 		"sysctl -q -w net.ipv4.ip_forward=1",

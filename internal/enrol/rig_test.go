@@ -131,8 +131,8 @@ func newRig(t *testing.T) *rig {
 		t: t, dir: t.TempDir(), issuer: new(fakeIssuer), log: new(safeBuffer),
 		clock: &fakeClock{now: Moment{Boot: "first", Up: time.Hour, Wall: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}},
 	}
-	// Other programs' connections come from ports of 127.0.0.1. One of these could be this port while
-	// no agent listens.
+	// Other programs' connections come from ports of 127.0.0.1. One of these could be this port
+	// while no agent listens.
 	r.start("127.76.0.1:0")
 	t.Cleanup(func() { r.stop() })
 	return r

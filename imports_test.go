@@ -32,6 +32,7 @@ var layers = map[string][]string{
 	"internal/foreignfilter":                {"internal/plan"},
 	"internal/iptables":                     {"internal/kernel"},
 	"internal/netavark":                     {},
+	"internal/golden":                       {},
 	"internal/dns":                          {},
 	"internal/kernel/netns":                 {},
 	"internal/kernel/netlink":               {"internal/kernel/netns"},

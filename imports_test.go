@@ -33,6 +33,7 @@ var layers = map[string][]string{
 	"internal/iptables":                     {"internal/kernel"},
 	"internal/netavark":                     {},
 	"internal/golden":                       {},
+	"internal/logtest":                      {},
 	"internal/dns":                          {},
 	"internal/kernel/netns":                 {},
 	"internal/kernel/netlink":               {"internal/kernel/netns"},

@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	"internal/kernel/rtnl":                  {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/nft":                   {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/fastpath":              {"internal/kernel/nft", "internal/kernel/rtnl"},
+	"internal/kernel/bpfpath":               {"internal/kernel/netstack"},
 	"internal/kernel/addrprobe":             {"internal/kernel"},
 	"internal/kernel/tunnelprobe":           {"internal/kernel"},
 	"internal/kernel/echo":                  {"internal/kernel/netns"},
@@ -86,7 +87,7 @@ var layers = map[string][]string{
 	"internal/packettrace":                  {"internal/agentapi"},
 	"internal/ctl":                          {"internal/hostsetup", "internal/bundle", "internal/topology", "internal/web", "internal/top", "internal/agentapi", "internal/config", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
-	"cmd/vxland":                            {"internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
+	"cmd/vxland":                            {"internal/kernel/bpfpath", "internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
 	"cmd/vxlanctl":                          {"internal/metrics", "internal/pathcheck", "internal/doctor/survey", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
 }
 
@@ -98,6 +99,7 @@ var bans = []struct{ pkg, banned, why string }{
 	{"cmd/vxlan", "github.com/miekg/dns", "names are the agent's work; it would more than double the plugin"},
 	{"cmd/vxlan", "github.com/godbus/dbus/v5", "709 kB for five calls of firewalld, where internal/firewalld's own client takes 40 kB"},
 	{"cmd/vxlan", "github.com/prometheus/client_golang/prometheus", "metrics are the agent's; it would double the plugin"},
+	{"cmd/vxlan", "github.com/cilium/ebpf", "2.5 MB, where the plugin takes entries out of a pinned table by five system calls"},
 	{"cmd/vxland", "charm.land/bubbletea/v2", "nobody looks at the agent's screen"},
 	{"cmd/vxlan", "regexp", "260 kB for what a loop does as well"},
 	{"internal/cluster/gossip/replica", "github.com/hashicorp/memberlist", "the message format and the rules of agreement are pure, so that they are tested and read alone"},
@@ -113,6 +115,8 @@ var soleImporters = map[string][]string{
 	"github.com/godbus/dbus/v5":                               {}, // only tests, which compare internal/firewalld's client with it
 	"github.com/BurntSushi/toml":                              {"internal/config"},
 	"github.com/miekg/dns":                                    {"internal/dns"},
+	"github.com/cilium/ebpf":                                  {"internal/kernel/bpfpath"},
+	"github.com/cilium/ebpf/link":                             {"internal/kernel/bpfpath"},
 	"charm.land/bubbletea/v2":                                 {"internal/top"},
 	"github.com/clipperhouse/displaywidth":                    {"internal/ctl/output"},
 	"github.com/gopacket/gopacket":                            {"internal/capture"},

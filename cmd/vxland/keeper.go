@@ -103,7 +103,7 @@ func runKeeper(ctx context.Context, o options) error {
 
 // isAgentNeeded tells whether the host has a network, or is to talk to others also without one.
 func (o options) isAgentNeeded() bool {
-	c, err := config.LoadSettings(o.config, false)
+	c, err := config.FilesAt(o.config).LoadSettings()
 	return hasNetworks() || err == nil && c.KeepRunning
 }
 

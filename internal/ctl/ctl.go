@@ -98,7 +98,7 @@ func commandGroups(host Host, version string) []commandGroup {
 			topCommand(host, version), webCommand(host, version), eventsCommand(host), configCommand(),
 		}},
 		{"Find out what is wrong", []*cobra.Command{
-			doctorCommand(host), explainCommand(), meshCommand(host), pingCommand(host), traceCommand(host),
+			doctorCommand(host), explainCommand(host), meshCommand(host), pingCommand(host), traceCommand(host),
 			dropsCommand(host), captureCommand(host), bundleCommand(host, version),
 		}},
 		{"Make and change a cluster", []*cobra.Command{

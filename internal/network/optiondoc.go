@@ -250,7 +250,7 @@ var optionDocs = []OptionDoc{
 		Name: "port_security", Group: GroupIsolation, Common: true,
 		Value: boolValue, Default: "`false`",
 		Summary: "Containers can send only from their own MAC and IP addresses, in ARP and ND too.",
-		Details: "The network has no [fast path](#fast_path) then. See [security](security.md).",
+		Details: "Where no [eBPF programs](config.md#ebpf) are used, the network has no [fast path](#fast_path) then. See [security](security.md).",
 		Errors:  []OptionError{{"without one nobody knows what a container may send from", "give the network a `--subnet`"}},
 	},
 	{
@@ -258,8 +258,9 @@ var optionDocs = []OptionDoc{
 		Value: boolValue, Default: "`true`",
 		Summary: "IP packets between containers of different hosts go past the bridges.",
 		Details: "That takes agents on all hosts, which know all MACs. Rules of other programs for bridged packets " +
-			"do not see such packets. With `false` all packets pass the bridges. Networks with `port_security`, " +
-			"`gbp` or `learning=true` have no fast path.",
+			"do not see such packets. With `false` all packets pass the bridges. Networks with `gbp` or " +
+			"`learning=true` have no fast path. Those with `port_security` have one where " +
+			"[eBPF programs](config.md#ebpf) check who sends.",
 	},
 	{
 		Name: "learning", Group: GroupForwarding,

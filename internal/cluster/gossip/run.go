@@ -180,6 +180,7 @@ func (p *Plane) repair(repairAt *time.Time) (pending bool) {
 
 // forgetHostsLocked forgets hosts that have been gone for too long, and where they were.
 func (p *Plane) forgetHostsLocked(now time.Time) {
+	p.noteLeftSeedsLocked()
 	if p.replica.Forget(now) {
 		p.updateSnapshotLocked()
 	}

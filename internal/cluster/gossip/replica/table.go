@@ -234,6 +234,17 @@ func (e *entry) host() cluster.Host {
 		UnreachableSince: e.goneSince}
 }
 
+// HasLeftFrom tells whether a host has left for good that was at an address, and no other is there.
+func (t *table) HasLeftFrom(addr netip.Addr) (left bool) {
+	for host, e := range t.entries {
+		if host.Addr.Addr() == addr && e.isVisible() {
+			return false
+		}
+		left = left || host.Addr.Addr() == addr && e.Left
+	}
+	return left
+}
+
 // HasLeft tells whether a host announced that it leaves the cluster.
 func (t *table) HasLeft(host wire.Key) bool {
 	e, known := t.entries[host]

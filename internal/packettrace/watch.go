@@ -52,7 +52,8 @@ func Watch(ctx context.Context, matches []Match, ready func(), each func(Event))
 		return err
 	}
 	defer rules.Stop()
-	if err := rules.Type(traceScript(fmt.Sprintf("%s%d-%d", tablePrefix, os.Getpid(), traces.Add(1)), matches)); err != nil {
+	if err := rules.Type(traceScript(fmt.Sprintf("%s%d-%d", tablePrefix, os.Getpid(), traces.Add(1)),
+		matches)); err != nil {
 		return err
 	}
 	monitor, err := startNft(ctx, "monitor", "trace")

@@ -38,6 +38,7 @@ type statusReporter struct {
 	rules      *rulesOwner
 	neighbours *neighbourWatch
 	watcher    *pathWatcher
+	fastPathOf func(device string) agentapi.FastPathStatus // nil: there are no eBPF programs
 	log        *slog.Logger
 
 	seenErr     string // of the last full turn, if it failed
@@ -235,7 +236,23 @@ func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkSta
 		}
 	}
 	status.Tunnels = s.tunnels.Status(n.ID)
+	status.FastPath = s.fastPathStatus(n)
 	return status
+}
+
+// fastPathStatus says how a network's packets go. What its options rule out no program decides.
+func (s *statusReporter) fastPathStatus(n membership.Network) agentapi.FastPathStatus {
+	switch {
+	case s.fastPathOf == nil:
+		return agentapi.FastPathStatus{Reason: "ebpf = false in the agent's configuration"}
+	case n.FastPath.Set && !n.FastPath.Value:
+		return agentapi.FastPathStatus{Reason: "the network has fast_path=false"}
+	case n.Tunnel.GBP.Value:
+		return agentapi.FastPathStatus{Reason: "the network has gbp=true"}
+	case !n.VTEP.StaticFDB:
+		return agentapi.FastPathStatus{Reason: "the network learns where MACs are"}
+	}
+	return s.fastPathOf(n.Device.Name)
 }
 
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {

@@ -153,6 +153,7 @@ var shown = []struct {
 	{"keep_running", func(c Config) string { return strconv.FormatBool(c.KeepRunning) }},
 	{"join_port", func(c Config) string { return strconv.Itoa(int(c.JoinPort)) }},
 	{"rotate_keys", func(c Config) string { return strconv.FormatBool(c.RotateKeys) }},
+	{"ebpf", func(c Config) string { return strconv.FormatBool(c.EBPF) }},
 }
 
 func addrText(a netip.Addr) string {

@@ -30,7 +30,9 @@ type Config struct {
 	JoinPort uint16
 	// RotateKeys: other hosts of the cluster may change the key file.
 	RotateKeys bool
-	Metrics    Endpoint // where metrics are served; zero: nowhere
+	// EBPF: packets between containers of two hosts pass by eBPF programs, where the kernel can.
+	EBPF    bool
+	Metrics Endpoint // where metrics are served; zero: nowhere
 }
 
 // rawConfig is the configuration as the administrator typed it.
@@ -47,6 +49,7 @@ type rawConfig struct {
 	KeepRunning bool     `toml:"keep_running"`
 	JoinPort    int      `toml:"join_port"`
 	RotateKeys  bool     `toml:"rotate_keys"`
+	EBPF        bool     `toml:"ebpf"`
 }
 
 const (
@@ -77,7 +80,7 @@ func (t Texts) Parse() (Config, error) {
 
 // ParseSettings is Parse without the keys.
 func (t Texts) ParseSettings() (Config, error) {
-	f := rawConfig{Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, RotateKeys: true}
+	f := rawConfig{Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, RotateKeys: true, EBPF: true}
 	clusterErr := inClusterFile(f.decode(t.Cluster))
 	unknown := f.decode(t.Main) // what it sets takes the place of what the cluster's file has set
 	if _, isSyntax := errors.AsType[syntaxError](unknown); isSyntax || clusterErr != nil {
@@ -86,7 +89,7 @@ func (t Texts) ParseSettings() (Config, error) {
 	c := Config{
 		Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, KeyFile: f.KeyFile, Cluster: DefaultCluster,
 		ForgetAfter: gossip.DefaultForgetAfter,
-		KeepRunning: f.KeepRunning, RotateKeys: f.RotateKeys,
+		KeepRunning: f.KeepRunning, RotateKeys: f.RotateKeys, EBPF: f.EBPF,
 	}
 	errs := []error{unknown, f.parseAddresses(&c), f.parseOthers(&c)}
 	if f.KeyFile == "" && c.Bind.IsValid() {
@@ -119,7 +122,7 @@ func (f *rawConfig) decode(text string) error {
 		}
 		errs = append(errs,
 			fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, "+
-				"dns_upstreams, metrics, keep_running, join_port and rotate_keys", key))
+				"dns_upstreams, metrics, keep_running, join_port, rotate_keys and ebpf", key))
 	}
 	return errors.Join(errs...)
 }
@@ -137,6 +140,7 @@ var examples = map[string]string{
 	"keep_running":  `keep_running = true`,
 	"join_port":     `join_port = 7949`,
 	"rotate_keys":   `rotate_keys = true`,
+	"ebpf":          `ebpf = true`,
 	"metrics":       `metrics = "127.0.0.1:7948"`,
 }
 

@@ -51,6 +51,7 @@ dns_upstreams = ["192.0.2.53"]
 keep_running = true
 join_port = 7001
 rotate_keys = false
+ebpf = false
 metrics = "127.0.0.1:7948"`)
 	if err != nil {
 		t.Fatal(err)

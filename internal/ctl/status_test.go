@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -293,5 +294,16 @@ func TestManyHostsFitAScreen(t *testing.T) {
 	}
 	if text := v.text(new(output.Printer)); strings.Count(text, "  reachable ") != 999 {
 		t.Error("a pipe does not get all hosts")
+	}
+}
+
+// Why packets go without eBPF programs is said, where there is something to say.
+func TestStatusOfFastPath(t *testing.T) {
+	host := healthyHost
+	host.report.Networks = slices.Clone(host.report.Networks)
+	host.report.Networks[0].FastPath.Reason = "the kernel has no tcx (Linux 6.6)"
+	out, err := run(host, "status")
+	if want := "\nblue: packets go without eBPF programs: the kernel has no tcx (Linux 6.6)\n"; err != nil || !strings.Contains(out, want) {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

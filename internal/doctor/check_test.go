@@ -43,7 +43,7 @@ func healthy() Facts {
 		Kernel:  Kernel{Release: "6.1", Parameters: map[string]string{"net/ipv4/conf/eth0/forwarding": "1"}},
 		Agent:   Agent{Needed: 1, Binary: "/bin/vxland", Running: true, Report: new(agentapi.StatusReport), Port: 7947},
 		Podman:  Podman{Version: "5.4.2", Netavark: "1.14.1", PluginDir: "/usr/libexec/netavark"},
-		Devices: []kernel.Link{{Name: "vxlan-blue", Alias: n.Alias(), Tunnel: kernel.Tunnel{VNI: 7, Port: 4789, Local: v.Local}}},
+		Devices: []kernel.Link{{Name: "vxlan-blue", Alias: n.Alias(), Up: true, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789, Local: v.Local}}},
 		Sockets: []Socket{{Addr: netip.MustParseAddrPort("0.0.0.0:7947"), Program: "vxland", PID: 9}, {Addr: netip.MustParseAddrPort("0.0.0.0:4789")}},
 		Limits:  []Limit{{Name: "connections", Parameter: "net.netfilter.nf_conntrack_max", Used: 10, Max: 65536}},
 		Zones:   map[string]string{"br-blue": "trusted"},
@@ -145,7 +145,7 @@ func TestChecks(t *testing.T) {
 		{"container's routes and queues", func(f *Facts) {
 			f.Networks[0].Insides = []Inside{{
 				Container: "cb", Namespace: "/n", Interface: "eth0", DeadEnds: []Route{{Type: "blackhole", Dst: prefix("10.0.0.0/25"), Delete: "delete route"}},
-				Rules: []Rule{{Text: "x", Delete: "delete rule"}}, SilentRouters: []netip.Addr{addr("10.0.0.99")},
+				Rules: []Rule{{Text: "x", Delete: "delete rule"}}, SilentRouters: []SilentRouter{{addr("10.0.0.99"), "default"}},
 				Hooks: []DeviceHook{{What: "qdisc tbf", Drops: true, Remove: "tc x"}, {What: "qdisc htb", Remove: "tc y"}}}}
 		}, []string{"VX0409 failure container cb: a qdisc tbf drops its packets", "VX0409 failure container cb: it has a route of type blackhole to 10.0.0.0/25", "VX0409 failure container cb: it has a rule that refuses packets",
 			"VX0409 failure container cb: it sends to 10.0.0.99 what leaves the network, and nobody has that address"},
@@ -156,9 +156,21 @@ func TestChecks(t *testing.T) {
 				{Device: "vxlan-blue", MAC: kernel.MAC{2, 1}}, {Device: "vxlan-blue", MAC: kernel.MAC{2, 5}, Self: true, Dst: addr("198.18.0.77")},
 				{Device: "vxlan-blue", Self: true, Dst: addr("198.18.0.11")}, {Device: "vxlan-blue", MAC: kernel.MAC{2, 8}}}
 		}, []string{"VX0403 failure somebody has fixed that 02:05:00:00:00:00 is behind host 198.18.0.77, in a network that learns that",
+			"VX0403 failure somebody has fixed that 02:08:00:00:00:00 is behind vxlan-blue",
 			"VX0403 failure the bridge br-blue has the MAC of container cb behind vxlan-blue",
 			"VX0404 failure this host sends to the container at 10.0.0.2 by the MAC 02:07:00:00:00:00, and 02:01:00:00:00:00 has the address"},
 			[]string{"bridge fdb delete 02:05:00:00:00:00 dev vxlan-blue dst 198.18.0.77 self"}},
+		{"a fixed entry of the bridge, and those of the devices", func(f *Facts) {
+			f.Networks[0].FixedEntries = []FixedEntry{
+				{Device: "br-blue", MAC: kernel.MAC{2, 8}}, {Device: "br-blue", MAC: network.BridgeMAC(7, addr("198.18.0.12"))},
+				{Device: "br-blue", MAC: kernel.MAC{2, 9}, IsOwn: true}, {Device: "vxlan-blue", MAC: kernel.MAC{2, 10}, IsOwn: true},
+				{Device: "br-blue", MAC: kernel.MAC{0x33, 0x33}}, {Device: "eth7", MAC: kernel.MAC{2, 11}}}
+		}, []string{"VX0403 failure somebody has fixed that 02:08:00:00:00:00 is behind br-blue"}, []string{"bridge fdb delete 02:08:00:00:00:00 dev br-blue self"}},
+		{"fixed neighbour of another host's container", func(f *Facts) {
+			f.Networks[0].FixedEntries = []FixedEntry{
+				{Device: "br-blue", MAC: kernel.MAC{2, 7}, Addr: addr("10.0.0.130"), Holder: kernel.MAC{2, 8}}, {Device: "br-blue", MAC: kernel.MAC{2, 7}, Addr: addr("10.0.0.131")}}
+		}, []string{"VX0404 failure this host sends to the container at 10.0.0.130 by the MAC 02:07:00:00:00:00, and 02:08:00:00:00:00 has the address"},
+			[]string{"ip neigh delete 10.0.0.130 dev br-blue"}},
 		{"fixed entries of the agent's", func(f *Facts) {
 			f.Networks[0].DNS = true
 			f.Networks[0].FixedEntries = []FixedEntry{{Device: "vxlan-blue", MAC: kernel.MAC{2, 5}, Self: true, Dst: addr("198.18.0.77")}}
@@ -189,6 +201,7 @@ func TestChecks(t *testing.T) {
 		{"no place", func(f *Facts) { f.Misplaced = map[string]string{"red": "option local_ip: gone"} },
 			[]string{"VX0201 warning a container of the network would not start here: option local_ip: gone"}, nil},
 		{"device missing", func(f *Facts) {
+			f.Sockets = f.Sockets[:1]
 			f.Changes = []Change{change(kernel.CreateLink{Link: kernel.Link{Name: "vxlan-blue", Kind: kernel.KindVXLAN}}), change(kernel.SetUp{Name: "vxlan-blue"}),
 				change(kernel.SetAlias{Name: "vxlan-blue"}), change(kernel.AddFDB{Name: "vxlan-blue"})}
 		}, []string{"VX0401 failure the VXLAN device vxlan-blue is missing"}, []string{reload}},
@@ -262,7 +275,7 @@ func TestChecks(t *testing.T) {
 			f.Changes = []Change{change(kernel.SetUp{Name: "br-blue"})}
 		}, []string{"VX0402 failure br-blue is down"}, []string{reload}},
 		{"foreign VNI", func(f *Facts) {
-			f.Devices[0].Name, f.Devices[0].Alias = "flannel.7", ""
+			f.Devices[0].Name, f.Devices[0].Alias, f.Devices[0].Up = "flannel.7", "", true
 			f.Changes = []Change{change(kernel.CreateLink{Link: kernel.Link{Name: "vxlan-blue", Kind: kernel.KindVXLAN}})}
 		}, []string{"VX0406 failure device flannel.7 has the VNI 7 on UDP port 4789, which the network needs"}, []string{"ip link delete flannel.7", reload}},
 		{"foreign name", func(f *Facts) {
@@ -406,6 +419,88 @@ func TestChecks(t *testing.T) {
 		{"two hosts with one address", func(f *Facts) {
 			f.Networks[0].Neighbours = []Neighbour{{Addr: addr("198.18.0.11"), Answers: []kernel.MAC{{2, 8}, {2, 9}}}}
 		}, []string{"VX0307 failure several hosts on eth0 have the address 198.18.0.11"}, nil},
+		{"one MAC for two hosts", func(f *Facts) {
+			f.Networks[0].Neighbours = []Neighbour{{Addr: addr("198.18.0.11"), OwnMAC: kernel.MAC{2, 9}, Answers: []kernel.MAC{{2, 9}}}}
+		}, []string{"VX0602 failure this host and host 198.18.0.11 have one MAC on eth0"}, []string{"ip link set eth0 address 02:fe:c6:12:00:0c"}},
+		{"address that the kernel does not take", func(f *Facts) {
+			f.Networks[0].Unowned = []InterfaceAddr{{"eth0", prefix("198.18.0.12/24")}, {"br-blue", prefix("10.0.0.1/24")}, {"br-blue", prefix("fd00::1/64")}}
+		}, []string{"VX0201 failure eth0 has the address 198.18.0.12, and the kernel does not take packets to it for this host's",
+			"VX0408 failure br-blue has the address 10.0.0.1, and the kernel does not take packets to it for this host's",
+			"VX0408 failure br-blue has the address fd00::1, and the kernel does not take packets to it for this host's"},
+			[]string{"ip route add local 198.18.0.12 dev eth0 table local proto kernel scope host src 198.18.0.12"}},
+		{"proxies", func(f *Facts) {
+			f.Proxies = []InterfaceAddr{{"eth0", prefix("198.18.0.11/32")}, {"br-blue", prefix("10.0.0.130/32")}, {"br9", prefix("10.0.0.131/32")}}
+		}, []string{"VX0307 failure this host answers on eth0 in place of 198.18.0.11, which is another's address",
+			"VX0601 failure this host answers on br-blue in place of 10.0.0.130, which is another's address"}, []string{"ip neigh delete proxy 198.18.0.11 dev eth0"}},
+		{"device with other attributes", func(f *Facts) {
+			f.Changes = []Change{change(kernel.DeleteLink{Name: "vxlan-blue"}), change(kernel.CreateLink{Link: kernel.Link{Name: "vxlan-blue", Kind: kernel.KindVXLAN}}),
+				change(kernel.SetAlias{Name: "vxlan-blue"}), change(kernel.AddFDB{Name: "vxlan-blue"})}
+		}, []string{"VX0402 failure vxlan-blue has other attributes than the network, or another name"}, []string{reload}},
+		{"device in another namespace", func(f *Facts) {
+			f.Sockets, f.Networks[0].Stray = f.Sockets[:1], "/run/netns/q"
+			f.Changes = []Change{change(kernel.CreateLink{Link: kernel.Link{Name: "vxlan-blue", Kind: kernel.KindVXLAN}})}
+		}, []string{"VX0401 failure the VXLAN device vxlan-blue was moved into another network namespace, and keeps its VNI"},
+			[]string{"nsenter --net=/run/netns/q ip link delete vxlan-blue", reload}},
+		{"device for all VNIs", func(f *Facts) {
+			f.Collectors, f.Changes = []Collector{{"cilium_vxlan", 4789}, {"other", 4790}}, []Change{change(kernel.SetUp{Name: "vxlan-blue"})}
+		}, []string{"VX0406 failure device cilium_vxlan takes packets of all VNIs on UDP port 4789, which the network needs"},
+			[]string{"ip link delete cilium_vxlan   # or recreate the network with another --opt vxlan_port on all hosts", reload}},
+		{"device for all VNIs that is in no way", func(f *Facts) { f.Collectors = []Collector{{"cilium_vxlan", 4789}} }, nil, nil},
+		{"port of the kernel", func(f *Facts) {
+			f.Devices[0].Up, f.Changes = false, []Change{change(kernel.SetUp{Name: "vxlan-blue"})}
+		},
+			[]string{"VX0206 failure something in the kernel has UDP port 4789, which the network needs", "VX0402 failure vxlan-blue is down"}, nil},
+		{"attributes of the VXLAN device", func(f *Facts) {
+			f.Devices[0].Tunnel.TTL, f.Devices[0].Tunnel.DF = kernel.Some(kernel.TTL{Value: 1}), kernel.Some(kernel.DFSet)
+		}, []string{"VX0402 warning vxlan-blue has df set, which the network does not ask for", "VX0402 warning vxlan-blue has the TTL 1, which the network does not ask for"},
+			[]string{"ip link set vxlan-blue type vxlan df unset"}},
+		{"attributes that the network asks for", func(f *Facts) {
+			ttl, df := kernel.Some(kernel.TTL{Inherit: true}), kernel.Some(kernel.DFInherit)
+			f.Devices[0].Tunnel.TTL, f.Devices[0].Tunnel.DF, f.Networks[0].Tunnel.TTL, f.Networks[0].Tunnel.DF = ttl, df, ttl, df
+		}, nil, nil},
+		{"local route to another host", func(f *Facts) {
+			f.Networks[0].Paths[0].Route, f.Networks[0].Paths[0].Matched = kernel.Path{}, "local 198.18.0.11 dev lo scope host"
+		}, []string{"VX0203 failure there is no route to host 198.18.0.11"}, []string{"ip route delete local 198.18.0.11 dev lo scope host table local"}},
+		{"way to another host by the bridge", func(f *Facts) { f.Networks[0].Paths[0].Route.Interface = "br-blue" },
+			[]string{"VX0203 failure packets to host 198.18.0.11 leave by br-blue and not by eth0"}, []string{"ip route replace 198.18.0.11 dev eth0"}},
+		{"no route to the bridge", func(f *Facts) {
+			f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "eth0"}}
+		}, []string{"VX0606 failure packets to container cb leave by eth0 and not by the bridge br-blue"}, []string{"ip route replace 10.0.0.0/24 dev br-blue src 10.0.0.1"}},
+		{"IPsec for what is forwarded", func(f *Facts) {
+			f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), Interface: "eth0"}}
+			f.Routing.Blocks = []Rule{{Text: "default fwd: block", From: prefix("0.0.0.0/0"), To: prefix("0.0.0.0/0"), Forwards: true, Delete: "accept it"}}
+		}, []string{"VX0606 failure an IPsec policy blocks what container cb sends to the outside"}, []string{"accept it"}},
+		{"packets that are marked, and a rule of routing for marked ones", func(f *Facts) {
+			f.Rules = []Rule{{Text: "udp dport 4789 meta mark set 0x42", Chain: "inet mk c", Marks: true, Delete: "nft delete rule"}}
+			f.Routing.Rules = []Rule{{Text: "fwmark 0x42", OfMark: true, Refuses: true}}
+			f.Networks[0].Tunnels = []Tunnel{{Host: addr("198.18.0.11"), Learned: "02"}}
+		}, []string{"VX0506 warning a rule of another program marks packets of networks, and a rule of routing is for marked ones", "VX0301 warning no VXLAN packet passes to or from host 198.18.0.11"},
+			[]string{"nft delete rule"}},
+		{"packets that are marked, and nothing is lost", func(f *Facts) {
+			f.Rules = []Rule{{Text: "udp dport 4789 meta mark set 0x42", Chain: "inet mk c", Marks: true, Delete: "nft delete rule"}}
+			f.Routing.Rules = []Rule{{Text: "fwmark 0x42", OfMark: true, Refuses: true}}
+		}, nil, nil},
+		{"packets that are marked, and no rule for such", func(f *Facts) {
+			f.Rules = []Rule{{Text: "udp dport 4789 meta mark set 0x42", Chain: "inet mk c", Marks: true, Delete: "nft delete rule"}}
+			f.Networks[0].Tunnels = []Tunnel{{Host: addr("198.18.0.11"), Learned: "02"}}
+		}, []string{"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11"}, nil},
+		{"asks for no MACs", func(f *Facts) { f.Kernel.Parameters["net/ipv4/neigh/eth0/mcast_solicit"] = "0" },
+			[]string{"VX0102 warning net.ipv4.neigh.eth0.mcast_solicit is 0: it asks nobody for MACs, and so does not find others"}, []string{"sysctl -w net/ipv4/neigh/eth0/mcast_solicit=3"}},
+		{"inside of a container", func(f *Facts) {
+			f.Networks[0].Insides = []Inside{{
+				Container: "cb", Namespace: "/n", Interface: "eth0", Unowned: []netip.Addr{addr("10.0.0.2")},
+				Parameters:    map[string]string{"net/ipv4/conf/eth0/arp_ignore": "8", "net/ipv4/conf/all/arp_ignore": "0"},
+				SilentRouters: []SilentRouter{{addr("10.0.0.99"), "10.0.0.130"}}, Filters: []Rule{{Text: "not asked for", Delete: "x"}},
+				Neighbours: []Neighbour{{Addr: addr("10.0.0.130"), MAC: kernel.MAC{2, 9}, Answers: []kernel.MAC{{2, 8}}}}}}
+		}, []string{"VX0409 failure container cb: it does not take packets to its address 10.0.0.2 for its own",
+			"VX0409 failure container cb: it sends to 10.0.0.130 by the MAC 02:09:00:00:00:00, and 02:08:00:00:00:00 has the address",
+			"VX0409 failure container cb: it sends to 10.0.0.99 what is for 10.0.0.130, and nobody has that address",
+			"VX0409 failure container cb: net.ipv4.conf.eth0.arp_ignore is 8: nobody gets an answer who asks for an address of this host"},
+			[]string{"nsenter --net=/n ip route add local 10.0.0.2 dev eth0 table local"}},
+		{"filters of a container that is silent", func(f *Facts) {
+			f.Networks[0].Silent = []SilentContainer{{"cb", addr("10.0.0.2")}}
+			f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/n", Interface: "eth0", Filters: []Rule{{Text: "table ip f: drop", Delete: "nft delete table ip f"}}}}
+		}, []string{"VX0409 failure container cb: filters of its own drop its packets"}, []string{"nsenter --net=/n nft delete table ip f"}},
 		{"silent container", func(f *Facts) { f.Networks[0].Silent = []SilentContainer{{"cb", addr("10.0.0.2")}} },
 			[]string{"VX0411 failure container cb does not answer on the bridge br-blue"}, []string{"podman restart cb"}},
 		{"record lost", func(f *Facts) {

@@ -18,7 +18,7 @@ const reload = "vxlanctl reload"
 func checkDevices(f *Facts) (findings []diagnosis.Finding) {
 	for _, c := range f.Changes {
 		code, summary := classifyChange(f, c)
-		if c.Container != "" || code == "" {
+		if c.Container != "" || code == "" || f.isRemade(c) {
 			continue
 		}
 		i := slices.IndexFunc(findings, func(o diagnosis.Finding) bool { return o.Code == code && o.Network == c.Network })
@@ -37,6 +37,23 @@ func checkDevices(f *Facts) (findings []diagnosis.Finding) {
 		findings[i].Evidence = atMost(findings[i].Evidence, maxEvidence)
 	}
 	return findings
+}
+
+// isRemade tells whether a device is only created since another one of its name is deleted before, or
+// has been moved: these changes say what is wrong.
+func (f *Facts) isRemade(c Change) bool {
+	created, ok := c.Change.(kernel.CreateLink)
+	if !ok {
+		return false
+	}
+	isDeleted := slices.ContainsFunc(f.Changes, func(o Change) bool {
+		deleted, ok := o.Change.(kernel.DeleteLink)
+		return ok && deleted.Name == created.Link.Name && o.Network == c.Network
+	})
+	isMoved := slices.ContainsFunc(f.Networks, func(n Network) bool {
+		return n.Stray != "" && n.Device.Name == created.Link.Name
+	})
+	return isDeleted || isMoved
 }
 
 // maxEvidence is how many lines show what is wrong: more say nothing more.
@@ -62,7 +79,7 @@ func classifyChange(f *Facts, c Change) (code diagnosis.Code, summary string) {
 	case kernel.CreateLink:
 		return diagnosis.DeviceMissing, fmt.Sprintf("%s %s is missing", nounOf(change.Link.Kind), change.Link.Name)
 	case kernel.DeleteLink:
-		return diagnosis.DeviceAltered, fmt.Sprintf("%s has other attributes than the network, or another name", change.Name)
+		return diagnosis.DeviceAltered, change.Name + otherAttributes + ", or another name"
 	case kernel.SetUp:
 		return diagnosis.DeviceAltered, change.Name + " is down"
 	case kernel.SetMTU:
@@ -102,6 +119,9 @@ func classifyChange(f *Facts, c Change) (code diagnosis.Code, summary string) {
 	}
 	return diagnosis.DeviceAltered, "a setting of a device was changed"
 }
+
+// otherAttributes is what is said of a device that has to be made anew.
+const otherAttributes = " has other attributes than the network"
 
 // nounOf is what people call a kind of device.
 func nounOf(k kernel.Kind) string {
@@ -174,6 +194,7 @@ func checkContainers(f *Facts) (findings []diagnosis.Finding) {
 // checkForeignDevices says which device of another program keeps a network's from existing.
 func checkForeignDevices(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
+		findings = append(findings, f.strays(n)...)
 		for _, l := range n.Intruders {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.DeviceForeign, Level: diagnosis.Failure, Network: n.Name,
@@ -195,6 +216,65 @@ func checkForeignDevices(f *Facts) (findings []diagnosis.Finding) {
 				Evidence: []string{fmt.Sprintf("ip link add %s type vxlan %s", d.Name, d.Tunnel)},
 				Mend:     []string{"ip link delete " + d.Name, reload},
 			})
+		}
+	}
+	return findings
+}
+
+// strays says where a network's VXLAN device is that was moved, and which device takes the packets of
+// all VNIs on its port.
+func (f *Facts) strays(n Network) (findings []diagnosis.Finding) {
+	if n.Stray != "" {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.DeviceMissing, Level: diagnosis.Failure, Network: n.Name,
+			Summary: fmt.Sprintf("the VXLAN device %s was moved into another network namespace, and keeps its VNI",
+				n.Device.Name),
+			Evidence: []string{"nsenter --net=" + n.Stray + " ip link show type vxlan"},
+			Mend:     []string{fmt.Sprintf("nsenter --net=%s ip link delete %s", n.Stray, n.Device.Name), reload},
+		})
+	}
+	for _, c := range f.Collectors {
+		if c.Port != n.Tunnel.Port || !f.lacksTunnelDevice(n) {
+			continue
+		}
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.DeviceForeign, Level: diagnosis.Failure, Network: n.Name,
+			Summary: fmt.Sprintf("device %s takes packets of all VNIs on UDP port %d, which the network needs", c.Name,
+				c.Port),
+			Evidence: []string{"ip -d link show dev " + c.Name + " prints external"},
+			Mend: []string{"ip link delete " + c.Name +
+				"   # or recreate the network with another --opt vxlan_port on all hosts", reload},
+		})
+	}
+	return findings
+}
+
+// checkTunnelAttributes says which attributes of VXLAN devices somebody has set that the network leaves
+// to the kernel. A device is not made anew for them.
+func checkTunnelAttributes(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		for _, d := range f.Devices {
+			if d.Name != n.Device.Name {
+				continue
+			}
+			add := func(what, mend string) {
+				findings = append(findings, diagnosis.Finding{
+					Code: diagnosis.DeviceAltered, Level: diagnosis.Warning, Network: n.Name,
+					Summary:  fmt.Sprintf("%s has %s, which the network does not ask for", d.Name, what),
+					Evidence: []string{"ip -d link show dev " + d.Name},
+					Mend:     []string{fmt.Sprintf("ip link set %s type vxlan %s", d.Name, mend)},
+				})
+			}
+			if ttl := d.Tunnel.TTL.Value; !n.Tunnel.TTL.Set && ttl != (kernel.TTL{}) {
+				what := "a TTL of its own"
+				if ttl.Value > 0 {
+					what = fmt.Sprintf("the TTL %d", ttl.Value)
+				}
+				add(what, "ttl 0")
+			}
+			if df := d.Tunnel.DF.Value; !n.Tunnel.DF.Set && df != kernel.DFUnset {
+				add("df set", "df unset")
+			}
 		}
 	}
 	return findings

@@ -30,9 +30,11 @@ type check func(*Facts) []diagnosis.Finding
 // checks are all checks, causes before what follows from them.
 var checks = []check{
 	checkGaps, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman, checkDirs,
-	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkPathPings,
+	checkUnderlay, checkOwnAddresses, checkCarrier, checkFlags, checkRoutes, checkNeighbours,
+	checkUnderlayMTU, checkPathPings,
 	checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
-	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides,
+	checkManagers, checkDevices, checkTunnelAttributes,
+	checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides,
 	checkFixedEntries, checkForeignDevices,
 	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains,
 	checkDeviceHooks, checkZones, checkPortFiles,
@@ -56,7 +58,7 @@ func Diagnose(f Facts) Diagnosis {
 		}
 	}
 	d.Findings = Order(withoutExplained(withoutRepeated(d.Findings)))
-	d.withholdPossible()
+	d.withholdPossible(f.losesSilently())
 	d.Level = diagnosis.Worst(d.Findings)
 	d.Suspects = f.suspects()
 	return d
@@ -119,15 +121,24 @@ func isLoss(f diagnosis.Finding) bool {
 	return isSymptom(f.Code) && f.Level != diagnosis.Unknown && f.Code != diagnosis.HostRefused
 }
 
+// losesSilently tells whether something is lost that is no fault by itself: a container of another host
+// that is known may have just ended, and a gateway may be told not to answer pings.
+func (f *Facts) losesSilently() bool {
+	return slices.ContainsFunc(f.Networks, func(n Network) bool {
+		return slices.ContainsFunc(n.Insides, func(in Inside) bool { return in.NoGateway }) ||
+			slices.ContainsFunc(n.Exchanges, func(e Exchange) bool { return e.VTEP.IsValid() && !e.Ping && !e.HostPing })
+	})
+}
+
 // withholdPossible takes out of the findings what may drop packets, where none is lost. Who sees a
 // loss from another host asks for it.
-func (d *Diagnosis) withholdPossible() {
+func (d *Diagnosis) withholdPossible(isLost bool) {
 	for _, f := range d.Findings {
 		if isPossible(f) {
 			d.Possible = append(d.Possible, f)
 		}
 	}
-	if !slices.ContainsFunc(d.Findings, isLoss) {
+	if !isLost && !slices.ContainsFunc(d.Findings, isLoss) {
 		d.Findings = slices.DeleteFunc(d.Findings, isPossible)
 	}
 }
@@ -258,6 +269,10 @@ func explains(f diagnosis.Finding, code diagnosis.Code) bool {
 		return f.Level == diagnosis.Failure && slices.Contains(byManagers, code)
 	case diagnosis.SysctlFile:
 		return f.Level == diagnosis.Failure && code == diagnosis.SysctlChanged
+	case diagnosis.DeviceAltered: // one that is made anew lacks all that the network sets on it
+		if strings.Contains(f.Summary, otherAttributes) {
+			return slices.Contains(explanations[diagnosis.DeviceMissing], code) && code != diagnosis.DeviceAltered
+		}
 	}
 	return slices.Contains(explanations[f.Code], code)
 }

@@ -39,14 +39,16 @@ type Facts struct {
 	PortFiles   []PortFile
 	Denials     []Denial
 	Devices     []kernel.Link // all VXLAN devices of the host
+	Collectors  []Collector   // those that are up and take packets of all VNIs
 	Prefixes    []kernel.HostPrefix
 	Addrs       []InterfaceAddr // of the host that are of a network's subnet, or another host's
 	Sockets     []Socket
 	Limits      []Limit
 	Dirs        []Dir
 	Routing     Routing
-	Rules       []Rule    // of other programs, that name a network's port or device
-	Contacts    []Contact // to hosts whose agents do not answer
+	Rules       []Rule          // of other programs, that name a network's port or device
+	Proxies     []InterfaceAddr // for which this host answers in place of others, by interface
+	Contacts    []Contact       // to hosts whose agents do not answer
 	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
 	Traffic []Stream
 	// BothProbed tells that the other hosts probed at that time too.
@@ -94,6 +96,10 @@ type Network struct {
 	Silent         []SilentContainer // of this host
 	Exchanges      []Exchange
 	Tunnels        []Tunnel // that no agent tests
+	// Stray is the network namespace, as a path, into which somebody has moved the VXLAN device; "": none.
+	Stray string
+	// Unowned are addresses that a device of the host has, and whose packets the kernel takes for others'.
+	Unowned []InterfaceAddr
 	// Intruders are links of others that have the name of one of the network's devices.
 	Intruders []kernel.Link
 	// Elsewhere are links, by MAC, that answer for an address that only this host should have.
@@ -240,11 +246,18 @@ type DeviceHook struct {
 	Remove string // the command that removes it
 }
 
-// Socket is a UDP socket of a program.
+// Socket is a socket that listens.
 type Socket struct {
 	Addr    netip.AddrPort
-	Program string
+	Program string // "": the kernel itself has it
 	PID     int
+}
+
+// Collector is a VXLAN device that takes packets of all VNIs on its port, as Cilium and Open vSwitch
+// have them ("external").
+type Collector struct {
+	Name string
+	Port uint16
 }
 
 // Limit is a table that has room for so many entries.
@@ -288,11 +301,16 @@ type Route struct {
 // Rule is a rule of policy routing, or of another program's firewall.
 type Rule struct {
 	Text, Delete string
+	Forwards     bool         // an IPsec policy is for packets that this host forwards
 	Priority     int          // of policy routing
 	Chain        string       // family, table and chain of a firewall's
 	From, To     netip.Prefix // that a rule of routing matches; zero: any
 	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit
 	ArrivedBy    string       // the interface that it matches; "": any
+	OfMark       bool         // a rule of routing is for packets with a mark
+	Marks        bool         // a rule of a firewall marks packets
+	Changes      bool         // it changes frames on bridges
+	Untracks     bool         // it exempts packets of a bridge from tracking
 	Translates   bool
 	LacksState   bool // an IPsec policy asks for a state (a security association) that is not there
 }
@@ -331,6 +349,7 @@ type Neighbour struct {
 	MAC       kernel.MAC   // that the kernel has; zero: none
 	Permanent bool         // somebody set it
 	Answers   []kernel.MAC // that answer for the address
+	OwnMAC    kernel.MAC   // of this host on the link; zero: it was not compared
 }
 
 // SilentContainer is a container that does not answer on its bridge.

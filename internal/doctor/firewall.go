@@ -135,7 +135,9 @@ func listCommand(c BlockingChain) string {
 // name is named by itself.
 func checkSuspectChains(f *Facts) (findings []diagnosis.Finding) {
 	for _, c := range f.Suspect {
-		isNamed := slices.ContainsFunc(f.Rules, func(r Rule) bool { return !r.Translates && r.Chain == c.Table+" "+c.Chain })
+		isNamed := slices.ContainsFunc(f.Rules, func(r Rule) bool {
+			return !r.Translates && !r.Marks && !r.Changes && !r.Untracks && r.Chain == c.Table+" "+c.Chain
+		})
 		if isNamed || f.isBlocking(c.Table, c.Chain) {
 			continue
 		}

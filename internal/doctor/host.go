@@ -42,6 +42,7 @@ var parameterRules = []parameterRule{
 	{last: "arp_ignore", bad: "8", effect: "nobody gets an answer who asks for an address of this host", better: "0"},
 	{last: "proxy_arp_pvlan", bad: "1", effect: "it answers for the addresses of others, which then lose packets",
 		better: "0"},
+	{last: "mcast_solicit", bad: "0", effect: "it asks nobody for MACs, and so does not find others", better: "3"},
 	{last: "icmp_echo_ignore_all", bad: "1", effect: "this host's gateways do not answer ping", better: "0"},
 }
 
@@ -49,18 +50,28 @@ var parameterRules = []parameterRule{
 func checkParameters(f *Facts) (findings []diagnosis.Finding) {
 	for _, key := range slices.Sorted(maps.Keys(f.Kernel.Parameters)) {
 		value := f.Kernel.Parameters[key]
-		for _, r := range parameterRules {
-			if value != r.bad || !strings.HasSuffix(key, "/"+r.last) {
-				continue
-			}
-			findings = append(findings, diagnosis.Finding{
-				Code: diagnosis.SysctlChanged, Level: diagnosis.Warning,
-				Summary:  fmt.Sprintf("%s is %s: %s", dotted(key), value, r.effect),
-				Evidence: []string{"sysctl " + key}, Mend: []string{fmt.Sprintf("sysctl -w %s=%s", key, r.better)},
-			})
+		r := badParameter(key, value)
+		if r == nil {
+			continue
 		}
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.SysctlChanged, Level: diagnosis.Warning,
+			Summary:  fmt.Sprintf("%s is %s: %s", dotted(key), value, r.effect),
+			Evidence: []string{"sysctl " + key}, Mend: []string{fmt.Sprintf("sysctl -w %s=%s", key, r.better)},
+		})
 	}
 	return findings
+}
+
+// badParameter returns the rule by which a parameter's value keeps packets from passing; nil: none.
+func badParameter(key, value string) *parameterRule {
+	i := slices.IndexFunc(parameterRules, func(r parameterRule) bool {
+		return value == r.bad && strings.HasSuffix(key, "/"+r.last)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &parameterRules[i]
 }
 
 // Oldest versions that work.

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -18,17 +19,19 @@ type Inside struct {
 	Neighbours                      []Neighbour    // that somebody fixed
 	DeadEnds                        []Route        // for addresses of the network
 	Rules                           []Rule         // that refuse
-	SilentRouters                   []netip.Addr   // of default routes, where nobody answers
+	SilentRouters                   []SilentRouter
+	Unowned                         []netip.Addr // that the interface has, and the table local lacks
+	Parameters                      map[string]string
 	Hooks                           []DeviceHook
+	NoGateway                       bool // its gateway does not answer its ping
+	// Filters are what it has of its own that may drop its packets. They count where some are lost.
+	Filters []Rule
 }
 
-// FixedEntry is a forwarding or neighbour entry of a network's devices that neither ages nor is learned.
-type FixedEntry struct {
-	Device string
-	MAC    kernel.MAC
-	Self   bool       // of the VXLAN device itself, not of the bridge
-	Dst    netip.Addr // host behind which it is
-	Addr   netip.Addr // of a neighbour; zero: it is a forwarding entry
+// SilentRouter is a router of a route, which nobody is on the network.
+type SilentRouter struct {
+	Router netip.Addr
+	Dst    string // as ip prints it
 }
 
 // checkInsides says what somebody has set in containers, against which no packet passes. As all in
@@ -47,7 +50,11 @@ func checkInsides(f *Facts) (findings []diagnosis.Finding) {
 				add(in.Interface+" has ARP switched off", "ip link show dev "+in.Interface, "ip link set "+in.Interface+" arp on")
 			}
 			for _, k := range in.Neighbours {
-				if mac, known := n.macOf(k.Addr); known && mac != k.MAC {
+				mac, known := n.macOf(k.Addr)
+				if !known && len(k.Answers) == 1 {
+					mac, known = k.Answers[0], true
+				}
+				if known && mac != k.MAC {
 					add(fmt.Sprintf("it sends to %s by the MAC %s, and %s has the address", k.Addr, k.MAC, mac),
 						"ip neigh show nud permanent", fmt.Sprintf("ip neigh delete %s dev %s", k.Addr, in.Interface))
 				}
@@ -70,12 +77,27 @@ func checkInsides(f *Facts) (findings []diagnosis.Finding) {
 			for _, r := range in.Rules {
 				add("it has a rule that refuses packets", "ip rule: "+r.Text, r.Delete)
 			}
-			for _, router := range in.SilentRouters {
-				gateway := n.gatewayFor(router)
-				add(fmt.Sprintf("it sends to %s what leaves the network, and nobody has that address", router),
+			for _, r := range in.SilentRouters {
+				if r.Dst != "default" {
+					add(fmt.Sprintf("it sends to %s what is for %s, and nobody has that address", r.Router, r.Dst),
+						"ip route show", fmt.Sprintf("ip route delete %s via %s dev %s", r.Dst, r.Router, in.Interface))
+					continue
+				}
+				add(fmt.Sprintf("it sends to %s what leaves the network, and nobody has that address", r.Router),
 					"ip route show default",
-					fmt.Sprintf("ip route replace default via %s dev %s", gateway, in.Interface))
+					fmt.Sprintf("ip route replace default via %s dev %s", n.gatewayFor(r.Router), in.Interface))
 			}
+			for _, a := range in.Unowned {
+				add(fmt.Sprintf("it does not take packets to its address %s for its own", a), "ip route show table local",
+					fmt.Sprintf("%s route add local %s dev %s table local", ipCommand(a), a, in.Interface))
+			}
+			for _, key := range slices.Sorted(maps.Keys(in.Parameters)) {
+				if r := badParameter(key, in.Parameters[key]); r != nil {
+					add(fmt.Sprintf("%s is %s: %s", dotted(key), in.Parameters[key], r.effect), "sysctl "+key,
+						fmt.Sprintf("sysctl -w %s=%s", key, r.better))
+				}
+			}
+			findings = append(findings, n.ownFilters(in)...)
 			for _, h := range in.Hooks {
 				if h.Drops {
 					add("a "+h.What+" drops its packets", h.Text, h.Remove)
@@ -84,6 +106,29 @@ func checkInsides(f *Facts) (findings []diagnosis.Finding) {
 		}
 	}
 	return findings
+}
+
+// ownFilters is about what a container has of its own that may drop its packets, where it does not
+// answer, or gets no answer from its gateway or from somebody who answers this host.
+func (n Network) ownFilters(in Inside) []diagnosis.Finding {
+	isSilent := slices.ContainsFunc(n.Silent, func(s SilentContainer) bool { return s.Name == in.Container })
+	getsNone := slices.ContainsFunc(n.Exchanges, func(e Exchange) bool {
+		return e.From == in.Container && !e.Ping && e.HostPing
+	})
+	isLost := in.NoGateway || isSilent || getsNone
+	if !isLost || len(in.Filters) == 0 {
+		return nil
+	}
+	found := diagnosis.Finding{
+		Code: diagnosis.ContainerAltered, Level: diagnosis.Failure, Network: n.Name,
+		Summary: fmt.Sprintf("container %s: filters of its own drop its packets", in.Container),
+	}
+	for _, r := range in.Filters {
+		found.Evidence = append(found.Evidence, "in the container: "+cut(r.Text, maxLine))
+		found.Mend = append(found.Mend, "nsenter --net="+in.Namespace+" "+r.Delete)
+	}
+	found.Evidence = atMost(found.Evidence, maxEvidence)
+	return []diagnosis.Finding{found}
 }
 
 // ownerBeside returns whose an address is beside a container's, as far as this host knows: another
@@ -124,72 +169,4 @@ func (n Network) macOf(addr netip.Addr) (mac kernel.MAC, known bool) {
 func (n Network) gatewayFor(addr netip.Addr) netip.Addr {
 	s, _ := n.SubnetOf(addr)
 	return s.Gateway
-}
-
-// checkFixedEntries says which entries somebody fixed that lead packets to this host's containers, or
-// of a network that learns, elsewhere.
-func checkFixedEntries(f *Facts) (findings []diagnosis.Finding) {
-	for _, n := range f.Networks {
-		for _, x := range n.FixedEntries {
-			found := diagnosis.Finding{Level: diagnosis.Failure, Network: n.Name}
-			if f.isOfDuplicate(n, x) || !n.explainFixed(x, &found) {
-				continue
-			}
-			findings = append(findings, found)
-		}
-	}
-	return findings
-}
-
-// isOfDuplicate tells whether an entry is for the MAC of a container whose address a container of another
-// host keeps. The agent then sends frames for the MAC, which is made from the address, to that host.
-func (f *Facts) isOfDuplicate(n Network, x FixedEntry) bool {
-	if f.Agent.Report == nil || x.Addr.IsValid() {
-		return false
-	}
-	for _, e := range n.Endpoints {
-		isNamed := func(conflict string) bool {
-			m := duplicateText.FindStringSubmatch(conflict)
-			return m != nil && m[1] == n.Name && m[2] == e.ContainerName
-		}
-		if e.MAC == x.MAC && slices.ContainsFunc(f.Agent.Report.Conflicts, isNamed) {
-			return true
-		}
-	}
-	return false
-}
-
-// explainFixed tells whether an entry is wrong, and says how.
-func (n Network) explainFixed(x FixedEntry, found *diagnosis.Finding) bool {
-	if x.Addr.IsValid() {
-		mac, known := n.macOf(x.Addr)
-		found.Code = diagnosis.NeighbourAltered
-		found.Summary = fmt.Sprintf("this host sends to the container at %s by the MAC %s, and %s has the address", x.Addr,
-			x.MAC, mac)
-		found.Evidence = []string{"ip neigh show dev " + x.Device + " nud permanent"}
-		found.Mend = []string{fmt.Sprintf("ip neigh delete %s dev %s", x.Addr, x.Device)}
-		return known && mac != x.MAC
-	}
-	found.Code, found.Evidence = diagnosis.ForwardingAltered, []string{"bridge fdb show dev " + x.Device}
-	if x.Self {
-		found.Summary = fmt.Sprintf("somebody has fixed that %s is behind host %s, in a network that learns that", x.MAC,
-			x.Dst)
-		found.Mend = []string{fmt.Sprintf("bridge fdb delete %s dev %s dst %s self", x.MAC, x.Device, x.Dst)}
-		isUnicast := !x.MAC.IsZero() && x.MAC[0]&1 == 0
-		return x.Device == n.Device.Name && isUnicast && x.Dst.IsValid() && !n.NeedsAgent() // which would have written it
-	}
-	if x.MAC == network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local) && x.Device != n.Bridge.Name {
-		found.Summary = fmt.Sprintf("the bridge %s has its own MAC behind %s, so nobody reaches the gateway", n.Bridge.Name, x.Device)
-		found.Mend = []string{fmt.Sprintf("bridge fdb delete %s dev %s master", x.MAC, x.Device), fmt.Sprintf("bridge fdb replace %s dev %s self permanent", x.MAC, n.Bridge.Name)}
-		return true
-	}
-	for _, e := range n.Endpoints {
-		if e.MAC == x.MAC && x.Device != n.Port(e.Endpoint) && !e.MAC.IsZero() {
-			found.Summary = fmt.Sprintf("the bridge %s has the MAC of container %s behind %s", n.Bridge.Name, e.ContainerName,
-				x.Device)
-			found.Mend = []string{fmt.Sprintf("bridge fdb delete %s dev %s master", x.MAC, x.Device)}
-			return true
-		}
-	}
-	return false
 }

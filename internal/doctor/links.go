@@ -2,10 +2,12 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/kernel"
 )
 
 // portSetting is how a bridge must treat a port. The driver leaves these settings as they come, and
@@ -117,6 +119,13 @@ func checkNeighbours(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, h := range n.Neighbours {
 			switch {
+			case !h.OwnMAC.IsZero() && (h.MAC == h.OwnMAC || slices.Contains(h.Answers, h.OwnMAC)):
+				findings = append(findings, diagnosis.Finding{
+					Code: diagnosis.DuplicateMAC, Level: diagnosis.Failure, Network: n.Name,
+					Summary:  fmt.Sprintf("this host and host %s have one MAC on %s", h.Addr, n.Underlay.Name),
+					Evidence: []string{fmt.Sprintf("%s is the MAC of both", h.OwnMAC), "ip neigh show dev " + n.Underlay.Name},
+					Mend:     []string{fmt.Sprintf("ip link set %s address %s", n.Underlay.Name, macFor(n.VTEP.Local))},
+				})
 			case len(h.Answers) > 1:
 				findings = append(findings, diagnosis.Finding{
 					Code: diagnosis.DuplicateVTEP, Level: diagnosis.Failure, Network: n.Name,
@@ -138,6 +147,13 @@ func checkNeighbours(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// macFor makes a MAC for a host of its address, one that no device has of itself (IEEE 802, locally
+// administered).
+func macFor(addr netip.Addr) kernel.MAC {
+	b := addr.As16()
+	return kernel.MAC{0x02, 0xfe, b[12], b[13], b[14], b[15]}
+}
+
 // checkSilent says which containers do not answer, as far as nothing else says why.
 func checkSilent(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
@@ -153,6 +169,15 @@ func checkSilent(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// ruleOfMark returns the first rule of routing that is for marked packets.
+func (f *Facts) ruleOfMark() *Rule {
+	i := slices.IndexFunc(f.Routing.Rules, func(r Rule) bool { return r.OfMark })
+	if i < 0 {
+		return nil
+	}
+	return &f.Routing.Rules[i]
+}
+
 // checkNamedRules says which rules of other programs name a network's port or device, and translate
 // or drop. What drops for certain is found by following packets. The others count where something is
 // lost.
@@ -162,6 +187,21 @@ func checkNamedRules(f *Facts) (findings []diagnosis.Finding) {
 			Code: diagnosis.ForeignRule, Level: diagnosis.Warning,
 			Summary:  "a rule of another program may drop packets of networks",
 			Evidence: []string{cut(r.Text, maxLine)}, Mend: []string{r.Delete},
+		}
+		if r.Marks {
+			marked := f.ruleOfMark()
+			if marked == nil {
+				continue
+			}
+			found.Summary = "a rule of another program marks packets of networks, and a rule of routing is for marked ones"
+			found.Evidence = append(found.Evidence, "ip rule: "+marked.Text)
+		}
+		switch {
+		case r.Changes:
+			found.Summary = "a rule of another program changes frames on bridges"
+		case r.Untracks:
+			found.Level = diagnosis.Failure
+			found.Summary = "a rule of another program exempts packets of containers from tracking, so they are not translated"
 		}
 		if r.Translates {
 			found.Code, found.Level = diagnosis.TunnelNAT, diagnosis.Failure

@@ -48,7 +48,7 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 			case p.Route.Interface == "":
 				findings = append(findings, f.noRoute(n, p, "there is no route to host "+p.To.String()))
 			case p.Route.Interface != n.VTEP.Interface && n.Underlay.Name == n.VTEP.Interface &&
-				!f.isOwnBridge(p.Route.Interface):
+				!(f.isOwnBridge(p.Route.Interface) && f.isOfSubnet(p.To)):
 				findings = append(findings, f.noRoute(n, p,
 					fmt.Sprintf("packets to host %s leave by %s and not by %s", p.To, p.Route.Interface, n.VTEP.Interface)))
 			case p.DeadRouter.IsValid():
@@ -61,10 +61,18 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// isOfSubnet tells whether an address is of a network's subnet. checkOverlaps says so.
+func (f *Facts) isOfSubnet(addr netip.Addr) bool {
+	return slices.ContainsFunc(f.Networks, func(n Network) bool {
+		_, isOf := n.SubnetOf(addr)
+		return isOf
+	})
+}
+
 // blockBetween returns the IPsec policy that blocks packets from or to another host.
 func (f *Facts) blockBetween(local, peer netip.Addr) *Rule {
 	i := slices.IndexFunc(f.Routing.Blocks, func(r Rule) bool {
-		return r.From.Contains(local) && r.To.Contains(peer) || r.From.Contains(peer) && r.To.Contains(local)
+		return !r.Forwards && (r.From.Contains(local) && r.To.Contains(peer) || r.From.Contains(peer) && r.To.Contains(local))
 	})
 	if i < 0 {
 		return nil
@@ -80,6 +88,8 @@ func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
 	}
 	dead, rule := f.deadEnd(p.To), f.ruleFor(n.VTEP.Local, p.To, "")
 	switch {
+	case strings.HasPrefix(p.Matched, "local "): // of the table that the kernel looks up first
+		found.Mend = []string{"ip route delete " + p.Matched + " table local"}
 	case dead != nil:
 		found.Evidence = append(found.Evidence, fmt.Sprintf("there is a route of type %s to %s", dead.Type, dead.Dst))
 		found.Mend = []string{dead.Delete}
@@ -122,11 +132,7 @@ func avoidRule(rule Rule, p Path) string {
 	if p.Route.Interface == "" || rule.Priority <= 1 {
 		return rule.Delete
 	}
-	ip := "ip"
-	if p.To.Is6() {
-		ip = "ip -6"
-	}
-	return fmt.Sprintf("%s rule add to %s lookup main priority %d", ip, p.To, rule.Priority-1)
+	return fmt.Sprintf("%s rule add to %s lookup main priority %d", ipCommand(p.To), p.To, rule.Priority-1)
 }
 
 // routeBy is the command by which the kernel sends to a host by the network's interface.

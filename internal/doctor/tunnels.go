@@ -27,8 +27,7 @@ type Tunnel struct {
 func (t Tunnel) WasHeard() bool { return t.Learned != "" || len(t.Wanted) > 0 }
 
 // checkTunnels says through which tunnels nothing passes, or not all, where no agent tests them. A host
-// without containers of the network does not answer either. So a silent one counts only if it was heard
-// lately, or if a container here looked for one there.
+// without containers of the network does not answer either. See isExpected.
 func checkTunnels(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, t := range n.Tunnels {
@@ -44,7 +43,7 @@ func (f *Facts) tunnelFault(n Network, t Tunnel) (found diagnosis.Finding, isFau
 	label := t.Host.String()
 	lost := agentapi.TunnelStatus{Host: label, Port: n.Tunnel.Port, Size: t.Size, Passing: t.Passing}
 	switch {
-	case !t.Answers && !t.WasHeard():
+	case !t.Answers && !f.isExpected(n, t):
 		return found, false
 	case !t.Answers && t.Refused:
 		return portRefused(n, t), t.Learned == "" // or else its last container has just been stopped
@@ -53,8 +52,12 @@ func (f *Facts) tunnelFault(n Network, t Tunnel) (found diagnosis.Finding, isFau
 		found = fromTunnel(n.Name, lost)
 		found.Level = diagnosis.Warning // its last container may have just been stopped
 		found.Evidence = append(found.Evidence, t.expected()...)
-		if !f.isPingable(n, t.Host) {
+		switch isPresent := f.isPresent(n, t.Host); {
+		case !isPresent:
 			found.Evidence = append(found.Evidence, "the host does not answer ping on the underlay either")
+		case !t.WasHeard():
+			found.Evidence = append(found.Evidence, fmt.Sprintf("the host answers on the underlay, and does not refuse UDP "+
+				"port %d: packets are lost, or only another network has the port there", n.Tunnel.Port))
 		}
 		return found, true
 	case t.Pinged && t.Answered == 0 && t.Passing > 0:
@@ -63,6 +66,45 @@ func (f *Facts) tunnelFault(n Network, t Tunnel) (found diagnosis.Finding, isFau
 	return fromPath(label, agentapi.PathStatus{Network: n.Name, FullSize: t.Size, Series: &agentapi.SeriesStatus{
 		Full: agentapi.SeriesCount{Sent: t.Sent, Answered: t.Answered},
 	}})
+}
+
+// isExpected tells whether somebody should answer through a tunnel. That is so if a container of the
+// network was heard there lately, or one here looked for one there. It is probably so if the host is
+// there and its UDP port is not closed, unless another network's tunnel to it explains that.
+func (f *Facts) isExpected(n Network, t Tunnel) bool {
+	passes := func(e Exchange) bool { return e.VTEP == t.Host && (e.Ping || e.HostPing) }
+	if slices.ContainsFunc(n.Exchanges, passes) {
+		return false // it is no host of this driver, or its own address is blocked there
+	}
+	return t.WasHeard() || !t.Refused && f.isPresent(n, t.Host) && !f.portPasses(n.Tunnel.Port, t.Host)
+}
+
+// portPasses tells whether packets of some network pass to a host's UDP port, as far as is known.
+func (f *Facts) portPasses(port uint16, host netip.Addr) bool {
+	for _, n := range f.Networks {
+		if n.Tunnel.Port != port {
+			continue
+		}
+		if slices.ContainsFunc(n.Tunnels, func(t Tunnel) bool { return t.Host == host && t.Answers }) ||
+			f.agentPasses(n.Name, host) {
+			return true
+		}
+	}
+	return false
+}
+
+// agentPasses tells whether the agent has found that something passes a network's tunnel to a host.
+func (f *Facts) agentPasses(network string, host netip.Addr) bool {
+	if f.Agent.Report == nil {
+		return false
+	}
+	isPassing := func(p agentapi.PathStatus) bool { return p.Network == network && p.VTEP == host && p.MTU > 0 }
+	for _, c := range f.Agent.Report.Clusters {
+		if slices.ContainsFunc(c.Hosts, func(h agentapi.HostStatus) bool { return slices.ContainsFunc(h.Paths, isPassing) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkExchanges says which containers do not reach one of another host that this host reaches itself:
@@ -75,9 +117,10 @@ func checkExchanges(f *Facts) (findings []diagnosis.Finding) {
 			}
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.ContainerSilent, Level: diagnosis.Warning, Network: n.Name,
-				Summary:  fmt.Sprintf("container %s gets no answer from %s, and this host does", e.From, e.To),
-				Evidence: []string{fmt.Sprintf("ping %s, from the host and in the container", e.To)},
-				Mend:     []string{fmt.Sprintf("vxlanctl trace %s %s   # says where the packets are lost", e.From, e.To)},
+				Summary: fmt.Sprintf("container %s gets no answer from %s, and this host does", e.From, e.To),
+				Evidence: []string{fmt.Sprintf("ping %s, from the host and in the container", e.To),
+					fmt.Sprintf("vxlanctl trace %s %s says where the packets are lost", e.From, e.To)},
+				Mend: []string{fmt.Sprintf("podman restart %s   # if the packets are lost in the container", e.From)},
 			})
 		}
 	}
@@ -111,9 +154,10 @@ func (f *Facts) cameFrom(n Network, host netip.Addr) bool {
 	})
 }
 
-// isPingable tells whether another host answers on the underlay.
-func (f *Facts) isPingable(n Network, host netip.Addr) bool {
-	return slices.ContainsFunc(n.Paths, func(p Path) bool { return p.To == host && (p.Ping.Full || p.Ping.Small) })
+// isPresent tells whether another host answers on the underlay, to a ping or to ARP.
+func (f *Facts) isPresent(n Network, host netip.Addr) bool {
+	return slices.ContainsFunc(n.Paths, func(p Path) bool { return p.To == host && (p.Ping.Full || p.Ping.Small) }) ||
+		slices.ContainsFunc(n.Neighbours, func(h Neighbour) bool { return h.Addr == host && len(h.Answers) > 0 })
 }
 
 // checkOtherTunnels says which hosts send packets of a network with another VNI, or to another port. The

@@ -7,6 +7,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/kernel"
 )
 
 func TestTunnelsWithoutAgent(t *testing.T) {
@@ -14,35 +15,56 @@ func TestTunnelsWithoutAgent(t *testing.T) {
 	came := func(port uint16, vni uint32, inner string) Stream {
 		return Stream{From: other, To: addr("198.18.0.12"), Port: port, VNI: vni, Count: 3, Inner: addr(inner)}
 	}
+	present := func(f *Facts) { f.Networks[0].Neighbours = []Neighbour{{Addr: other, Answers: []kernel.MAC{{2, 8}}}} }
 	for _, tt := range []struct {
 		name    string
 		tunnel  Tunnel
 		traffic []Stream
+		alter   func(*Facts) // may be nil
 		want    []string
 	}{
-		{"all passes", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 60, Answered: 60}, nil, nil},
-		{"it answers no ping", Tunnel{Answers: true, Learned: "02"}, nil, nil},
-		{"nobody was heard", Tunnel{}, nil, nil},
-		{"silent", Tunnel{Learned: "02"}, nil, []string{"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11"}},
-		{"silent, and it can be heard", Tunnel{Learned: "02"}, []Stream{came(4789, 7, "10.0.0.9")}, []string{"VX0302 warning no VXLAN packet arrives at host 198.18.0.11"}},
-		{"its last container was stopped", Tunnel{Learned: "02", Refused: true}, nil, nil},
-		{"it has no such port", Tunnel{Wanted: []string{"x"}, Refused: true}, nil, []string{
+		{"all passes", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 60, Answered: 60}, nil, nil, nil},
+		{"it answers no ping", Tunnel{Answers: true, Learned: "02"}, nil, nil, nil},
+		{"nobody was heard", Tunnel{}, nil, nil, nil},
+		{"silent", Tunnel{Learned: "02"}, nil, nil, []string{"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11"}},
+		{"silent, and it can be heard", Tunnel{Learned: "02"}, []Stream{came(4789, 7, "10.0.0.9")}, nil, []string{"VX0302 warning no VXLAN packet arrives at host 198.18.0.11"}},
+		{"its last container was stopped", Tunnel{Learned: "02", Refused: true}, nil, nil, nil},
+		{"it has no such port", Tunnel{Wanted: []string{"x"}, Refused: true}, nil, nil, []string{
 			"VX0308 warning host 198.18.0.11 has no VXLAN device on UDP port 4789: no container of the network runs there, or it has another port"}},
-		{"full frames are lost", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 10, Passing: 1300}, nil,
+		{"full frames are lost", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 10, Passing: 1300}, nil, nil,
 			[]string{"VX0303 failure frames of 1450 bytes to host 198.18.0.11 are lost"}},
-		{"some are lost", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 180, Answered: 170}, nil,
+		{"some are lost", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 180, Answered: 170}, nil, nil,
 			[]string{"VX0304 warning 10 of 180 frames to host 198.18.0.11 are lost"}},
-		{"one is lost", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 180, Answered: 179}, nil, nil},
-		{"another VNI", Tunnel{}, []Stream{came(4789, 9, "10.0.0.9")},
+		{"one is lost", Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 180, Answered: 179}, nil, nil, nil},
+		{"another VNI", Tunnel{}, []Stream{came(4789, 9, "10.0.0.9")}, nil,
 			[]string{"VX0306 failure network blue differs on host 198.18.0.11: the VNI is 9 there and 7 here"}},
-		{"another port", Tunnel{}, []Stream{came(4790, 7, "10.0.0.9")},
+		{"another port", Tunnel{}, []Stream{came(4790, 7, "10.0.0.9")}, nil,
 			[]string{"VX0306 failure network blue differs on host 198.18.0.11: the VXLAN port is 4790 there and 4789 here"}},
-		{"packets of another network", Tunnel{}, []Stream{came(4790, 8, "10.9.0.9")}, nil},
-		{"another VNI beside the right one", Tunnel{}, []Stream{came(4789, 7, "10.0.0.9"), came(4789, 9, "10.0.0.9")}, nil},
+		{"packets of another network", Tunnel{}, []Stream{came(4790, 8, "10.9.0.9")}, nil, nil},
+		{"another VNI beside the right one", Tunnel{}, []Stream{came(4789, 7, "10.0.0.9"), came(4789, 9, "10.0.0.9")}, nil, nil},
+		{"the host is there, and nobody was heard", Tunnel{}, nil, present, []string{"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11"}},
+		{"the host is there, and its port is closed", Tunnel{Refused: true}, nil, present, nil},
+		{"another network's tunnel to the port passes", Tunnel{}, nil, func(f *Facts) {
+			present(f)
+			other := f.Networks[0]
+			other.Name, other.Tunnel.VNI, other.Tunnels = "red", 8, []Tunnel{{Host: addr("198.18.0.11"), Answers: true}}
+			f.Networks = append(f.Networks, other)
+		}, nil},
+		{"an agent finds that another network's tunnel passes", Tunnel{}, nil, func(f *Facts) {
+			present(f)
+			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Hosts: []agentapi.HostStatus{{Reachable: true,
+				Paths: []agentapi.PathStatus{{Network: "blue", VTEP: addr("198.18.0.11"), MTU: 1450, FullSize: 1450}}}}}}
+		}, nil},
+		{"a container of the host answers", Tunnel{Learned: "02"}, nil, func(f *Facts) {
+			f.Networks[0].Exchanges = []Exchange{{From: "cb", To: addr("10.0.0.130"), VTEP: addr("198.18.0.11"), Ping: true, TCP: true, UDP: true}}
+		}, nil},
 	} {
 		f := healthy()
 		tt.tunnel.Host = other
 		f.Networks[0].Tunnels, f.Traffic = []Tunnel{tt.tunnel}, tt.traffic
+		if tt.alter != nil {
+			tt.alter(&f)
+		}
 		var got []string
 		for _, found := range Diagnose(f).Findings {
 			got = append(got, string(found.Code)+" "+found.Level.String()+" "+found.Summary)

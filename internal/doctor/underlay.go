@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 )
 
@@ -144,7 +145,11 @@ func moved(f *Facts, text string) diagnosis.Finding {
 func checkTunnelPort(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, s := range f.Sockets {
-			if s.Addr.Port() != n.Tunnel.Port || s.Program == "" {
+			if s.Addr.Port() != n.Tunnel.Port {
+				continue
+			}
+			if s.Program == "" {
+				findings = append(findings, f.kernelsPort(n)...)
 				continue
 			}
 			findings = append(findings, diagnosis.Finding{
@@ -157,6 +162,22 @@ func checkTunnelPort(f *Facts) (findings []diagnosis.Finding) {
 		}
 	}
 	return findings
+}
+
+// kernelsPort says that something in the kernel has a network's UDP port which is no VXLAN device.
+func (f *Facts) kernelsPort(n Network) []diagnosis.Finding {
+	isShared := func(l kernel.Link) bool { return l.Up && l.Tunnel.Port == n.Tunnel.Port }
+	isTaken := func(c Collector) bool { return c.Port == n.Tunnel.Port }
+	if !f.lacksTunnelDevice(n) || slices.ContainsFunc(f.Devices, isShared) || slices.ContainsFunc(f.Collectors, isTaken) {
+		return nil
+	}
+	return []diagnosis.Finding{{
+		Code: diagnosis.TunnelPortTaken, Level: diagnosis.Failure, Network: n.Name,
+		Summary:  fmt.Sprintf("something in the kernel has UDP port %d, which the network needs", n.Tunnel.Port),
+		Evidence: []string{fmt.Sprintf("ss -Hluan sport = %d shows a socket of no process", n.Tunnel.Port)},
+		Mend: []string{"find it, and give it another port: wg show all listen-port; ip -d link show type geneve; ip fou show",
+			reload},
+	}}
 }
 
 // checkDuplicateVTEP says whether another host has this one's address on the underlay.

@@ -47,6 +47,12 @@ func checkWays(f *Facts) (findings []diagnosis.Finding) {
 			case w.To.IsValid() && w.Interface != n.Bridge.Name:
 				found.Summary = fmt.Sprintf("packets to container %s leave by %s and not by the bridge %s", w.Container,
 					w.Interface, n.Bridge.Name)
+			case !w.To.IsValid() && w.Err == "" && f.forwardBlock(w.Of) != nil:
+				block := f.forwardBlock(w.Of)
+				found.Summary = fmt.Sprintf("an IPsec policy blocks what container %s sends to the outside", w.Container)
+				found.Evidence, found.Mend = []string{"ip xfrm policy prints " + block.Text}, []string{block.Delete}
+				findings = append(findings, found)
+				continue
 			case !w.To.IsValid() && w.Err != "":
 				found.Summary = fmt.Sprintf("what container %s sends to the outside has no way: a route or rule refuses it",
 					w.Container)
@@ -97,6 +103,24 @@ func (f *Facts) blameRouting(found *diagnosis.Finding, n Network, w Way) {
 		return
 	}
 	found.Mend = []string{"sysctl -w net.ipv4.conf." + n.Bridge.Name + ".forwarding=1"}
+	if s, isOf := n.SubnetOf(w.To); isOf && w.Interface != n.Bridge.Name {
+		found.Evidence = append(found.Evidence, fmt.Sprintf("no route leads %s to the bridge", s.Prefix))
+		found.Mend = []string{fmt.Sprintf("%s route replace %s dev %s", ipCommand(w.To), s.Prefix, n.Bridge.Name)}
+		if s.Gateway.Is4() {
+			found.Mend[0] += " src " + s.Gateway.String()
+		}
+	}
+}
+
+// forwardBlock returns the IPsec policy that blocks what an address sends through this host.
+func (f *Facts) forwardBlock(from netip.Addr) *Rule {
+	i := slices.IndexFunc(f.Routing.Blocks, func(r Rule) bool {
+		return r.Forwards && !r.LacksState && r.From.Contains(from)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &f.Routing.Blocks[i]
 }
 
 // deadEnd returns the route that leads packets to an address nowhere: of several the longest prefix
@@ -117,7 +141,7 @@ func (f *Facts) ruleFor(from, to netip.Addr, arrivedBy string) *Rule {
 	covers := func(p netip.Prefix, a netip.Addr) bool { return !p.IsValid() || a.IsValid() && p.Contains(a) }
 	var first *Rule
 	for i, r := range f.Routing.Rules {
-		if !covers(r.From, from) || !covers(r.To, to) || r.ArrivedBy != "" && r.ArrivedBy != arrivedBy {
+		if r.OfMark || !covers(r.From, from) || !covers(r.To, to) || r.ArrivedBy != "" && r.ArrivedBy != arrivedBy {
 			continue
 		}
 		if r.Refuses || r.From.IsValid() || r.To.IsValid() || r.ArrivedBy != "" {
@@ -144,7 +168,8 @@ func checkFlags(f *Facts) (findings []diagnosis.Finding) {
 				found.Summary = fmt.Sprintf("%s has its carrier switched off (protodown)", l.Name)
 				found.Mend = []string{fmt.Sprintf("ip link set %s protodown off", l.Name)}
 			case l.Name == "lo" && l.IsDown:
-				found.Level, found.Summary = diagnosis.Warning, "the interface lo is down, so programs of this host do not reach its own addresses"
+				found.Level = diagnosis.Warning
+				found.Summary = "the interface lo is down, so programs of this host do not reach its own addresses"
 				found.Mend = []string{"ip link set lo up"}
 			case l.NoARP && l.Broadcast:
 				found.Summary = fmt.Sprintf("%s has ARP switched off, so it finds nobody and nobody finds it", l.Name)

@@ -228,9 +228,7 @@ func (s *Session) ForwardUntil(deadline time.Time, n Network, next func() (k pla
 // forward warns once if the kernel has no fast path, and does not ask for one again.
 func (s *Session) forward(n plan.HostNetwork, k plan.Known) error {
 	p := plan.ForwardTo(n, k)
-	if s.host.noFastPath {
-		p.Network.Forwarding.FastPath.Disable()
-	}
+	s.host.limitFastPath(&p.Network.Forwarding.FastPath)
 	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
 	if errors.Is(err, kernel.ErrPortsNeeded) {
 		k.SkipPorts = false

@@ -158,7 +158,6 @@ func (p *peers) findCommonFormat(own wire.Range) uint8 {
 	return max(latest, own.Min)
 }
 
-// isMember tells whether the host is a member.
 func (p *peers) isMember(host wire.Key) bool {
 	_, ok := p.members[host]
 	return ok

@@ -110,7 +110,8 @@ func (c *collector) remoteContainers(n doctor.Network, namespace string) (found 
 	for _, k := range c.knownNeighbours(n.Bridge.Name, namespace) {
 		addr, err := netip.ParseAddr(k.Dst)
 		i := slices.IndexFunc(entries, func(e struct{ Mac, Dst string }) bool { return e.Mac == k.Lladdr && e.Dst != "" })
-		if err != nil || addr.IsLinkLocalUnicast() || i < 0 || len(found) >= maxExchanges {
+		_, isOfNetwork := n.SubnetOf(addr)
+		if err != nil || !isOfNetwork || i < 0 || len(found) >= maxExchanges {
 			continue
 		}
 		vtep, err := netip.ParseAddr(entries[i].Dst)

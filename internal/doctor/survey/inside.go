@@ -1,13 +1,16 @@
 package survey
 
 import (
+	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/network"
 )
 
@@ -49,6 +52,8 @@ func (c *collector) inside(n *doctor.Network, namespace, container, device strin
 		}
 	}
 	in.NoARP = slices.Contains(links[0].Flags, "NOARP")
+	in.Unowned = unownedInside(in.Addrs, read)
+	in.Parameters = c.insideParameters(namespace, device)
 	var known []struct {
 		Dst    netip.Addr
 		Lladdr string
@@ -57,7 +62,11 @@ func (c *collector) inside(n *doctor.Network, namespace, container, device strin
 	for _, k := range known {
 		var mac kernel.MAC
 		if mac.UnmarshalText([]byte(k.Lladdr)) == nil {
-			in.Neighbours = append(in.Neighbours, doctor.Neighbour{Addr: k.Dst, MAC: mac, Permanent: true})
+			fixed := doctor.Neighbour{Addr: k.Dst, MAC: mac, Permanent: true}
+			if holder := c.holder(n, k.Dst); !holder.IsZero() {
+				fixed.Answers = []kernel.MAC{holder}
+			}
+			in.Neighbours = append(in.Neighbours, fixed)
 		}
 	}
 	c.insideRoutes(&in, n, read)
@@ -92,11 +101,14 @@ func (c *collector) insideRoutes(in *doctor.Inside, n *doctor.Network, read func
 				in.Rules = append(in.Rules, rule)
 			}
 		}
-		var routes []struct{ Gateway netip.Addr }
-		_ = read(&routes, family, "route", "show", "default", "dev", in.Interface)
+		var routes []struct {
+			Dst     string
+			Gateway netip.Addr
+		}
+		_ = read(&routes, family, "route", "show", "dev", in.Interface)
 		for _, r := range routes {
 			if r.Gateway != s.Gateway && s.Prefix.Contains(r.Gateway) && c.isSilent(n, r.Gateway) {
-				in.SilentRouters = append(in.SilentRouters, r.Gateway)
+				in.SilentRouters = append(in.SilentRouters, doctor.SilentRouter{Router: r.Gateway, Dst: r.Dst})
 			}
 		}
 	}
@@ -104,14 +116,67 @@ func (c *collector) insideRoutes(in *doctor.Inside, n *doctor.Network, read func
 
 // isSilent tells whether nobody on a network's bridge answers for an address.
 func (c *collector) isSilent(n *doctor.Network, addr netip.Addr) bool {
-	from := kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local), Addrs: n.HostAddrs()}
-	answers, err := c.ns.ProbeAddresses(n.Bridge.Name, from, []netip.Addr{addr})
+	answers, err := c.ns.ProbeAddresses(n.Bridge.Name, bridgeSender(n), []netip.Addr{addr})
 	return err == nil && len(answers) == 0
+}
+
+// holder returns the MAC that answers for an address on a network's bridge; zero: nobody's, or several.
+// Of addresses that are not of the network, or this host's own, nobody is asked.
+func (c *collector) holder(n *doctor.Network, addr netip.Addr) (mac kernel.MAC) {
+	if _, isOfNetwork := n.SubnetOf(addr); !isOfNetwork || slices.Contains(n.HostAddrs(), addr) {
+		return mac
+	}
+	answers, _ := c.ns.ProbeAddresses(n.Bridge.Name, bridgeSender(n), []netip.Addr{addr}) // see the checks of devices
+	for _, a := range answers {
+		if !mac.IsZero() && a.MAC != mac {
+			return kernel.MAC{}
+		}
+		mac = a.MAC
+	}
+	return mac
+}
+
+func bridgeSender(n *doctor.Network) kernel.ProbeSender {
+	return kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local), Addrs: n.HostAddrs()}
+}
+
+// unownedInside returns which addresses of a container's interface its table local lacks.
+func unownedInside(have []netip.Prefix, read func(any, ...string) error) (lacking []netip.Addr) {
+	for _, p := range have {
+		family := "-4"
+		if p.Addr().Is6() {
+			family = "-6"
+		}
+		var routes []struct{ Dst string } // a range too, as of lo
+		if read(&routes, family, "route", "show", "table", "local", "type", "local") != nil {
+			continue // what is not known is not judged
+		}
+		if !slices.ContainsFunc(routes, func(r struct{ Dst string }) bool { return r.Dst == p.Addr().String() }) {
+			lacking = append(lacking, p.Addr())
+		}
+	}
+	return lacking
+}
+
+// insideParameters are those of a container by which it answers and asks, or does not.
+func (c *collector) insideParameters(namespace, device string) map[string]string {
+	found := make(map[string]string)
+	_ = netns.DoIn(namespace, func() error { // it may be ending
+		for _, key := range []string{"net/ipv4/conf/all/arp_ignore", "net/ipv4/conf/" + device + "/arp_ignore",
+			"net/ipv4/neigh/" + device + "/mcast_solicit", "net/ipv6/neigh/" + device + "/mcast_solicit"} {
+			if value, err := os.ReadFile("/proc/sys/" + key); err == nil {
+				found[key] = strings.TrimSpace(string(value))
+			}
+		}
+		return nil
+	})
+	return found
 }
 
 // entries finds out which forwarding and neighbour entries somebody has fixed on a network's devices,
 // against what is known of this host's containers. Where the agent writes the entries it knows them.
 func (c *collector) entries() {
+	macs := ownMACs()
 	for i := range c.Networks {
 		n := &c.Networks[i]
 		var forwarding []struct {
@@ -127,6 +192,7 @@ func (c *collector) entries() {
 			e := doctor.FixedEntry{Device: f.Ifname, Self: slices.Contains(f.Flags, "self")}
 			if e.MAC.UnmarshalText([]byte(f.MAC)) == nil {
 				e.Dst, _ = netip.ParseAddr(f.Dst)
+				e.IsOwn = e.MAC.String() == macs[f.Ifname]
 				n.FixedEntries = append(n.FixedEntries, e)
 			}
 		}
@@ -138,10 +204,23 @@ func (c *collector) entries() {
 		for _, k := range known {
 			e := doctor.FixedEntry{Device: n.Bridge.Name, Addr: k.Dst}
 			if e.MAC.UnmarshalText([]byte(k.Lladdr)) == nil {
+				if !n.VTEP.StaticFDB && !n.NeedsAgent() {
+					e.Holder = c.holder(n, k.Dst)
+				}
 				n.FixedEntries = append(n.FixedEntries, e)
 			}
 		}
 	}
+}
+
+// ownMACs are those of this host's devices, by name.
+func ownMACs() map[string]string {
+	macs := make(map[string]string)
+	devices, _ := net.Interfaces() // what is not known is not compared
+	for _, d := range devices {
+		macs[d.Name] = d.HardwareAddr.String()
+	}
+	return macs
 }
 
 // slowest is a rate in bytes a second below which a network does not work.
@@ -150,15 +229,15 @@ const slowest = 125_000
 // SlowQueue makes a hook of what tc prints of a device's queueing disciplines, if one shapes. One of
 // less than a megabit a second drops for certain.
 func SlowQueue(device, text string) (doctor.DeviceHook, bool) {
-	for _, kind := range []string{"netem", "tbf", "htb", "hfsc", "cake", "red", "sfb", "choke"} {
+	for _, kind := range []string{"netem", "tbf", "htb", "hfsc", "cake", "red", "sfb", "choke", "blackhole"} {
 		line := lineWith(text, "qdisc "+kind+" ")
 		if line == "" {
 			continue
 		}
 		rate, known := rateOf(line)
 		return doctor.DeviceHook{
-			Device: device, What: "qdisc " + kind, Drops: kind == "netem" || known && rate < slowest, Text: line,
-			Remove: "tc qdisc delete dev " + device + " root",
+			Device: device, What: "qdisc " + kind, Text: line, Remove: "tc qdisc delete dev " + device + " root",
+			Drops: kind == "netem" || kind == "blackhole" || known && rate < slowest,
 		}, true
 	}
 	return doctor.DeviceHook{}, false

@@ -49,13 +49,14 @@ func FindLegacyRules(program, text string, words []string) (found []doctor.Rule)
 		isNamed := slices.ContainsFunc(words,
 			func(w string) bool { return strings.Contains(line+" ", strings.Trim(w, `"`)+" ") })
 		translates := containsAny(line, "-j SNAT ", "-j MASQUERADE ", "-j DNAT ", "-j REDIRECT ")
-		if !isRule || !isNamed || !translates && !containsAny(line, "-j DROP ", "-j REJECT ") {
+		marks := containsAny(line, "-j MARK ", "-j CONNMARK ")
+		if !isRule || !isNamed || !translates && !marks && !containsAny(line, "-j DROP ", "-j REJECT ") {
 			continue
 		}
 		chain, _, _ := strings.Cut(rule, " ")
 		found = append(found, doctor.Rule{
 			Text:  fmt.Sprintf("%s, table %s: %s", program, table, line),
-			Chain: fmt.Sprintf("%s of %s %s", table, program, chain), Translates: translates,
+			Chain: fmt.Sprintf("%s of %s %s", table, program, chain), Translates: translates, Marks: marks,
 			Delete: fmt.Sprintf("%s -t %s -D %s", program, table, rule),
 		})
 	}

@@ -3,7 +3,6 @@ package survey
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/hoststate"
@@ -74,8 +73,9 @@ func (c *collector) neighbours(n *doctor.Network) {
 	if err != nil {
 		return // a link without ARP
 	}
+	answers = append(answers, c.twins(device, from, onLink, answers)...)
 	for _, addr := range onLink {
-		neighbour := doctor.Neighbour{Addr: addr}
+		neighbour := doctor.Neighbour{Addr: addr, OwnMAC: have.MAC}
 		for _, a := range answers {
 			if a.Addr == addr && !slices.Contains(neighbour.Answers, a.MAC) {
 				neighbour.Answers = append(neighbour.Answers, a.MAC)
@@ -89,6 +89,23 @@ func (c *collector) neighbours(n *doctor.Network) {
 		}
 		n.Neighbours = append(n.Neighbours, neighbour)
 	}
+}
+
+// twins asks again for addresses for which nobody answered, with another MAC as the sender: a switch
+// does not deliver the answer of a host with this one's MAC.
+func (c *collector) twins(
+	device string, from kernel.ProbeSender, addrs []netip.Addr, answered []kernel.ProbeAnswer,
+) []kernel.ProbeAnswer {
+	unanswered := slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool {
+		return slices.ContainsFunc(answered, func(h kernel.ProbeAnswer) bool { return h.Addr == a })
+	})
+	if len(unanswered) == 0 {
+		return nil
+	}
+	const locallyAdministered = 2
+	from.MAC[0], from.MAC[5] = from.MAC[0]&^1|locallyAdministered, ^from.MAC[5]
+	answers, _ := c.ns.ProbeAddresses(device, from, unanswered) // it was asked before
+	return slices.DeleteFunc(answers, func(a kernel.ProbeAnswer) bool { return a.MAC == from.MAC })
 }
 
 // silent finds out which of this host's containers do not answer on their bridge, and who else answers
@@ -129,92 +146,4 @@ func (c *collector) silent(n hoststate.Network, facts *doctor.Network) {
 	for _, a := range addrs {
 		facts.Silent = append(facts.Silent, doctor.SilentContainer{Name: asked[a], Addr: a})
 	}
-}
-
-// maxRuleset bounds what is read of other programs' rules: megabytes of it name no port.
-const maxRuleset = 8 << 20
-
-// rules finds rules of other programs that name a network's port or device, and drop or translate.
-func (c *collector) rules() {
-	text, err := c.run("nft", "-a", "list", "ruleset")
-	if err != nil || len(text) > maxRuleset {
-		c.gap("the text of firewall rules", err)
-		return
-	}
-	words := []string{}
-	for _, n := range c.Networks {
-		words = append(words, portWord(n.Tunnel.Port), portWord(c.Agent.Port), `"`+n.Bridge.Name+`"`, `"`+n.Device.Name+`"`)
-	}
-	c.Rules = FindRules(text, words)
-	c.AlienChains = FindAlienChains(text)
-	for program, saved := range c.legacy {
-		c.Rules = append(c.Rules, FindLegacyRules(program, saved, words)...)
-	}
-}
-
-// FindAlienChains returns the chains of the driver's own tables that drop by their policy: all of its own
-// accept. Other rules that somebody added are known by their comments.
-func FindAlienChains(text string) (found []string) {
-	var table, chain string
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		fields := strings.Fields(line)
-		switch {
-		case strings.HasPrefix(line, "table ") && len(fields) > 2:
-			table = fields[1] + " " + fields[2]
-		case strings.HasPrefix(line, "chain ") && len(fields) > 1:
-			chain = fields[1]
-		case strings.HasPrefix(line, "type ") && strings.Contains(line, "policy drop;") &&
-			strings.Contains(table, " "+kernel.FirewallTable):
-			found = append(found, table+" "+chain)
-		}
-	}
-	return found
-}
-
-func portWord(port uint16) string {
-	return " " + netip.AddrPortFrom(netip.IPv4Unspecified(), port).String()[len("0.0.0.0:"):]
-}
-
-// FindRules returns the rules, as `nft -a list ruleset` prints them, that have one of the words and
-// drop or translate packets. Those of the driver are left out.
-func FindRules(text string, words []string) (found []doctor.Rule) {
-	var table, chain string
-	accepted := make(map[string]bool) // words by chain, that a rule before accepts
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		fields := strings.Fields(line)
-		switch {
-		case strings.HasPrefix(line, "table ") && len(fields) > 2:
-			table, chain = fields[1]+" "+fields[2], ""
-		case strings.HasPrefix(line, "chain ") && len(fields) > 1:
-			chain = fields[1]
-		}
-		rule, handle, ok := strings.Cut(line, " # handle ")
-		if !ok || chain == "" || strings.HasSuffix(rule, "{") || strings.Contains(table, " "+kernel.FirewallTable) {
-			continue
-		}
-		var word string
-		if i := slices.IndexFunc(words, func(w string) bool { return strings.Contains(rule+" ", w+" ") }); i >= 0 {
-			word = words[i]
-		}
-		named := word != "" && !accepted[table+chain+word]
-		if strings.HasSuffix(rule, " accept") && word != "" {
-			accepted[table+chain+word] = true
-		}
-		translates := containsAny(rule, " snat ", " masquerade", " dnat ", " redirect", "saddr set ", "daddr set ",
-			"dport set ")
-		drops := containsAny(rule, " drop", " reject")
-		if named && (translates || drops) {
-			found = append(found, doctor.Rule{
-				Text: "table " + table + ", chain " + chain + ": " + rule, Chain: table + " " + chain, Translates: translates,
-				Delete: "nft delete rule " + table + " " + chain + " handle " + handle,
-			})
-		}
-	}
-	return found
-}
-
-func containsAny(text string, parts ...string) bool {
-	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(text+" ", p) })
 }

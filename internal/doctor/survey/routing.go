@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"vxlan-driver/internal/doctor"
@@ -13,13 +14,20 @@ import (
 func (c *collector) routing() {
 	for _, family := range []string{"-4", "-6"} {
 		for _, kind := range deadEndKinds {
-			var routes []struct{ Dst, Table string }
+			var routes []struct {
+				Dst, Table string
+				Nhid       int
+			}
 			if err := c.readJSON(&routes, "ip", "-j", family, "route", "show", "table", "all", "type", kind); err != nil {
 				c.gap("routes that lead nowhere", err)
 				return
 			}
 			for _, r := range routes {
-				c.Routing.DeadEnds = append(c.Routing.DeadEnds, deadEnd(kind, family, r.Dst, r.Table))
+				dead := deadEnd(kind, family, r.Dst, r.Table)
+				if r.Nhid > 0 { // the next hop is the dead end, and not the route (ip-nexthop(8))
+					dead.Delete = strings.Replace(dead.Delete, " "+kind+" ", " ", 1) + " nhid " + strconv.Itoa(r.Nhid)
+				}
+				c.Routing.DeadEnds = append(c.Routing.DeadEnds, dead)
 			}
 		}
 		var rules []map[string]any
@@ -37,6 +45,9 @@ func (c *collector) routing() {
 	if text, err := c.run("ip", "xfrm", "policy"); err == nil { // a kernel without IPsec has none
 		states, _ := c.run("ip", "xfrm", "state")
 		c.Routing.Blocks = FindBlocks(text, states)
+	}
+	if text, err := c.run("ip", "xfrm", "policy", "getdefault"); err == nil { // since Linux 5.14
+		c.Routing.Blocks = append(c.Routing.Blocks, FindDefaultBlocks(text)...)
 	}
 }
 
@@ -69,7 +80,27 @@ func policyRule(selector, way []string) doctor.Rule {
 	r.From, _ = netip.ParsePrefix(selector[1])
 	r.To, _ = netip.ParsePrefix(selector[3])
 	r.Delete = fmt.Sprintf("ip xfrm policy delete %s dir %s", strings.Join(selector, " "), way[1])
+	r.Forwards = way[1] == "fwd"
 	return r
+}
+
+// FindDefaultBlocks returns what IPsec blocks by default, where no policy says otherwise, as ip prints
+// it: a line for each way, such as "out: block", in columns.
+func FindDefaultBlocks(text string) (blocks []doctor.Rule) {
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || fields[1] != "block" {
+			continue
+		}
+		way := strings.TrimSuffix(fields[0], ":")
+		for _, all := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+			blocks = append(blocks, doctor.Rule{
+				Text: "default " + way + ": block", From: netip.PrefixFrom(all, 0), To: netip.PrefixFrom(all, 0),
+				Delete: "ip xfrm policy setdefault " + way + " accept", Forwards: way == "fwd",
+			})
+		}
+	}
+	return blocks
 }
 
 // hasState tells whether there is a state between two addresses. Templates without addresses take those
@@ -145,10 +176,12 @@ func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	command := fmt.Sprintf("ip %s rule delete priority %.0f", family, priority)
 	arrivedBy, _ := r["iif"].(string)
 	action, _ := r["action"].(string)
+	_, isMarked := r["fwmark"]
+	_, isInverted := r["not"]
 	return doctor.Rule{
 		Text: strings.Join(parts, " "), Delete: command, Priority: int(priority), From: prefixOfRule(r, "src"),
 		To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
-		Refuses: slices.Contains(deadEndKinds, action),
+		Refuses: slices.Contains(deadEndKinds, action), OfMark: isMarked && !isInverted,
 	}, true
 }
 

@@ -36,6 +36,39 @@ src 198.18.0.12/32 dst 198.18.0.14/32
 	}
 }
 
+func TestFindDefaultBlocks(t *testing.T) {
+	blocks := FindDefaultBlocks("Default policies:\n in:  accept\n fwd: block\n out: block\n")
+	if len(blocks) != 4 || blocks[0].Delete != "ip xfrm policy setdefault fwd accept" || !blocks[0].Forwards || blocks[3].Forwards || !blocks[3].From.Addr().Is6() {
+		t.Errorf("%+v", blocks)
+	}
+}
+
+func TestFindDroppingTables(t *testing.T) {
+	const text = `table ip nat {
+	chain c {
+		type nat hook output priority 0; policy accept;
+		counter packets 0 bytes 0 accept
+	}
+}
+table inet f {
+	chain c {
+		type filter hook input priority filter; policy drop;
+		udp dport 53 drop
+	}
+}
+table ip6 g {
+	chain c {
+		type filter hook input priority filter; policy accept;
+		tcp dport 22 reject with tcp reset
+	}
+}
+`
+	found := FindDroppingTables(text)
+	if len(found) != 2 || found[0].Delete != "nft delete table inet f" || found[1].Delete != "nft delete table ip6 g" {
+		t.Errorf("%+v", found)
+	}
+}
+
 func TestDescribeRule(t *testing.T) {
 	for _, tt := range []struct {
 		rule map[string]any

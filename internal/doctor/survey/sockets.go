@@ -2,9 +2,11 @@ package survey
 
 import (
 	"bufio"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,7 +63,7 @@ func ParseSockets(text string) (all []listedSocket) {
 	return all
 }
 
-// withPrograms finds out which processes have sockets. Those of the kernel have none.
+// withPrograms finds out which processes have sockets. The kernel's own, as of tunnels, have none.
 func withPrograms(owners map[string]doctor.Socket) (all []doctor.Socket) {
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, link := range links {
@@ -77,5 +79,5 @@ func withPrograms(owners map[string]doctor.Socket) (all []doctor.Socket) {
 		s.Program = strings.TrimSpace(string(name))
 		all = append(all, s)
 	}
-	return all
+	return slices.AppendSeq(all, maps.Values(owners))
 }

@@ -58,6 +58,8 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.firewalld()
 	c.kernel()
 	c.devices()
+	c.collectors()
+	c.strays()
 	c.zones()
 	c.managers()
 	c.sysctlFiles()
@@ -69,6 +71,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.sockets()
 	c.routing()
 	c.ways()
+	c.ownAddresses()
 	c.flags()
 	c.insides()
 	c.entries()
@@ -79,6 +82,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.limits(before)
 	c.dirs()
 	c.traffic()
+	c.filters()
 	return c.Facts
 }
 
@@ -366,7 +370,8 @@ func decidingParameters(n doctor.Network) (keys []string) {
 	}
 	keys = append(keys, "net/ipv4/icmp_echo_ignore_all", "net/ipv4/conf/all/arp_ignore")
 	for _, device := range []string{n.VTEP.Interface, n.Bridge.Name} {
-		keys = append(keys, "net/ipv4/conf/"+device+"/arp_ignore", "net/ipv4/conf/"+device+"/proxy_arp_pvlan")
+		keys = append(keys, "net/ipv4/conf/"+device+"/arp_ignore", "net/ipv4/conf/"+device+"/proxy_arp_pvlan",
+			"net/ipv4/neigh/"+device+"/mcast_solicit", "net/ipv6/neigh/"+device+"/mcast_solicit")
 	}
 	if !n.Internal {
 		keys = append(keys, "net/ipv4/conf/"+n.VTEP.Interface+"/forwarding")

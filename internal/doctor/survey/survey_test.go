@@ -149,10 +149,20 @@ table ip foo { # handle 4
 		meta length > 1400 udp dport 4789 drop # handle 5
 		iifname "br-blue" limit rate over 5/second reject # handle 6
 		masquerade # handle 7
+		iifname "br-blue" notrack # handle 17
+		udp dport 4789 notrack # handle 18
+		udp dport 4789 @th,96,24 set 0x77 # handle 19
+		udp dport 4789 meta mark set 0x42 # handle 20
+		ether daddr set 02:00:00:00:00:01 # handle 21
 	}
 	chain d { # handle 8
 		iifname "eth0" udp dport 4789 accept # handle 9
 		udp dport 4789 drop # handle 10
+	}
+}
+table bridge b { # handle 30
+	chain e { # handle 31
+		ether daddr set 02:00:00:00:00:01 # handle 32
 	}
 }
 `
@@ -161,8 +171,14 @@ table ip foo { # handle 4
 	for _, r := range found {
 		got = append(got, r.Delete)
 	}
-	want := []string{"nft delete rule ip foo c handle 2", "nft delete rule ip foo c handle 5", "nft delete rule ip foo c handle 6"}
-	if !slices.Equal(got, want) || !found[0].Translates || found[1].Translates {
+	var want []string
+	for _, handle := range []string{"ip foo c handle 2", "ip foo c handle 5", "ip foo c handle 6", "ip foo c handle 17", "ip foo c handle 19", "ip foo c handle 20", "bridge b e handle 32"} {
+		want = append(want, "nft delete rule "+handle)
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("found %q", got)
+	}
+	if !found[0].Translates || found[1].Translates || !found[3].Untracks || !found[4].Translates || !found[5].Marks || !found[6].Changes {
 		t.Errorf("found %+v", found)
 	}
 }

@@ -230,7 +230,8 @@ func (t *table) Snapshot() cluster.Snapshot {
 }
 
 func (e *entry) host() cluster.Host {
-	return cluster.Host{ID: e.Key.ID, Name: e.Name, Addr: e.Key.Addr.Addr(), Memberships: e.Memberships, UnreachableSince: e.goneSince}
+	return cluster.Host{ID: e.Key.ID, Name: e.Name, Addr: e.Key.Addr.Addr(), Memberships: e.Memberships,
+		UnreachableSince: e.goneSince}
 }
 
 // HasLeftFrom tells whether a host has left for good that was at an address, and no other is there.

@@ -1,0 +1,130 @@
+package survey_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// hostFault is a way to break a host that needs no Podman. What is printed mends it.
+type hostFault struct {
+	name, inject, code, says string
+	after                    string // takes off the host what the fault needed and what does no harm
+	quick                    bool   // it is tried without FAULTS=all too
+}
+
+// The container of the other host, and the port of this host's.
+const (
+	remoteMAC = "02:1f:0a:00:01:0b"
+	ownPort   = "$(ls /sys/class/net/br-vxlan-net/brif | grep -v vxlan)"
+	inside    = "ip netns exec net-b "
+)
+
+// hostFaults are tried on host-b, whose container net-b has talked to net-a on host-a. No agent runs.
+var hostFaults = []hostFault{
+	{name: "route that lets packets fall through", inject: "ip route add throw 198.18.0.11", code: "VX0203", says: "there is no route"},
+	{name: "local route to another host", inject: "ip route add local 198.18.0.11 dev lo", code: "VX0203", says: "there is no route"},
+	{name: "another host by the bridge", inject: "ip route add 198.18.0.0/28 dev br-vxlan-net", code: "VX0203", says: "leave by br-vxlan-net", after: "ip route delete 198.18.0.0/28 dev br-vxlan-net"},
+	{name: "next hop that leads nowhere", inject: "ip nexthop add id 1 blackhole; ip route add 198.18.0.11 nhid 1", code: "VX0203", says: "there is no route", after: "ip nexthop delete id 1"},
+	{name: "rule of routing for marked packets", inject: "nft 'table inet mk { chain c { type route hook output priority -150; udp dport 4789 meta mark set 66; }; }'; ip rule add fwmark 66 blackhole",
+		code: "VX0506", says: "marks packets", after: "ip rule delete fwmark 66; nft delete table inet mk"},
+	{name: "range of the underlay without a route", inject: "ip route delete 198.18.0.0/24 dev eth0", code: "VX0203", says: "go to the router 198.18.0.1",
+		after: "ip route add 198.18.0.0/24 dev eth0 src 198.18.0.12; ip route delete 198.18.0.11"},
+	{name: "subnet without a route", inject: "ip route delete 10.0.1.0/24 dev br-vxlan-net", code: "VX0606", says: "leave by eth0"},
+	{name: "address of the underlay not taken", inject: "ip route delete local 198.18.0.12 dev eth0 table local", code: "VX0201", says: "does not take packets", quick: true},
+	{name: "gateway's address not taken", inject: "ip route delete local 10.0.1.1 dev br-vxlan-net table local", code: "VX0408", says: "does not take packets"},
+	{name: "IPsec blocks what leaves by default", inject: "ip xfrm policy setdefault out block", code: "VX0203", says: "IPsec"},
+	{name: "IPsec blocks what comes by default", inject: "ip xfrm policy setdefault in block", code: "VX0203", says: "IPsec"},
+	{name: "IPsec blocks what is forwarded by default", inject: "ip xfrm policy setdefault fwd block", code: "VX0606", says: "IPsec"},
+	{name: "one MAC for two hosts", inject: "ping -c 1 -W 1 198.18.0.11; ip link set eth0 address $(ip neigh show 198.18.0.11 dev eth0 | sed 's/.*lladdr \\([^ ]*\\).*/\\1/')", code: "VX0602", says: "one MAC on eth0"},
+	{name: "underlay asks for no MACs", inject: "sysctl -qw net.ipv4.neigh.eth0.mcast_solicit=0 net.ipv4.neigh.eth0.ucast_solicit=0; ip neigh flush dev eth0", code: "VX0102", says: "eth0.mcast_solicit"},
+	{name: "bridge asks for no MACs", inject: "sysctl -qw net.ipv4.neigh.br-vxlan-net.mcast_solicit=0", code: "VX0102", says: "br-vxlan-net.mcast_solicit"},
+	{name: "answers for another host", inject: "ip neigh add proxy 198.18.0.11 dev eth0", code: "VX0307", says: "in place of 198.18.0.11"},
+	{name: "answers for another host's container", inject: "ip neigh add proxy 10.0.1.11 dev br-vxlan-net", code: "VX0601", says: "in place of 10.0.1.11"},
+	{name: "queue that drops all, on the underlay", inject: "tc qdisc add dev eth0 root blackhole", code: "VX0505", says: "qdisc blackhole of eth0"},
+	{name: "queue that drops all, on the bridge", inject: "tc qdisc add dev br-vxlan-net root blackhole", code: "VX0505", says: "qdisc blackhole of br-vxlan-net"},
+	{name: "queue that drops all, on a port", inject: "tc qdisc add dev " + ownPort + " root blackhole", code: "VX0505", says: "qdisc blackhole of veth"},
+
+	{name: "program has the tunnel's port", inject: "ip link set vxlan-net down; (python3 -c 'import socket, time; s = socket.socket(2, 2); s.bind((\"\", 4789)); time.sleep(600)' >/dev/null 2>&1 </dev/null &); until ss -Hlun sport = 4789 | grep -q .; do sleep 0.05; done",
+		code: "VX0206", says: "the program python3"},
+	{name: "VXLAN device for all VNIs", inject: "ip link set vxlan-net down; ip link add cil type vxlan external dstport 4789; ip link set cil up", code: "VX0406", says: "device cil takes"},
+	{name: "VXLAN device moved", inject: "ip netns add q; ip link set vxlan-net netns q", code: "VX0401", says: "another network namespace", after: "ip netns delete q", quick: true},
+	{name: "source of the VXLAN device", inject: "ip link set vxlan-net type vxlan local 198.18.0.77", code: "VX0402", says: "vxlan-net has other attributes"},
+	{name: "interface of the VXLAN device", inject: "ip link set vxlan-net type vxlan dev lo", code: "VX0402", says: "vxlan-net has other attributes"},
+	{name: "TTL of the VXLAN device", inject: "ip link set vxlan-net type vxlan ttl 1", code: "VX0402", says: "the TTL 1"},
+	{name: "DF of the VXLAN device", inject: "ip link set vxlan-net type vxlan df set", code: "VX0402", says: "df set"},
+	{name: "VXLAN device without a carrier", inject: "ip link set vxlan-net protodown on", code: "VX0402", says: "protodown"},
+	{name: "port locked", inject: "bridge link set dev " + ownPort + " locked on", code: "VX0402", says: "locked"},
+	{name: "port without flooding", inject: "bridge link set dev " + ownPort + " flood off learning off", code: "VX0402", says: "flood false"},
+	{name: "neighbour suppression", inject: "bridge link set dev vxlan-net neigh_suppress on", code: "VX0402", says: "neigh_suppress"},
+	{name: "remote container is the bridge's", inject: "bridge fdb replace " + remoteMAC + " dev br-vxlan-net self permanent", code: "VX0403", says: remoteMAC + " is behind br-vxlan-net"},
+	{name: "remote container behind a port", inject: "bridge fdb replace " + remoteMAC + " dev " + ownPort + " master static", code: "VX0403", says: remoteMAC + " is behind veth"},
+	{name: "remote container behind another host", inject: "bridge fdb replace " + remoteMAC + " dev vxlan-net dst 198.18.0.77 self", code: "VX0403", says: "behind host 198.18.0.77"},
+	{name: "host's neighbour", inject: "ip neigh replace 10.0.1.11 lladdr 02:00:00:00:00:99 dev br-vxlan-net nud permanent", code: "VX0404", says: "10.0.1.11"},
+
+	{name: "container's neighbour on another host", inject: inside + "ip neigh replace 10.0.1.11 lladdr 02:00:00:00:00:99 dev eth0 nud permanent", code: "VX0409", says: "it sends to 10.0.1.11 by the MAC"},
+	{name: "container's router that is not there", inject: inside + "ip route add 10.0.1.11 via 10.0.1.99 dev eth0", code: "VX0409", says: "it sends to 10.0.1.99 what is for 10.0.1.11"},
+	{name: "container does not take its address", inject: inside + "ip route delete local 10.0.1.12 dev eth0 table local", code: "VX0409", says: "does not take packets"},
+	{name: "container answers no ARP", inject: inside + "sysctl -qw net.ipv4.conf.eth0.arp_ignore=8", code: "VX0409", says: "arp_ignore"},
+	{name: "container's rule of routing", inject: inside + "ip rule add to 10.0.1.0/24 blackhole", code: "VX0409", says: "a rule that refuses"},
+	{name: "container drops what comes", inject: inside + "nft 'table ip f { chain c { type filter hook input priority 0; policy drop; }; }'", code: "VX0409", says: "filters of its own", quick: true},
+	{name: "container drops what it sends", inject: inside + "nft 'table ip f { chain c { type filter hook output priority 0; ip daddr 10.0.1.0/24 drop; }; }'", code: "VX0409", says: "filters of its own"},
+	{name: "container's IPsec", inject: inside + "ip xfrm policy add src 10.0.1.12 dst 10.0.1.11 dir out action block", code: "VX0409", says: "filters of its own"},
+	{name: "container's tc leads away", inject: inside + "tc qdisc add dev eth0 clsact; " + inside + "tc filter add dev eth0 egress protocol all u32 match u32 0 0 action mirred egress redirect dev lo",
+		code: "VX0409", says: "filters of its own", after: inside + "tc qdisc delete dev eth0 clsact"},
+	{name: "container's queue drops all", inject: inside + "tc qdisc add dev eth0 root blackhole", code: "VX0409", says: "qdisc blackhole"},
+}
+
+// startWithoutAgents starts a network whose tunnels no agent tests.
+func startWithoutAgents(t *testing.T) *lan {
+	l := newLAN(t, 2)
+	l.startNetwork("net", false, map[string]string{"vni": "101"})
+	l.awaitHealth(t)
+	l.hosts[1].sh(inside + "ping -c 1 -W 2 10.0.1.11")
+	return l
+}
+
+// Faults of hosts without agents are named first, and what is printed mends them.
+func TestFaultsWithoutAgents(t *testing.T) {
+	t.Parallel()
+	l := startWithoutAgents(t)
+	for _, f := range hostFaults {
+		if !f.quick && os.Getenv("FAULTS") != "all" {
+			continue
+		}
+		if !t.Run(f.name, func(t *testing.T) { l.tryFault(t, f) }) {
+			l = startWithoutAgents(t) // it may be broken still
+		}
+	}
+}
+
+func (l *lan) tryFault(t *testing.T, f hostFault) {
+	t.Helper()
+	b := l.hosts[1]
+	b.sh(f.inject)
+	found := b.look(t, f.code, "host-b", f.says)
+	if len(found.Evidence) == 0 || len(found.Mend) == 0 {
+		t.Fatalf("no evidence or no mend: %s", found)
+	}
+	b.sh(strings.Join(found.Mend, "\n"))
+	l.awaitHealth(t)
+	if f.after != "" {
+		b.sh(f.after)
+		l.awaitHealth(t)
+	}
+}
+
+// A tunnel through which nothing passes is found even if nobody has used it for long: the other host is
+// there, and nobody else has the port.
+func TestTunnelThatNobodyUses(t *testing.T) {
+	t.Parallel()
+	l := startWithoutAgents(t)
+	l.between("udp dport 4789 drop")
+	for _, h := range l.hosts {
+		h.sh("bridge fdb show dev vxlan-net | grep -v permanent | while read mac rest; do bridge fdb delete $mac dev vxlan-net self || bridge fdb delete $mac dev vxlan-net master; done 2>/dev/null; " +
+			"! bridge fdb show dev vxlan-net | grep dst | grep -v permanent; ip -all netns exec ip neigh flush all")
+		h.look(t, "VX0301", h.name, "no VXLAN packet passes")
+	}
+	l.removeRules()
+	l.awaitHealth(t)
+}

@@ -1,0 +1,72 @@
+package survey
+
+import (
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/doctor"
+)
+
+// filters finds out what containers have of their own that may drop packets, of those that are silent or
+// that get no answers.
+func (c *collector) filters() {
+	for i := range c.Networks {
+		n := &c.Networks[i]
+		for at := range n.Insides {
+			in := &n.Insides[at]
+			isSilent := slices.ContainsFunc(n.Silent, func(s doctor.SilentContainer) bool { return s.Name == in.Container })
+			getsNone := slices.ContainsFunc(n.Exchanges, func(e doctor.Exchange) bool {
+				return e.From == in.Container && !e.Ping && e.HostPing
+			})
+			in.NoGateway = !reachesGateway(n, in.Namespace)
+			if isSilent || getsNone || in.NoGateway {
+				in.Filters = c.ownFilters(in.Namespace, in.Interface)
+			}
+		}
+	}
+}
+
+// reachesGateway tells whether a gateway answers a container's ping. Where there is none, none is missed.
+func reachesGateway(n *doctor.Network, namespace string) bool {
+	for _, gateway := range gatewaysOf(*n) {
+		if gateway.IsValid() && !again(func() bool { return pings(namespace, gateway) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *collector) ownFilters(namespace, device string) (filters []doctor.Rule) {
+	inside := func(args ...string) string {
+		text, _ := c.run("nsenter", append([]string{"--net=" + namespace}, args...)...) // what is not known is not named
+		return text
+	}
+	filters = FindDroppingTables(inside("nft", "list", "ruleset"))
+	filters = append(filters, FindBlocks(inside("ip", "xfrm", "policy"), inside("ip", "xfrm", "state"))...)
+	filters = append(filters, FindDefaultBlocks(inside("ip", "xfrm", "policy", "getdefault"))...)
+	for _, side := range []string{"ingress", "egress"} {
+		text := inside("tc", "filter", "show", "dev", device, side)
+		if hook, found := FilterHook(device, side, text, nil); found {
+			filters = append(filters, doctor.Rule{Text: hook.What + ": " + hook.Text, Delete: hook.Remove})
+		}
+	}
+	return filters
+}
+
+// FindDroppingTables returns the tables, as `nft list ruleset` prints them, that have a rule or a policy
+// which drops.
+func FindDroppingTables(text string) (found []doctor.Rule) {
+	table := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if rest, isTable := strings.CutPrefix(line, "table "); isTable {
+			table = strings.TrimSuffix(rest, " {")
+		}
+		isNamed := slices.ContainsFunc(found, func(r doctor.Rule) bool { return r.Delete == "nft delete table "+table })
+		drops := containsAny(line, "policy drop", " drop ", " reject ") || line == "drop" || line == "reject"
+		if drops && !isNamed {
+			found = append(found, doctor.Rule{Text: "table " + table + ": " + line, Delete: "nft delete table " + table})
+		}
+	}
+	return found
+}

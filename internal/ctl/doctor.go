@@ -118,7 +118,7 @@ func (o doctorOptions) run(cmd *cobra.Command, host Host, args []string) error {
 	err := o.Run(cmd, func(p *output.Printer) error {
 		d, err := o.diagnose(cmd.Context(), host, args)
 		if err != nil {
-			return fmt.Errorf("doctor: %w", err)
+			return unknownError{fmt.Errorf("doctor: %w", err)}
 		}
 		d = wantedFindings(p, d)
 		level, d.Possible = d.Level, nil // which count only where something is lost
@@ -267,7 +267,7 @@ func printUpgrade(ctx context.Context, p *output.Printer, host Host, upgrade str
 	}
 	have, err := host.UpgradeHost(ctx)
 	if err != nil {
-		return fmt.Errorf("doctor: %w", err)
+		return unknownError{fmt.Errorf("doctor: %w", err)}
 	}
 	report := upgradeReport{Program: program, From: have.Podman, To: version}
 	report.Changes = doctor.UpgradeChanges(have, program, version)

@@ -29,7 +29,7 @@ type check func(*Facts) []diagnosis.Finding
 
 // checks are all checks, causes before what follows from them.
 var checks = []check{
-	checkGaps, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman, checkDirs,
+	checkGaps, checkLock, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman, checkDirs,
 	checkUnderlay, checkOwnAddresses, checkCarrier, checkFlags, checkRoutes, checkNeighbours,
 	checkUnderlayMTU, checkPathPings,
 	checkTunnelPort, checkDuplicateVTEP, checkMisplaced,

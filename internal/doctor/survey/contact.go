@@ -69,6 +69,13 @@ func (c *collector) try(contact *doctor.Contact) {
 	default:
 		contact.TCP = doctor.TCPSilent
 	}
+	if contact.TCP == doctor.TCPRefused && c.Agent.Port != defaultAgentPort {
+		conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(contact.To, defaultAgentPort).String())
+		if err == nil {
+			_ = conn.Close()
+			contact.OtherPort = defaultAgentPort
+		}
+	}
 	if ping, err := echo.Open("", contact.From, contact.To); err == nil {
 		defer ping.Close()
 		_, err = ping.Echo(echo.DefaultSize, exchangeWait)

@@ -428,8 +428,8 @@ func TestChecks(t *testing.T) {
 		{"gateway behind a foreign port", func(f *Facts) {
 			f.Networks[0].Elsewhere = []Claimant{{addr("10.0.0.1"), kernel.MAC{2, 9}, "br-blue", "tap7"}}
 		}, []string{"VX0604 failure somebody on br-blue answers for the gateway's address 10.0.0.1"}, []string{"ip link set tap7 nomaster"}},
-		{"lock", func(f *Facts) { f.LockHolder = Holder{77, "sleep", "/run/vxlan/lock"} },
-			[]string{"VX0109 failure process 77 (sleep) has had the lock /run/vxlan/lock for long, and no container starts or stops meanwhile"}, []string{"kill 77"}},
+		{"lock", func(f *Facts) { f.LockHolder = Holder{[]int{77, 78}, "sleep", "/run/vxlan/lock"} },
+			[]string{"VX0109 failure process 77 (sleep) has had the lock /run/vxlan/lock for long, and no container starts or stops meanwhile"}, []string{"kill 77 78"}},
 		{"lock of another PID namespace", func(f *Facts) { f.LockHolder = Holder{Path: "/run/vxlan/lock"} },
 			[]string{"VX0109 failure a process has had the lock /run/vxlan/lock for long, and no container starts or stops meanwhile"}, []string{"fuser -k /run/vxlan/lock"}},
 		{"network's file edited", func(f *Facts) {

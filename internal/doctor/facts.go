@@ -63,10 +63,10 @@ type Facts struct {
 	Unrecorded []string
 }
 
-// Holder is a process that has a lock.
+// Holder is who has a lock.
 type Holder struct {
-	PID     int // 0: it is not seen from here
-	Program string
+	PIDs    []int  // nil: they are not seen from here
+	Program string // of one of them
 	Path    string // of what is locked; "": nothing is
 }
 

@@ -158,10 +158,10 @@ func checkLock(f *Facts) []diagnosis.Finding {
 		Summary:  fmt.Sprintf("a process has had the lock %s for long, and no container starts or stops meanwhile", h.Path),
 		Evidence: []string{"cat /proc/locks"}, Mend: []string{"fuser -k " + h.Path},
 	}
-	if h.PID > 0 {
+	if len(h.PIDs) > 0 {
 		const format = "process %d (%s) has had the lock %s for long, and no container starts or stops meanwhile"
-		found.Summary = fmt.Sprintf(format, h.PID, h.Program, h.Path)
-		found.Mend = []string{fmt.Sprintf("kill %d", h.PID)}
+		found.Summary = fmt.Sprintf(format, h.PIDs[0], h.Program, h.Path)
+		found.Mend = []string{"kill " + strings.Trim(fmt.Sprint(h.PIDs), "[]")}
 	}
 	return []diagnosis.Finding{found}
 }

@@ -18,6 +18,7 @@ const (
 	remoteMAC = "02:1f:0a:00:01:0b"
 	ownPort   = "$(ls /sys/class/net/br-vxlan-net/brif | grep -v vxlan)"
 	inside    = "ip netns exec net-b "
+	talk      = inside + "ip neigh flush all; " + inside + "ping -c 1 -W 2 10.0.1.11"
 )
 
 // hostFaults are tried on host-b, whose container net-b has talked to net-a on host-a. No agent runs.
@@ -93,7 +94,7 @@ func startWithoutAgents(t *testing.T) *lan {
 	l := newLAN(t, 2)
 	l.startNetwork("net", false, map[string]string{"vni": "101"})
 	l.awaitHealth(t)
-	l.hosts[1].sh(inside + "ping -c 1 -W 2 10.0.1.11")
+	l.hosts[1].sh(talk)
 	return l
 }
 
@@ -119,6 +120,7 @@ func (l *lan) tryFault(t *testing.T, f hostFault) {
 		h.t = t
 		defer func() { h.t = parent }()
 	}
+	b.sh(talk)
 	b.sh(f.inject)
 	found := b.look(t, f.code, "host-b", f.says)
 	if len(found.Evidence) == 0 || len(found.Mend) == 0 {

@@ -1,9 +1,9 @@
 package survey
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,24 +38,28 @@ func (c *collector) lock() {
 	}
 }
 
-// lockHolder finds the process that has a lock of a file in the kernel's list (proc_locks(5)).
+// lockHolder finds the processes that have a lock of a file. Of several that share one, as after a
+// fork, the kernel's own list names only the one that took it (proc_locks(5), proc_pid_fdinfo(5)).
 func lockHolder(f *os.File) (h doctor.Holder) {
 	h.Path = f.Name()
-	var info unix.Stat_t
-	text, err := os.ReadFile("/proc/locks")
-	if err != nil || unix.Fstat(int(f.Fd()), &info) != nil {
+	info, err := f.Stat()
+	if err != nil {
 		return h
 	}
-	inode := fmt.Sprintf("%02x:%02x:%d", unix.Major(info.Dev), unix.Minor(info.Dev), info.Ino)
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line) // 1: FLOCK ADVISORY WRITE PID DEVICE:INODE 0 EOF
-		if len(fields) < 6 || fields[1] != "FLOCK" || fields[5] != inode {
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, link := range links {
+		target, err := os.Stat(link)
+		if err != nil || !os.SameFile(info, target) {
 			continue
 		}
-		if pid, err := strconv.Atoi(fields[4]); err == nil && pid > 0 {
-			name, _ := os.ReadFile("/proc/" + fields[4] + "/comm")
-			h.PID, h.Program = pid, strings.TrimSpace(string(name))
+		process := strings.Split(link, "/")[2]
+		about, _ := os.ReadFile("/proc/" + process + "/fdinfo/" + filepath.Base(link))
+		pid, err := strconv.Atoi(process)
+		if err != nil || !strings.Contains(string(about), "\nlock:") || slices.Contains(h.PIDs, pid) {
+			continue // it waits too
 		}
+		name, _ := os.ReadFile("/proc/" + process + "/comm")
+		h.PIDs, h.Program = append(h.PIDs, pid), strings.TrimSpace(string(name))
 	}
 	return h
 }

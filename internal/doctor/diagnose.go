@@ -49,7 +49,11 @@ func Diagnose(f Facts) Diagnosis {
 	for _, n := range f.Networks {
 		d.Networks = append(d.Networks, n.Name)
 	}
-	for _, check := range checks {
+	made := checks
+	if f.LockHolder.Path != "" { // nothing else could be found out
+		made = []check{checkLock}
+	}
+	for _, check := range made {
 		for _, found := range check(&f) {
 			if found.Host == "" {
 				found.Host = f.Host

@@ -41,7 +41,9 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c := collector{on: s, ctx: ctx}
 	c.Host, _ = os.Hostname()
 	before := c.overflows()
-	c.lock()
+	if c.lock(); c.LockHolder.Path != "" {
+		return c.Facts // all else would wait for the lock, up to a minute
+	}
 	inspection := c.inspect()
 	ns, err := s.Host.Open("")
 	if err != nil {

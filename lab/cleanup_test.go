@@ -109,7 +109,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	labtest.Tree(t)
 	before := traceMachine(t)
 	l := startLab(t, lab.Config{Hosts: 2})
-	mustSh(t, l.Host("host-a"), busyScript)
+	labtest.Sh(t, l.Host("host-a"), busyScript)
 	inside := namespaces(t, l)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -205,11 +205,11 @@ func TestStartReplacesLabOfDeadOwner(t *testing.T) {
 	name := fmt.Sprintf("again-%d", os.Getpid())
 	inside := crashLab(t, name)
 	l := startLab(t, lab.Config{Name: name, Hosts: 1})
-	mustSh(t, l.Host("host-a"), "test -z $(podman ps -aq)")
+	labtest.Sh(t, l.Host("host-a"), "test -z $(podman ps -aq)")
 	if _, err := lab.Start(t.Context(), lab.Config{Name: name, Tree: tree}); err == nil {
 		t.Error("started a second lab of the name of one that runs")
 	}
-	mustSh(t, l.Host("host-a"), "true") // and the first still does
+	labtest.Sh(t, l.Host("host-a"), "true") // and the first still does
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestConcurrentLabs(t *testing.T) {
 		wait.Wait()
 		for _, l := range labs {
 			if l != nil { // the same addresses in each, and no clash
-				mustSh(t, l.Host("host-a"), "ping -c1 -W2 198.18.0.12")
+				labtest.Sh(t, l.Host("host-a"), "ping -c1 -W2 198.18.0.12")
 			}
 		}
 	})

@@ -54,7 +54,8 @@ func (h *Host) Run(ctx context.Context, argv ...string) (string, error) {
 		if ctx.Err() != nil {
 			err = errors.Join(err, context.Cause(ctx))
 		}
-		return out(), &RunError{Host: h.name, Argv: argv, Code: code, Stdout: stdout.String(), Stderr: stderr.String(), Err: err}
+		return out(), &RunError{Host: h.name, Argv: argv, Code: code, Stdout: stdout.String(),
+			Stderr: stderr.String(), Err: err}
 	}
 	return out(), nil
 }

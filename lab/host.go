@@ -83,7 +83,8 @@ func (h *Host) writeHostFiles() error {
 	}
 	// The tree's /etc/containers must not show through, least of all its networks if the tree is
 	// the machine itself.
-	if err := syscall.Setxattr(filepath.Join(upper, "etc/containers"), "trusted.overlay.opaque", []byte("y"), 0); err != nil {
+	if err := syscall.Setxattr(filepath.Join(upper, "etc/containers"), "trusted.overlay.opaque",
+		[]byte("y"), 0); err != nil {
 		return fmt.Errorf("hide /etc/containers of the tree from %s: %w", h.name, err)
 	}
 	binaries := map[string]string{}

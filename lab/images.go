@@ -74,7 +74,8 @@ func imageTar(ctx context.Context, root string) ([]byte, error) {
 			w.addEntry(tar.Header{Name: "bin/" + applet, Mode: 0o777, Typeflag: tar.TypeSymlink, Linkname: "busybox"}, nil)
 		}
 	}
-	w.addEntry(tar.Header{Name: "etc/passwd", Mode: 0o644}, []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"))
+	w.addEntry(tar.Header{Name: "etc/passwd", Mode: 0o644},
+		[]byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"))
 	w.addEntry(tar.Header{Name: "etc/group", Mode: 0o644}, []byte("root:x:0:\nnobody:x:65534:\n"))
 	w.addEntry(tar.Header{Name: "www/index.html", Mode: 0o644}, []byte("<h1>It works</h1>\n"))
 	return buffer.Bytes(), errors.Join(w.err, w.tar.Close())

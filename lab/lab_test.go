@@ -33,40 +33,14 @@ func startLab(t *testing.T, config lab.Config) *lab.Lab {
 	return labtest.Start(t, config)
 }
 
-func mustSh(t *testing.T, h *lab.Host, script string) string {
-	t.Helper()
-	out, err := h.Sh(t.Context(), script)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// eventually repeats a script until it succeeds, for what is ready a moment after the command that
-// starts it.
-func eventually(t *testing.T, h *lab.Host, script string) string {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		out, err := h.Sh(t.Context(), script)
-		if err == nil {
-			return out
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
 func TestHostsReachEachOther(t *testing.T) {
 	l := startLab(t, lab.Config{Hosts: 2, Outside: true, MTU: 1600})
 	a, b := l.Host("host-a"), l.Host("host-b")
 	for _, to := range []*lab.Host{b, l.Host("outside")} {
-		mustSh(t, a, "ping -c1 -W2 -M do -s 1572 "+to.Addr4().String()) // 1600 with IP and ICMP headers
-		mustSh(t, a, "ping -c1 -W2 "+to.Addr6().String())
+		labtest.Sh(t, a, "ping -c1 -W2 -M do -s 1572 "+to.Addr4().String()) // 1600 with IP and ICMP headers
+		labtest.Sh(t, a, "ping -c1 -W2 "+to.Addr6().String())
 	}
-	if name := mustSh(t, a, "hostname"); name != "host-a" {
+	if name := labtest.Sh(t, a, "hostname"); name != "host-a" {
 		t.Errorf("hostname is %q", name)
 	}
 	if _, err := l.UnderlayIP(t.Context(), "link", "set", "host-b", "down"); err != nil {
@@ -86,7 +60,7 @@ func TestAddHost(t *testing.T) {
 	if b.Name() != "host-b" || len(l.Hosts()) != 2 {
 		t.Errorf("added host is %s, lab has %d", b.Name(), len(l.Hosts()))
 	}
-	mustSh(t, b, "ping -c1 -W2 "+l.Host("host-a").Addr4().String())
+	labtest.Sh(t, b, "ping -c1 -W2 "+l.Host("host-a").Addr4().String())
 }
 
 func TestRunReportsFailure(t *testing.T) {
@@ -111,20 +85,20 @@ func TestRunReportsFailure(t *testing.T) {
 func TestPodman(t *testing.T) {
 	l := startLab(t, lab.Config{Hosts: 2})
 	a, b := l.Host("host-a"), l.Host("host-b")
-	if out := mustSh(t, a, "podman run --rm busybox echo hello"); out != "hello" {
+	if out := labtest.Sh(t, a, "podman run --rm busybox echo hello"); out != "hello" {
 		t.Errorf("podman run printed %q", out)
 	}
 	// netavark's own bridge, with names, NAT and a published port.
-	mustSh(t, a, "podman network create net; podman run -d --name web --network net -p 8080:80 web")
-	page := eventually(t, a, "podman run --rm --network net busybox wget -qO- http://web")
+	labtest.Sh(t, a, "podman network create net; podman run -d --name web --network net -p 8080:80 web")
+	page := labtest.Eventually(t, a, "podman run --rm --network net busybox wget -qO- http://web")
 	if !strings.Contains(page, "It works") {
 		t.Errorf("page is %q", page)
 	}
-	eventually(t, b, "curl -sS --max-time 2 http://"+a.Addr4().String()+":8080")
-	mustSh(t, a, "podman run --rm --network net busybox ping -c1 -W2 "+b.Addr4().String())
+	labtest.Eventually(t, b, "curl -sS --max-time 2 http://"+a.Addr4().String()+":8080")
+	labtest.Sh(t, a, "podman run --rm --network net busybox ping -c1 -W2 "+b.Addr4().String())
 	// Podman finds the plugin, and the hosts share no state.
-	mustSh(t, a, "podman network create --driver vxlan --subnet 10.9.0.0/24 vx")
-	if out := mustSh(t, b, "podman network ls -q; podman ps -aq"); out != "podman" {
+	labtest.Sh(t, a, "podman network create --driver vxlan --subnet 10.9.0.0/24 vx")
+	if out := labtest.Sh(t, b, "podman network ls -q; podman ps -aq"); out != "podman" {
 		t.Errorf("host-b has networks and containers %q", out)
 	}
 }
@@ -132,17 +106,17 @@ func TestPodman(t *testing.T) {
 func TestReboot(t *testing.T) {
 	l := startLab(t, lab.Config{Hosts: 2})
 	a := l.Host("host-a")
-	mustSh(t, a, `podman network create net; podman run -d --name web --network net -p 8080:80 web
+	labtest.Sh(t, a, `podman network create net; podman run -d --name web --network net -p 8080:80 web
 		touch /etc/kept /run/lost; ip link add lost type bridge; mkdir -p /usr/local/bin; ln -s /bin/true /usr/local/bin/kept`)
 	if err := a.Reboot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	mustSh(t, a, "test -e /etc/kept -a -x /usr/local/bin/kept -a ! -e /run/lost -a ! -e /sys/class/net/lost -a ! -e /sys/class/net/podman1")
-	if state := mustSh(t, a, "podman ps -a --format '{{.Names}} {{.State}}'"); state != "web exited" {
+	labtest.Sh(t, a, "test -e /etc/kept -a -x /usr/local/bin/kept -a ! -e /run/lost -a ! -e /sys/class/net/lost -a ! -e /sys/class/net/podman1")
+	if state := labtest.Sh(t, a, "podman ps -a --format '{{.Names}} {{.State}}'"); state != "web exited" {
 		t.Errorf("containers after the reboot: %q", state)
 	}
-	mustSh(t, a, "podman start web")
-	eventually(t, l.Host("host-b"), "curl -sS --max-time 2 http://"+a.Addr4().String()+":8080")
+	labtest.Sh(t, a, "podman start web")
+	labtest.Eventually(t, l.Host("host-b"), "curl -sS --max-time 2 http://"+a.Addr4().String()+":8080")
 }
 
 func TestInvalidConfigIsRefused(t *testing.T) {

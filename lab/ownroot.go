@@ -43,7 +43,8 @@ func checkPodmanVersion(version string) error {
 		return fmt.Errorf("parse Podman version %q: %w", version, err)
 	}
 	if major < minPodmanMajor || major == minPodmanMajor && minor < minPodmanMinor {
-		return &MissingError{What: fmt.Sprintf("Podman %d.%d or later, which is the first with network plugins (it has %s; suite trixie brings one)",
+		return &MissingError{What: fmt.Sprintf("Podman %d.%d or later, which is the first with network plugins (it "+
+			"has %s; suite trixie brings one)",
 			minPodmanMajor, minPodmanMinor, version)}
 	}
 	return nil

@@ -158,7 +158,8 @@ func checkUnused(dir string) error {
 	for _, name := range names {
 		r, loadErr := loadRecord(name)
 		if loadErr == nil && !r.isAbandoned() && strings.HasPrefix(r.Config.Tree.Images, dir+"/") {
-			err = errors.Join(err, fmt.Errorf("replace outdated %s: lab %q runs on it; stop it with: lab down -name %s", dir, name, name))
+			err = errors.Join(err, fmt.Errorf("replace outdated %s: lab %q runs on it; stop it with: lab down -name %s",
+				dir, name, name))
 		}
 	}
 	return err

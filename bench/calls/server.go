@@ -109,7 +109,8 @@ func (s *server) measurePeak(plugin string) (int64, error) {
 }
 
 // pluginDirs are the plugin directories that Podman passes, in its order.
-var pluginDirs = []string{"/usr/local/libexec/netavark", "/usr/libexec/netavark", "/usr/local/lib/netavark", "/usr/lib/netavark"}
+var pluginDirs = []string{"/usr/local/libexec/netavark", "/usr/libexec/netavark", "/usr/local/lib/netavark",
+	"/usr/lib/netavark"}
 
 // callNetavark runs netavark as Podman does.
 func (s *server) callNetavark(verb, namespace string, c container) (Cost, error) {

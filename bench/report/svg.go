@@ -81,15 +81,18 @@ func (s Series) drawSeries(b *strings.Builder, x, y axis, colour string) {
 		drawLine(b, x.position(p.X), y.position(p.Low), x.position(p.X), y.position(p.High), colour)
 		fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3.5" fill="%s"/>`+"\n", x.position(p.X), y.position(p.Y), colour)
 	}
-	fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(path, " "), colour)
+	fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n",
+		strings.Join(path, " "), colour)
 }
 
 func drawText(b *strings.Builder, x, y float64, anchor string, size int, s string) {
-	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="%s" font-size="%d">%s</text>`+"\n", x, y, anchor, size, html.EscapeString(s))
+	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="%s" font-size="%d">%s</text>`+"\n",
+		x, y, anchor, size, html.EscapeString(s))
 }
 
 func drawLine(b *strings.Builder, x1, y1, x2, y2 float64, colour string) {
-	fmt.Fprintf(b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="1.5"/>`+"\n", x1, y1, x2, y2, colour)
+	fmt.Fprintf(b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="1.5"/>`+"\n",
+		x1, y1, x2, y2, colour)
 }
 
 // formatNumber writes a tick: 0.5, 20, 1,000.

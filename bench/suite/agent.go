@@ -42,9 +42,12 @@ func (s *Suite) measureAgent(ctx context.Context) (Result, error) {
 		Head:  []string{"hosts", "", "p50", "p95", "max"},
 		Rows:  append([][]string{real}, simulated...),
 		Notes: []string{
-			"Real: from the plugin's end on one host to the answer of the name server on another, in lab hosts on this machine, all else included. " +
-				"Simulated: gossip alone, in virtual time, 0.25–0.5 ms one way, 1 % of packets lost, 50 containers a host; under churn a tenth of the hosts is restarting at any time. " +
-				"The agents add 25 ms to it: 5 ms until a start is told of, and 20 ms in which more may change; and a turn, which sets forwarding entries before it answers names. Docker's NetworkDB, simulated alike at 25 hosts: p95 1.0 s quiet, 9.8 s under churn.",
+			"Real: from the plugin's end on one host to the answer of the name server on another, " +
+				"in lab hosts on this machine, all else included. Simulated: gossip alone, in virtual time, " +
+				"0.25–0.5 ms one way, 1 % of packets lost, 50 containers a host; under churn a tenth of the hosts is " +
+				"restarting at any time. The agents add 25 ms to it: 5 ms until a start is told of, " +
+				"and 20 ms in which more may change; and a turn, which sets forwarding entries before it answers names. " +
+				"Docker's NetworkDB, simulated alike at 25 hosts: p95 1.0 s quiet, 9.8 s under churn.",
 		},
 	}
 	return Result{Tables: []report.Table{compareTable("At rest", all), known}, Comparisons: all}, nil
@@ -114,7 +117,8 @@ func (s *Suite) agentAmongMany(ctx context.Context) (rest []Comparison, err erro
 	for i := range manyPeers {
 		list = append(list, fmt.Sprintf("198.18.1.%d", i+1))
 	}
-	_, err = a.Sh(ctx, fmt.Sprintf("ip route add %s via %s; mkdir -p /etc/vxlan; echo %s >/etc/vxlan/key; chmod 600 /etc/vxlan/key; echo 'key_file = \"/etc/vxlan/key\"' >/etc/vxlan/vxland.toml\n",
+	_, err = a.Sh(ctx, fmt.Sprintf("ip route add %s via %s; mkdir -p /etc/vxlan; echo %s >/etc/vxlan/key; "+
+		"chmod 600 /etc/vxlan/key; echo 'key_file = \"/etc/vxlan/key\"' >/etc/vxlan/vxland.toml\n",
 		peerSubnet, b.Addr4(), benchKey)+fmt.Sprintf(namesNetwork, strings.Join(list, ","), "10.88.0.0/24")+`
 		for i in $(seq 50); do podman run -d --network bench busybox sleep 100000 >/dev/null; done`)
 	if err != nil {
@@ -170,9 +174,13 @@ func (s *Suite) measureIdle(ctx context.Context, h *lab.Host, among string) ([]C
 		for i := range limits {
 			limits[i] = limit
 		}
-		return Comparison{What: among + ": " + what, Than: "bound", A: values, B: limits, Unit: u, Target: atMost(1), Quick: atMost(1)}
+		return Comparison{What: among + ": " + what, Than: "bound", A: values, B: limits, Unit: u, Target: atMost(1),
+			Quick: atMost(1)}
 	}
-	return []Comparison{bound("memory resident", memory, agentMemory, megabytes), bound("computing", cpu, agentCPU, percent)}, err
+	return []Comparison{
+		bound("memory resident", memory, agentMemory, megabytes),
+		bound("computing", cpu, agentCPU, percent),
+	}, err
 }
 
 func agentUsage(ctx context.Context, h *lab.Host) (ticks, bytes float64, err error) {
@@ -210,7 +218,8 @@ func (s *Suite) timeUntilKnown(ctx context.Context, on *lab.Host, others []*lab.
 				answers <- timedAnswer{out, err}
 			}()
 		}
-		returned, err := on.Sh(ctx, "podman run -d --name "+name+" --network bench busybox sleep 100000 >/dev/null; cat /run/returned")
+		returned, err := on.Sh(ctx, "podman run -d --name "+name+" --network bench busybox sleep 100000 >/dev/null; "+
+			"cat /run/returned")
 		if err != nil {
 			return nil, err
 		}

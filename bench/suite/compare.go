@@ -83,7 +83,8 @@ func Beyond(all []Comparison) []string {
 	var lines []string
 	for _, c := range all {
 		if c.Quick != nil && c.Quick.Judge(c.Ratio()) == stats.Missed {
-			lines = append(lines, fmt.Sprintf("%s: ratio %.2f to %s, bound %s", c.What, c.Ratio().Median, c.Than, boundText(*c.Quick)))
+			lines = append(lines, fmt.Sprintf("%s: ratio %.2f to %s, bound %s", c.What, c.Ratio().Median, c.Than,
+				boundText(*c.Quick)))
 		}
 	}
 	return lines

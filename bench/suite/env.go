@@ -37,7 +37,8 @@ func (s *Suite) Environment(ctx context.Context) (report.Table, error) {
 			{"Go", runtime.Version()},
 			{"Podman", inHost("podman --version")},
 			{"netavark", inHost("PATH=$PATH:/usr/lib/podman:/usr/libexec/podman netavark --version")},
-			{"bridge-nf-call-iptables", inHost("cat /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null || echo 'no br_netfilter'")},
+			{"bridge-nf-call-iptables", inHost("cat /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null || " +
+				"echo 'no br_netfilter'")},
 		},
 	}, nil
 }

@@ -103,10 +103,13 @@ func (s *Suite) pluginResult(starts [][]float64, peaks []float64) (Result, error
 	}
 	// A constant, compared as the rest is.
 	constant := func(v float64) []float64 { return []float64{v} }
-	start := Comparison{What: "start and end (vxlan info)", Than: "empty Go program", A: starts[0], B: starts[1], Unit: milliseconds, Quick: atMost(3)}
+	start := Comparison{What: "start and end (vxlan info)", Than: "empty Go program", A: starts[0], B: starts[1],
+		Unit: milliseconds, Quick: atMost(3)}
 	bounds := []Comparison{
-		{What: "size of the program", Than: "bound", A: constant(float64(info.Size())), B: constant(sizeTarget), Unit: megabytes, Target: atMost(1), Quick: atMost(1)},
-		{What: "most memory resident in a setup", Than: "bound", A: constant(stats.Summarize(peaks).Median), B: constant(peakTarget), Unit: megabytes, Target: atMost(1), Quick: atMost(1)},
+		{What: "size of the program", Than: "bound", A: constant(float64(info.Size())), B: constant(sizeTarget),
+			Unit: megabytes, Target: atMost(1), Quick: atMost(1)},
+		{What: "most memory resident in a setup", Than: "bound", A: constant(stats.Summarize(peaks).Median),
+			B: constant(peakTarget), Unit: megabytes, Target: atMost(1), Quick: atMost(1)},
 	}
 	all := append([]Comparison{start}, bounds...)
 	return Result{Tables: []report.Table{compareTable("", all)}, Comparisons: all}, nil

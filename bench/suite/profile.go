@@ -47,7 +47,8 @@ func (s *Suite) profileLoads(ctx context.Context, systems []*system) (report.Tab
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	t.Notes = []string{"CPU time of the sending and the receiving program, in which the kernel's whole path is spent here, by the symbol it was sampled in; one run."}
+	t.Notes = []string{"CPU time of the sending and the receiving program, in which the kernel's whole path is " +
+		"spent here, by the symbol it was sampled in; one run."}
 	return t, nil
 }
 
@@ -112,13 +113,21 @@ var symbolParts = []struct {
 	prefixes []string
 }{
 	{"programs", []string{"user:"}},
-	{"system calls, copying", []string{"entry_", "syscall", "do_syscall", "x64_sys", "__x64_sys", "ksys_", "vfs_", "sock_", "rep_movs", "copy_", "_copy", "__sys_", "fdget", "import_", "rw_verify", "new_sync", "inet_sendmsg", "inet_recvmsg"}},
+	{"system calls, copying", []string{"entry_", "syscall", "do_syscall", "x64_sys", "__x64_sys", "ksys_", "vfs_",
+		"sock_", "rep_movs", "copy_", "_copy", "__sys_", "fdget", "import_", "rw_verify", "new_sync", "inet_sendmsg",
+		"inet_recvmsg"}},
 	{"VXLAN", []string{"vxlan", "udp_tunnel", "iptunnel", "skb_tunnel", "gro_cell", "encap_"}},
 	{"bridge", []string{"br_", "nbp_", "fdb_"}},
-	{"netfilter, conntrack", []string{"nf_", "nft_", "ipt_", "ip_vs", "xt_", "__nf_", "conntrack", "hash_conntrack", "udp_pkt", "iptable"}},
-	{"veth, device, softirq", []string{"veth", "dev_", "__dev_", "netif", "__netif", "net_rx", "net_tx", "process_backlog", "enqueue_to", "__napi", "napi_", "handle_softirq", "__do_softirq", "do_softirq", "__local_bh", "validate_xmit", "sch_direct", "eth_", "skb_defer"}},
-	{"IP, UDP, routing", []string{"ip_", "__ip_", "udp", "__udp", "fib_", "__fib", "inet", "__inet", "rt_", "ipv4", "neigh", "arp", "raw", "dst_"}},
-	{"buffers, memory", []string{"skb_", "__skb", "kmem", "kfree", "kmalloc", "__kmalloc", "__alloc", "alloc", "build_skb", "consume_skb", "napi_alloc", "slab", "___slab", "__slab", "memset", "memcpy", "page_", "put_", "get_", "free_"}},
+	{"netfilter, conntrack", []string{"nf_", "nft_", "ipt_", "ip_vs", "xt_", "__nf_", "conntrack", "hash_conntrack",
+		"udp_pkt", "iptable"}},
+	{"veth, device, softirq", []string{"veth", "dev_", "__dev_", "netif", "__netif", "net_rx", "net_tx",
+		"process_backlog", "enqueue_to", "__napi", "napi_", "handle_softirq", "__do_softirq", "do_softirq",
+		"__local_bh", "validate_xmit", "sch_direct", "eth_", "skb_defer"}},
+	{"IP, UDP, routing", []string{"ip_", "__ip_", "udp", "__udp", "fib_", "__fib", "inet", "__inet", "rt_", "ipv4",
+		"neigh", "arp", "raw", "dst_"}},
+	{"buffers, memory", []string{"skb_", "__skb", "kmem", "kfree", "kmalloc", "__kmalloc", "__alloc", "alloc",
+		"build_skb", "consume_skb", "napi_alloc", "slab", "___slab", "__slab", "memset", "memcpy", "page_", "put_",
+		"get_", "free_"}},
 }
 
 const otherPart = "other (locks, scheduler, RCU)"

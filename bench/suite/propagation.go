@@ -16,7 +16,8 @@ var simulatedLine = regexp.MustCompile(`(?m)^\s+sim_test\.go:\d+:\s+(\d+)\s+(qui
 // simulatePropagation runs the simulation of `make sim` and returns its rows.
 func (s *Suite) simulatePropagation(ctx context.Context) ([][]string, error) {
 	s.logf("agent: simulating")
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", "^TestPropagation$", "./internal/cluster/gossip")
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", "^TestPropagation$",
+		"./internal/cluster/gossip")
 	cmd.Dir = s.Module
 	cmd.Env = append(os.Environ(), fmt.Sprintf("SIM_ROUNDS=%d", s.roundCount(40, 10)))
 	out, err := cmd.CombinedOutput()

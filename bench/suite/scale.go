@@ -29,7 +29,8 @@ func (s *Suite) measureScale(ctx context.Context) (Result, error) {
 	values := map[string]map[string][]float64{} // benchmark → unit → runs
 	for _, b := range goBenchmarks {
 		s.logf("scale: %s %s", b.pkg, b.pattern)
-		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", b.pattern, "-benchtime", "1x", "-count", strconv.Itoa(b.count), b.pkg)
+		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", b.pattern, "-benchtime", "1x", "-count",
+			strconv.Itoa(b.count), b.pkg)
 		cmd.Dir = s.Module
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -86,7 +87,8 @@ func scaleResult(values map[string]map[string][]float64) Result {
 			p.Series = append(p.Series, line)
 		}
 	}
-	t.Notes = []string{"Go benchmarks in a namespace of the real kernel, the median of few runs. A container has three entries: in the VXLAN device's FDB, in the bridge's, and among the bridge's neighbours."}
+	t.Notes = []string{"Go benchmarks in a namespace of the real kernel, the median of few runs. " +
+		"A container has three entries: in the VXLAN device's FDB, in the bridge's, and among the bridge's neighbours."}
 	return Result{Tables: []report.Table{t}, Plots: []report.Plot{p}}
 }
 

@@ -99,7 +99,8 @@ func prepareDocker(ctx context.Context, client, server *lab.Host) (from, to loca
 			return from, to, err
 		}
 	}
-	token, err := client.Sh(ctx, fmt.Sprintf("docker swarm init --advertise-addr %s >/dev/null; docker swarm join-token -q worker", client.Addr4()))
+	token, err := client.Sh(ctx, fmt.Sprintf("docker swarm init --advertise-addr %s >/dev/null; "+
+		"docker swarm join-token -q worker", client.Addr4()))
 	if err != nil {
 		return from, to, err
 	}

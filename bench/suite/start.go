@@ -53,19 +53,24 @@ func startScenarios(quick bool) []*scenario {
 	if quick {
 		return []*scenario{
 			{driver: driverVXLAN, otherContainers: 1, remotes: 3}, {driver: driverBridge, otherContainers: 1},
-			{driver: driverVXLAN, otherContainers: 100, remotes: 3}, {driver: driverVXLAN, otherContainers: 1, ports: 5, remotes: 3},
+			{driver: driverVXLAN, otherContainers: 100, remotes: 3}, {driver: driverVXLAN, otherContainers: 1, ports: 5,
+				remotes: 3},
 		}
 	}
 	var scenarios []*scenario
 	for _, others := range []int{0, 1, 50, 500} {
-		scenarios = append(scenarios, &scenario{driver: driverVXLAN, otherContainers: others, remotes: 3}, &scenario{driver: driverBridge, otherContainers: others})
+		scenarios = append(scenarios, &scenario{driver: driverVXLAN, otherContainers: others, remotes: 3},
+			&scenario{driver: driverBridge, otherContainers: others})
 	}
-	scenarios = append(scenarios, &scenario{driver: driverVXLAN, otherContainers: 1, ports: 5, remotes: 3}, &scenario{driver: driverBridge, otherContainers: 1, ports: 5})
+	scenarios = append(scenarios, &scenario{driver: driverVXLAN, otherContainers: 1, ports: 5, remotes: 3},
+		&scenario{driver: driverBridge, otherContainers: 1, ports: 5})
 	for _, remotes := range []int{100, 1000} {
-		scenarios = append(scenarios, &scenario{driver: driverVXLAN, otherContainers: 0, remotes: remotes}, &scenario{driver: driverVXLAN, otherContainers: 1, remotes: remotes})
+		scenarios = append(scenarios, &scenario{driver: driverVXLAN, otherContainers: 0, remotes: remotes},
+			&scenario{driver: driverVXLAN, otherContainers: 1, remotes: remotes})
 	}
 	for _, others := range []int{0, 1} {
-		scenarios = append(scenarios, &scenario{driver: driverVXLAN, otherContainers: others, remotes: 3, noDNS: true}, &scenario{driver: driverBridge, otherContainers: others, noDNS: true},
+		scenarios = append(scenarios, &scenario{driver: driverVXLAN, otherContainers: others, remotes: 3, noDNS: true},
+			&scenario{driver: driverBridge, otherContainers: others, noDNS: true},
 			&scenario{driver: driverVXLAN, otherContainers: others, remotes: 1000, noDNS: true})
 	}
 	return append(scenarios, &scenario{driver: driverVXLAN, otherContainers: 500, remotes: 3, noDNS: true})
@@ -84,7 +89,8 @@ func podmanScenarios(scenarios []*scenario) (some []*scenario) {
 // findScenario returns the scenario with the same parameters, or nil.
 func findScenario(scenarios []*scenario, want scenario) *scenario {
 	for _, l := range scenarios {
-		if l.driver == want.driver && l.otherContainers == want.otherContainers && l.ports == want.ports && l.remotes == want.remotes && l.noDNS == want.noDNS {
+		if l.driver == want.driver && l.otherContainers == want.otherContainers && l.ports == want.ports &&
+			l.remotes == want.remotes && l.noDNS == want.noDNS {
 			return l
 		}
 	}

@@ -23,7 +23,8 @@ func startResult(scenarios []*scenario, quick bool) Result {
 	r := Result{
 		Tables: []report.Table{
 			compareTable("Against netavark's bridge driver (nftables)", bridge,
-				"“Others” are containers on the host that stay while one comes and goes. With none, the network's devices come and go with it. The network has three remote hosts."),
+				"“Others” are containers on the host that stay while one comes and goes. With none, "+
+					"the network's devices come and go with it. The network has three remote hosts."),
 			compareTable("CPU time, user and system, of netavark and what it runs", cpu),
 			compareTable("Flat or not: from the smallest to the largest", flat),
 		},
@@ -40,7 +41,8 @@ func againstBridge(scenarios []*scenario) (all []Comparison) {
 	forEachPair(scenarios, func(v, b *scenario, label string) {
 		c := func(what string, get func(*scenario) []float64, target, quick *stats.Bound) {
 			if len(get(v)) > 0 {
-				all = append(all, Comparison{What: what + label, Than: "bridge", A: get(v), B: get(b), Unit: milliseconds, Target: target, Quick: quick})
+				all = append(all, Comparison{What: what + label, Than: "bridge",
+					A: get(v), B: get(b), Unit: milliseconds, Target: target, Quick: quick})
 			}
 		}
 		c("setup", setupOf, setupTarget, setupQuick)
@@ -53,8 +55,10 @@ func againstBridge(scenarios []*scenario) (all []Comparison) {
 func cpuAgainstBridge(scenarios []*scenario) (all []Comparison) {
 	forEachPair(scenarios, func(v, b *scenario, label string) {
 		all = append(all,
-			Comparison{What: "setup" + label, Than: "bridge", A: v.setupCPU, B: b.setupCPU, Unit: milliseconds, Quick: setupCPUQuick},
-			Comparison{What: "teardown" + label, Than: "bridge", A: v.teardownCPU, B: b.teardownCPU, Unit: milliseconds, Quick: teardownCPUQuick})
+			Comparison{What: "setup" + label, Than: "bridge", A: v.setupCPU, B: b.setupCPU, Unit: milliseconds,
+				Quick: setupCPUQuick},
+			Comparison{What: "teardown" + label, Than: "bridge", A: v.teardownCPU, B: b.teardownCPU, Unit: milliseconds,
+				Quick: teardownCPUQuick})
 	})
 	return all
 }
@@ -64,7 +68,8 @@ func teardownOf(l *scenario) []float64 { return l.teardown }
 
 func forEachPair(scenarios []*scenario, f func(v, b *scenario, label string)) {
 	for _, v := range scenarios {
-		b := findScenario(scenarios, scenario{driver: driverBridge, otherContainers: v.otherContainers, ports: v.ports, noDNS: v.noDNS})
+		b := findScenario(scenarios, scenario{driver: driverBridge, otherContainers: v.otherContainers, ports: v.ports,
+			noDNS: v.noDNS})
 		if v.driver == driverVXLAN && v.remotes == 3 && b != nil {
 			label := fmt.Sprintf(", %d others, %d ports", v.otherContainers, v.ports)
 			if v.noDNS {
@@ -77,7 +82,8 @@ func forEachPair(scenarios []*scenario, f func(v, b *scenario, label string)) {
 
 // flatness compares a scenario with one that has more of one thing.
 func flatness(scenarios []*scenario) (all []Comparison) {
-	small, bare := scenario{driver: driverVXLAN, otherContainers: 1, remotes: 3}, scenario{driver: driverVXLAN, otherContainers: 1, remotes: 3, noDNS: true}
+	small, bare := scenario{driver: driverVXLAN, otherContainers: 1, remotes: 3},
+		scenario{driver: driverVXLAN, otherContainers: 1, remotes: 3, noDNS: true}
 	first, bareFirst := scenario{driver: driverVXLAN, remotes: 3}, scenario{driver: driverVXLAN, remotes: 3, noDNS: true}
 	for _, c := range []struct {
 		from, to scenario
@@ -88,26 +94,34 @@ func flatness(scenarios []*scenario) (all []Comparison) {
 		{small, scenario{driver: driverVXLAN, otherContainers: 1, ports: 5, remotes: 3}, ", 0 → 5 ports"},
 		{small, scenario{driver: driverVXLAN, otherContainers: 1, remotes: 1000}, ", 3 → 1,000 remote hosts, 1 other"},
 		{first, scenario{driver: driverVXLAN, remotes: 1000}, ", 3 → 1,000 remote hosts, first container"},
-		{bare, scenario{driver: driverVXLAN, otherContainers: 500, remotes: 3, noDNS: true}, ", 1 → 500 others, without names"},
-		{bare, scenario{driver: driverVXLAN, otherContainers: 1, remotes: 1000, noDNS: true}, ", 3 → 1,000 remote hosts, 1 other, without names"},
-		{bareFirst, scenario{driver: driverVXLAN, remotes: 1000, noDNS: true}, ", 3 → 1,000 remote hosts, first container, without names"},
+		{bare, scenario{driver: driverVXLAN, otherContainers: 500, remotes: 3, noDNS: true},
+			", 1 → 500 others, without names"},
+		{bare, scenario{driver: driverVXLAN, otherContainers: 1, remotes: 1000, noDNS: true},
+			", 3 → 1,000 remote hosts, 1 other, without names"},
+		{bareFirst, scenario{driver: driverVXLAN, remotes: 1000, noDNS: true},
+			", 3 → 1,000 remote hosts, first container, without names"},
 	} {
 		from, to := findScenario(scenarios, c.from), findScenario(scenarios, c.to)
 		if from == nil || to == nil {
 			continue
 		}
 		all = append(all,
-			Comparison{What: "setup" + c.label, Than: "the smallest", A: to.setup, B: from.setup, Unit: milliseconds, Target: flatTarget, Quick: flatQuick},
-			Comparison{What: "teardown" + c.label, Than: "the smallest", A: to.teardown, B: from.teardown, Unit: milliseconds, Target: flatTarget, Quick: flatQuick})
+			Comparison{What: "setup" + c.label, Than: "the smallest", A: to.setup, B: from.setup, Unit: milliseconds,
+				Target: flatTarget, Quick: flatQuick},
+			Comparison{What: "teardown" + c.label, Than: "the smallest", A: to.teardown, B: from.teardown,
+				Unit: milliseconds, Target: flatTarget, Quick: flatQuick})
 	}
 	return all
 }
 
 // startPlots show setup and teardown over the number of other containers and of remote hosts.
 func startPlots(scenarios []*scenario) []report.Plot {
-	others := report.Plot{Name: "start-containers", Title: "One more container on a host that has some", X: "containers on the host", Y: "ms", LogX: true}
-	remotes := report.Plot{Name: "start-hosts", Title: "One more container on a network of many hosts", X: "remote hosts", Y: "ms", LogX: true}
-	line := func(p *report.Plot, name string, x func(*scenario) int, get func(*scenario) []float64, keep func(*scenario) bool) {
+	others := report.Plot{Name: "start-containers", Title: "One more container on a host that has some",
+		X: "containers on the host", Y: "ms", LogX: true}
+	remotes := report.Plot{Name: "start-hosts", Title: "One more container on a network of many hosts",
+		X: "remote hosts", Y: "ms", LogX: true}
+	line := func(p *report.Plot, name string, x func(*scenario) int, get func(*scenario) []float64,
+		keep func(*scenario) bool) {
 		s := report.Series{Name: name}
 		for _, l := range scenarios {
 			if keep(l) {

@@ -119,7 +119,8 @@ func trafficResult(systems []*system, note string) (r Result) {
 		r.Tables = append(r.Tables, compareTable("Against "+theirs.name, all))
 	}
 	if len(systems) > 2 {
-		r.Tables = append(r.Tables, compareTable("Without agents, against by hand", compareSystems(systems[2], systems[1], nil, nil)))
+		r.Tables = append(r.Tables, compareTable("Without agents, against by hand",
+			compareSystems(systems[2], systems[1], nil, nil)))
 	}
 	if note != "" {
 		r.Tables = append(r.Tables, report.Table{Notes: []string{note}})
@@ -134,12 +135,15 @@ func compareSystems(ours, theirs *system, faster, slower *stats.Bound) (all []Co
 			Unit: load.unit, Target: faster, Quick: atLeast(0.9)})
 	}
 	for _, load := range loads {
-		all = append(all, Comparison{What: "sender's CPU for " + load.cost, Than: theirs.name, A: ours.cpu[load.name], B: theirs.cpu[load.name],
+		all = append(all, Comparison{What: "sender's CPU for " + load.cost, Than: theirs.name, A: ours.cpu[load.name],
+			B:    theirs.cpu[load.name],
 			Unit: microseconds, Target: slower, Quick: atMost(1.1)})
 	}
 	return append(all,
-		Comparison{What: "request/response p50", Than: theirs.name, A: ours.p50, B: theirs.p50, Unit: microseconds, Target: slower, Quick: atMost(1.12)},
-		Comparison{What: "request/response p99", Than: theirs.name, A: ours.p99, B: theirs.p99, Unit: microseconds, Target: slower})
+		Comparison{What: "request/response p50", Than: theirs.name, A: ours.p50, B: theirs.p50, Unit: microseconds,
+			Target: slower, Quick: atMost(1.12)},
+		Comparison{What: "request/response p99", Than: theirs.name, A: ours.p99, B: theirs.p99, Unit: microseconds,
+			Target: slower})
 }
 
 // trafficTargets are within 2 % of what is built by hand, and ahead of Docker; the underlay has

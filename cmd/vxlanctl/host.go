@@ -9,6 +9,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/capture"
+	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/ctl"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/metrics"
@@ -70,12 +71,16 @@ func (localHost) Wait(ctx context.Context, r agentapi.WaitRequest) (missing stri
 func (h localHost) Reload() (networks int, err error) {
 	networks, err = h.Plugin.Reload()
 	containers, _ := h.ContainersWithAgent() // Reload returns why one cannot be read
-	agentErr := h.agent.Refresh(containers > 0)
+	c, _ := h.AgentConfig()                  // the agent says what is wrong with it
+	agentErr := h.agent.Refresh(containers > 0 || c.KeepRunning)
 	if _, notInstalled := errors.AsType[agentapi.NotInstalledError](agentErr); notInstalled {
 		agentErr = nil
 	}
 	return networks, errors.Join(err, agentErr)
 }
+
+// AgentConfig implements ctl.AgentConfigured.
+func (localHost) AgentConfig() (config.Config, error) { return config.FilesAt(config.Path).LoadSettings() }
 
 // Cleanup removes what the driver has on the host.
 func (h localHost) Cleanup(force bool) (networks []string, err error) {

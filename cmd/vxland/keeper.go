@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/accept"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/store"
 )
@@ -42,7 +42,7 @@ func (k keeper) keepRunning(ctx context.Context) error {
 		started := time.Now()
 		err := k.runAgent(ctx)
 		uptime := time.Since(started)
-		if err == nil || ctx.Err() != nil || uptime < startupTime && !hasCrashed(err) && !agentapi.IsShortage(err) {
+		if err == nil || ctx.Err() != nil || uptime < startupTime && !hasCrashed(err) && !accept.IsShortage(err) {
 			return err
 		}
 		if uptime > stableAfter {
@@ -103,7 +103,7 @@ func runKeeper(ctx context.Context, o options) error {
 
 // isAgentNeeded tells whether the host has a network, or is to talk to others also without one.
 func (o options) isAgentNeeded() bool {
-	c, err := config.LoadSettings(o.config, false)
+	c, err := config.FilesAt(o.config).LoadSettings()
 	return hasNetworks() || err == nil && c.KeepRunning
 }
 

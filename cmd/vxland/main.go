@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -27,7 +26,6 @@ import (
 	"vxlan-driver/internal/hostid"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/netstack"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
 	"vxlan-driver/internal/metrics"
@@ -108,10 +106,10 @@ func (o options) agentArgs() []string {
 // the configuration. An agent follows the file, so it starts with any. If there are other problems,
 // all are returned.
 func (o options) loadConfig() (config.Config, error) {
-	required := o.config != config.Path
-	c, err := config.LoadSettings(o.config, required)
+	files := config.FilesAt(o.config)
+	c, err := files.LoadSettings()
 	if err != nil || o.check {
-		return config.Load(o.config, required)
+		return files.Load()
 	}
 	return c, nil
 }
@@ -121,10 +119,7 @@ const exitBadConfig = 78
 
 // checkResult is the output of --check-config for a valid configuration.
 func (o options) checkResult() string {
-	if _, err := os.Stat(o.config); errors.Is(err, fs.ErrNotExist) {
-		return o.config + " does not exist; all defaults hold"
-	}
-	return o.config + " is valid"
+	return config.FilesAt(o.config).ExplainValid()
 }
 
 // configError is an error of the configuration.
@@ -153,6 +148,10 @@ func runProgram(o options) error {
 func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger) error {
 	host := wiring.Host()
 	host.Records, host.Interrupt = new(store.Cache), ctx.Done()
+	programs, err := usePrograms(host, c.EBPF)
+	if err != nil {
+		return fmt.Errorf("remove eBPF programs: %w", err)
+	}
 	lock, err := lockHost(ctx, host.StoreDir)
 	if err != nil {
 		return err
@@ -179,6 +178,10 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		return err
 	}
 	a.Process, a.StayWhenIdle = self, o.foreground || activated
+	a.FastPathOf, a.ReadCounters = fastPathOf(programs), readCounters(programs)
+	if programs != nil {
+		go followRoutes(ctx, programs, log)
+	}
 	names := dns.New(log)
 	a.Names = names
 	log.Info("vxland started", "version", version.String())
@@ -219,9 +222,8 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
-		TokensDir:    filepath.Join(hostid.Dir, "tokens"),
-		OpenPath:     func(spec enrol.PathSpec) enrol.Path { return pathcheck.Open(spec, localHost.PortProbes.Expect) },
-		ReadCounters: func(links []string) (kernel.Counters, error) { return netstack.ReadCounters("", links) },
+		TokensDir: filepath.Join(hostid.Dir, "tokens"),
+		OpenPath:  func(spec enrol.PathSpec) enrol.Path { return pathcheck.Open(spec, localHost.PortProbes.Expect) },
 		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
 			return newGossip(localHost, bind, c, keys, log)
 		}},

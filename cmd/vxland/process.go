@@ -67,7 +67,7 @@ func (p *process) ProgramReplaced() bool {
 
 // ConfigChange implements agent.Process.
 func (p *process) ConfigChange() string {
-	c, err := config.LoadSettings(p.options.config, p.options.config != config.Path)
+	c, err := config.FilesAt(p.options.config).LoadSettings()
 	switch {
 	case err != nil:
 		return fmt.Sprintf("its configuration is invalid now, so it goes on with the one from before: %v; correct it", err)

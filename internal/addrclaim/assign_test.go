@@ -1,8 +1,6 @@
 package addrclaim
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -12,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -219,73 +216,6 @@ func TestAssignInFullSubnet(t *testing.T) {
 	})
 }
 
-// A claim lasts until its container has the addresses, is gone, or its plugin must have given up.
-func TestClaimsEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newSimulation(1).join("10.0.0.0/24")
-		claim := func(id string) {
-			t.Helper()
-			h.record(t, id)
-			if _, err := h.assign(t, id); err != nil {
-				t.Fatal(err)
-			}
-			h.turn(t, unchanged)
-			if len(h.active) != 1 {
-				t.Fatalf("active: %v", h.active)
-			}
-		}
-		claim("gone")
-		h.turn(t, func(n *membership.Network) { n.Endpoints = nil })
-		if len(h.active) != 0 {
-			t.Errorf("of a container that is gone: %v", h.active)
-		}
-		claim("killed")
-		time.Sleep(claimTimeout + time.Second)
-		h.turn(t, unchanged)
-		if len(h.active) != 0 {
-			t.Errorf("of a plugin that was killed: %v", h.active)
-		}
-	})
-}
-
-// A host with more than it can announce still claims.
-func TestHostThatOmitsSomethingStillClaims(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newSimulation(1).join("10.0.0.0/24")
-		h.omitted = &cluster.OmittedError{Reasons: []string{"3 containers are not announced"}}
-		if addrs, err := h.startContainer(t, "c1"); err != nil || len(addrs) != 1 {
-			t.Errorf("got %v, %v", addrs, err)
-		}
-		if got := h.Omitted(); len(got) != 1 || got[0] != "3 containers are not announced" {
-			t.Errorf("says %q", got)
-		}
-		h.omitted = nil
-		if _, err := h.startContainer(t, "c3"); err != nil || len(h.Omitted()) != 0 {
-			t.Errorf("got %v, says %q", err, h.Omitted())
-		}
-	})
-}
-
-// While this machine is suspended, others may forget it, and what it had claimed. A claim that was
-// under way does not become an address after that.
-func TestClaimExpiresInSuspend(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newSimulation(1).join("10.0.0.0/24")
-		h.record(t, "c1")
-		t.Cleanup(func() { boottime.Simulated.Store(0) })
-		time.AfterFunc(time.Microsecond, func() { boottime.Simulated.Store(int64(25 * time.Hour)) })
-		if _, err := h.assign(t, "c1"); err == nil || !strings.HasSuffix(err.Error(), "expired; start it again") {
-			t.Errorf("got %v", err)
-		}
-		if len(h.active) != 0 {
-			t.Errorf("still claimed: %v", h.active)
-		}
-		if addrs, err := h.assign(t, "c1"); err != nil || len(addrs) != 1 {
-			t.Errorf("again: %v, %v", addrs, err)
-		}
-	})
-}
-
 // A host without an agent that answers a probe keeps its address, and another is claimed.
 func TestAssignLeavesWhatAnswersAProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -319,83 +249,6 @@ func TestAssignLeavesWhatAnswersAProbe(t *testing.T) {
 		}
 		if len(h.active) != 1 || len(h.simulation.claims) != 1 {
 			t.Errorf("refused, and still claimed: %v, %v", h.active, h.simulation.claims)
-		}
-	})
-}
-
-// A plugin was killed, and another one asks for the same container while the first request is under
-// way. Both get the same addresses, which stay claimed.
-func TestTwoRequestsForOneContainer(t *testing.T) {
-	for seed := range uint64(20) {
-		synctest.Test(t, func(t *testing.T) {
-			h := newSimulation(seed).join("10.0.0.0/24", "fd00:10::/64")
-			h.record(t, "c")
-			var addrs [3][]netip.Addr
-			var wg sync.WaitGroup
-			for i := range addrs {
-				wg.Go(func() {
-					time.Sleep(h.simulation.random(30 * time.Millisecond))
-					got, err := h.assign(t, "c")
-					if addrs[i] = got; err != nil {
-						t.Errorf("seed %d: %v", seed, err)
-					}
-				})
-			}
-			wg.Wait()
-			if !slices.Equal(addrs[0], addrs[1]) || !slices.Equal(addrs[0], addrs[2]) {
-				t.Errorf("seed %d: got %v", seed, addrs)
-			}
-			for _, a := range addrs[0] {
-				if !h.simulation.claims[simClaim{h.name, "c", a}] {
-					t.Errorf("seed %d: %v is not claimed: %v", seed, a, h.simulation.claims)
-				}
-			}
-		})
-	}
-}
-
-// A request with another wish is not answered with what an earlier one was granted. Neither is one
-// that comes late: the claim may have ended.
-func TestLaterRequestForOneContainer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newSimulation(1).join("10.0.0.0/24")
-		h.record(t, "c")
-		first, err := h.assign(t, "c")
-		wanted := netip.MustParseAddr("10.0.0.77")
-		if second, err2 := h.assign(t, "c", wanted); err != nil || err2 != nil || !slices.Equal(second, []netip.Addr{wanted}) {
-			t.Errorf("got %v, then %v, %v", first, second, errors.Join(err, err2))
-		}
-		if len(h.simulation.claims) != 1 || !h.simulation.claims[simClaim{h.name, "c", wanted}] {
-			t.Errorf("claimed are %v", h.simulation.claims)
-		}
-		time.Sleep(claimTimeout / 2)
-		if _, err := h.assign(t, "c"); err != nil {
-			t.Error(err)
-		}
-		time.Sleep(claimTimeout * 3 / 4)
-		if h.turn(t, unchanged); len(h.active) != 1 {
-			t.Error("the claim ended too early for whoever asked last")
-		}
-	})
-}
-
-// Who waits for another request does not outlast the agent.
-func TestWaitForAnotherRequestEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newSimulation(1).join("10.0.0.0/24")
-		h.record(t, "c")
-		var first sync.WaitGroup
-		first.Go(func() {
-			if _, err := h.assign(t, "c"); err != nil {
-				t.Error(err)
-			}
-		})
-		defer first.Wait()
-		synctest.Wait()
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := h.Assign(ctx, Request{EndpointKey: membership.EndpointKey{NetworkID: h.network.ID, ContainerID: "c"}}); !errors.Is(err, ErrShuttingDown) {
-			t.Errorf("got %v", err)
 		}
 	})
 }

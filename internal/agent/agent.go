@@ -42,6 +42,8 @@ type Agent struct {
 	TracePackets func(ctx context.Context, matches []packettrace.Match, ready func(), each func(packettrace.Event)) error
 	// ReadCounters returns what links and the firewall have counted; nil: nothing is counted.
 	ReadCounters func(links []string) (kernel.Counters, error)
+	// FastPathOf says how packets of a VXLAN device's network go; nil: as without eBPF programs.
+	FastPathOf func(device string) agentapi.FastPathStatus
 	// ServeMetrics serves metrics of the reports until ctx is done; nil: nobody asked for that.
 	ServeMetrics func(ctx context.Context, report func() agentapi.StatusReport)
 	// Process is the agent as others find it.
@@ -221,7 +223,7 @@ func (a *Agent) prepareParts() {
 	a.status = &statusReporter{
 		version: a.Version, events: a.events, unready: "the agent has just started",
 		clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
-		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels,
+		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, fastPathOf: a.FastPathOf,
 		traffic: &trafficMeter{read: a.ReadCounters}, names: a.Names, repairs: a.repairs, log: a.Log,
 	}
 }

@@ -98,6 +98,7 @@ type bigHost struct {
 	held   []byte
 
 	longestHold time.Duration // of the store's lock, in computing time
+	openHost    func(path string) (hoststate.Namespace, error)
 }
 
 // inNamespaceNames is a name server in a namespace.
@@ -118,7 +119,7 @@ func newBigHost(t testing.TB, hosts, each, own int) *bigHost {
 // newBigHostOn makes a host with containers of its own on a network with other hosts.
 func newBigHostOn(t testing.TB, network string, hosts, each, own int) *bigHost {
 	t.Helper()
-	b := &bigHost{t: t, ns: netnstest.New(t), plane: newFakeCluster(), config: network}
+	b := &bigHost{t: t, ns: netnstest.New(t), plane: newFakeCluster(), config: network, openHost: openStack}
 	sh := netnstest.Shell(t, b.ns)
 	sh("ip link set lo up; ip link add eth0 type veth peer name peer; ip link set peer up; ip address add 198.18.0.10/15 dev eth0; ip link set eth0 up")
 	c, err := config.Parse("")
@@ -153,13 +154,15 @@ func newBigHostOn(t testing.TB, network string, hosts, each, own int) *bigHost {
 	return b
 }
 
+func openStack(path string) (hoststate.Namespace, error) { return netstack.OpenWithFastPath(path) }
+
 // open opens a namespace. Of the host's, it measures what is computed until it is closed, which is
 // while the store's lock is held.
 func (b *bigHost) open(path string) (hoststate.Namespace, error) {
 	if path != "" {
-		return netstack.Open(path)
+		return netstack.OpenWithFastPath(path)
 	}
-	ns, err := netstack.Open(b.ns)
+	ns, err := b.openHost(b.ns)
 	return &holdingNamespace{Namespace: ns, host: b, began: threadTime()}, err
 }
 

@@ -72,8 +72,7 @@ func (a *Agent) reportRepairs(found []repairs.Repair, networks []hoststate.Netwo
 type hostTracker struct {
 	events   *events.Log
 	clusters *clusterSet
-	planes   map[*clusterMember]**cluster.Host // the first host of each snapshot that was looked at
-	counts   map[*clusterMember]int
+	planes   map[*clusterMember][]*cluster.Host // each plane's hosts, when they were looked at
 	hosts    map[cluster.HostID]trackedHost
 }
 
@@ -89,7 +88,7 @@ func (t *hostTracker) Update() {
 	snapshots := t.clusters.Snapshots()
 	samePlanes, sameHosts := true, true
 	for m, s := range snapshots {
-		first, known := t.planes[m]
+		before, known := t.planes[m]
 		if !m.Health().Synced {
 			if known {
 				return
@@ -98,19 +97,18 @@ func (t *hostTracker) Update() {
 			continue
 		}
 		samePlanes = samePlanes && known
-		sameHosts = sameHosts && t.counts[m] == len(s.Hosts) && (len(s.Hosts) == 0 || first == &s.Hosts[0])
+		sameHosts = sameHosts && slices.EqualFunc(before, s.Hosts, isTrackedAlike)
 	}
 	samePlanes = samePlanes && len(snapshots) == len(t.planes)
-	if samePlanes && sameHosts {
-		return
-	}
-	t.planes, t.counts = make(map[*clusterMember]**cluster.Host), make(map[*clusterMember]int)
-	now := make(map[cluster.HostID]trackedHost)
+	t.planes = make(map[*clusterMember][]*cluster.Host)
 	for m, s := range snapshots {
-		t.planes[m], t.counts[m] = nil, len(s.Hosts)
-		if len(s.Hosts) > 0 {
-			t.planes[m] = &s.Hosts[0]
-		}
+		t.planes[m] = s.Hosts
+	}
+	if samePlanes && sameHosts {
+		return // most news is of containers
+	}
+	now := make(map[cluster.HostID]trackedHost)
+	for _, s := range snapshots {
 		for _, h := range s.Hosts {
 			now[h.ID] = trackedHost{h.Label(), now[h.ID].reachable || h.Reachable()}
 		}
@@ -119,6 +117,11 @@ func (t *hostTracker) Update() {
 		t.report(t.hosts, now)
 	}
 	t.hosts = now
+}
+
+// isTrackedAlike tells whether two records of a host differ in nothing that is tracked.
+func isTrackedAlike(x, y *cluster.Host) bool {
+	return x == y || x.ID == y.ID && x.Name == y.Name && x.Addr == y.Addr && x.Reachable() == y.Reachable()
 }
 
 // hostChanges are what can happen to a host, and how it is said of one and of many.

@@ -257,6 +257,24 @@ func TestPlaneThatNeverRunsHidesNoEvents(t *testing.T) {
 	}
 }
 
+// Beside many hosts, news of one host's containers costs next to nothing.
+func TestNewsOfContainersTrackNoHosts(t *testing.T) {
+	plane := newFakeCluster()
+	plane.setSynced()
+	tracker := hostTracker{events: events.NewLog(), clusters: &clusterSet{members: map[netip.Addr]*clusterMember{netip.MustParseAddr("198.18.0.10"): {Plane: plane}}}}
+	hosts := manyOthers(200)
+	plane.show(hosts...)
+	tracker.Update()
+	update := func() {
+		plane.show(hosts...)
+		tracker.Update()
+	}
+	show := testing.AllocsPerRun(10, func() { plane.show(hosts...) })
+	if more := testing.AllocsPerRun(10, update) - show; more > 20 {
+		t.Errorf("%v allocations beside %d hosts", more, len(hosts))
+	}
+}
+
 // A conflict or a difference is an event when it begins and when it is over, each once.
 func TestConflictsAreEvents(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {

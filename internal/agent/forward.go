@@ -163,9 +163,9 @@ func (f *forwarder) Forward(host *hoststate.Host) error {
 		if n.isListDue() {
 			errs = append(errs, n.fail(n.list(host)))
 		}
-		if n.isPending() {
-			errs = append(errs, n.fail(f.forwardSome(host, n)))
-		}
+	}
+	if f.IsBehind() {
+		errs = append(errs, f.forwardSome(host))
 	}
 	return errors.Join(errs...)
 }
@@ -269,17 +269,34 @@ func (n *forwardedNetwork) unexpected(keys kernel.ForwardingKeys) (rest kernel.F
 }
 
 func (n *forwardedNetwork) knownRemotes() plan.Known {
-	return plan.Known{Partial: !n.known.complete, Remotes: n.roster.Remotes(), Ceded: n.ceded}
+	return plan.Known{Partial: !n.known.complete, Remotes: n.roster.Remotes(), Ceded: n.ceded, WishFastPath: plan.WishFastPath}
 }
 
 // forwardSome sets as many of the entries to look at as there is time for. Those that were taken are
-// not tried again before the next full turn.
-func (f *forwarder) forwardSome(host *hoststate.Host, n *forwardedNetwork) error {
-	s, err := host.Begin()
-	if err != nil {
-		n.takeNext() // an end of it, should the lock never be had
-		return err
+// not tried again before the next full turn. All networks share one session: while many containers
+// start, whoever wants the lock waits for all of them each time.
+func (f *forwarder) forwardSome(host *hoststate.Host) error {
+	s, beginErr := host.Begin()
+	deadline := time.Now().Add(hoststate.ForwardTime)
+	var errs []error
+	for _, n := range f.networks {
+		switch {
+		case !n.isPending():
+		case beginErr != nil:
+			n.takeNext() // an end of it, should the lock never be had
+			errs = append(errs, n.fail(beginErr))
+		default:
+			errs = append(errs, n.fail(f.forwardUntil(deadline, s, n)))
+		}
 	}
+	if beginErr == nil {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// forwardUntil does so for one network, until the deadline.
+func (f *forwarder) forwardUntil(deadline time.Time, s *hoststate.Session, n *forwardedNetwork) error {
 	taken := make(repairs.Entries)
 	next := func() (plan.Known, bool) {
 		known, more := n.takeNext()
@@ -288,9 +305,9 @@ func (f *forwarder) forwardSome(host *hoststate.Host, n *forwardedNetwork) error
 		}
 		return known, more
 	}
-	found, err := f.repairs.DuringForward(taken, func() error { return s.ForwardWhileShort(n.local, next) })
+	found, err := f.repairs.DuringForward(taken, func() error { return s.ForwardUntil(deadline, n.local, next) })
 	f.report(found, []hoststate.Network{n.local})
-	return errors.Join(err, s.Close())
+	return err
 }
 
 // takeNext takes the next of the entries to look at: MACs first, as addresses lead to them.

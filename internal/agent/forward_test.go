@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,10 +148,10 @@ func TestNetworkWithoutDevicesIsNotFollowed(t *testing.T) {
 				host.Remove(l.Name)
 			}
 		}
-		if err := s.Forward(networks[0], plan.Known{}); err != nil {
+		if err := s.Forward(networks[0], plan.Known{WishFastPath: plan.WishFastPath}); err != nil {
 			t.Error(err)
 		}
-		if keys, err := r.Host.DriftedEntries(networks[0], plan.Known{}); err != nil || !reflect.DeepEqual(keys, kernel.ForwardingKeys{}) {
+		if keys, err := r.Host.DriftedEntries(networks[0], plan.Known{WishFastPath: plan.WishFastPath}); err != nil || !reflect.DeepEqual(keys, kernel.ForwardingKeys{}) {
 			t.Errorf("%+v, %v", keys, err)
 		}
 	})
@@ -362,5 +364,47 @@ func TestLongListsAreRare(t *testing.T) {
 		if f.CheckUnreported(); n.checkAll != tt.want {
 			t.Errorf("a list that took %v, %v ago: another one: %v", tt.took, tt.ago, n.checkAll)
 		}
+	}
+}
+
+// Each session waits for the lock, behind all containers that start. So a turn needs as many for
+// three networks as for one.
+func TestTurnWaitsForTheLockAsOftenForMoreNetworks(t *testing.T) {
+	sessions := func(networks int) (opened int) {
+		withAgent(t, func(t *testing.T, r *rig) {
+			var count atomic.Int32
+			open := r.Host.Open
+			r.Host.Open = func(path string) (hoststate.Namespace, error) {
+				count.Add(1)
+				return open(path)
+			}
+			for i := range networks {
+				namespace, q := attachRequest(i + 1)
+				q.Network = json.RawMessage(strings.NewReplacer(`"blue"`, fmt.Sprintf(`"blue%d"`, i), `"7c7b"`, fmt.Sprintf(`"7c7b%d"`, i),
+					"br-blue", fmt.Sprintf("br-blue%d", i), `"vni": "100"`, fmt.Sprintf(`"vni": "%d"`, 100+i), "10.0.0.", fmt.Sprintf("10.0.%d.", i)).Replace(testNetwork))
+				q.Options = json.RawMessage(fmt.Sprintf(`{"interface_name": "eth0", "static_ips": ["10.0.%d.9"]}`, i))
+				if _, err := r.plugin.Setup(namespace, q); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.startIdle()
+			sleep(2 * verifyInterval)
+			count.Store(0)
+			r.kernelEvents <- struct{}{}
+			sleep(maxRepairDelay)
+			opened = int(count.Load())
+			for _, n := range r.forwarder.networks {
+				if n.isPending() || n.checkAll {
+					t.Errorf("%s was not looked at", n.local.Name)
+				}
+			}
+			r.finish()
+		})
+		return opened
+	}
+	one, three := sessions(1), sessions(3)
+	// The lists of all entries take no lock, but a namespace each.
+	if one < 3 || three != one+2 {
+		t.Errorf("namespaces were opened %d times for one network, and %d times for three", one, three)
 	}
 }

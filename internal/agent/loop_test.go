@@ -136,6 +136,23 @@ func TestFailureOfOneTurnIsNotLogged(t *testing.T) {
 	})
 }
 
+// Nor does it matter that the next turn meets what another plugin takes down.
+func TestFailuresOfTwoNetworksAreNotLogged(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.StayWhenIdle = true
+		r.names.failWith(errors.New("the bridge of blue is not there"))
+		r.start()
+		r.names.failWith(errors.New("the bridge of red is not there"))
+		sleep(retryInterval)
+		r.names.failWith(nil)
+		sleep(time.Minute)
+		r.finish()
+		if log := r.log.String(); log != "" {
+			t.Errorf("log:\n%s", log)
+		}
+	})
+}
+
 func TestAgentExitsAfterIdleTimeout(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
@@ -260,7 +277,8 @@ func TestStatusIsCurrent(t *testing.T) {
 		a := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus})
 		refused := agentapi.RefusalStatus{Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{{Addr: vtep(11), Count: 2, Since: time.Minute}}}
 		want := agentapi.StatusReport{
-			Host: r.identity(), Version: "test", Problem: "no room", Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 100, Local: 1, VTEP: netip.MustParseAddr("198.18.0.10"), Interface: "eth0", MTU: 1450}},
+			Host: r.identity(), Version: "test", Problem: "no room", Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 100, Local: 1, VTEP: netip.MustParseAddr("198.18.0.10"), Interface: "eth0", MTU: 1450,
+				FastPath: agentapi.FastPathStatus{Reason: "ebpf = false in the agent's configuration"}}},
 			Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10", Syncing: true, Alone: true, Refused: []agentapi.RefusalStatus{refused}}},
 		}
 		if a.Status != nil { // what the agent counts is another test's

@@ -172,7 +172,7 @@ func (b *bigHost) reportEnd() {
 	b.drain()
 	entries := func() (n int) {
 		for _, f := range b.forwarder.networks {
-			keys, err := b.Host.DriftedEntries(f.local, plan.Known{})
+			keys, err := b.Host.DriftedEntries(f.local, plan.Known{WishFastPath: plan.WishFastPath})
 			if err != nil {
 				b.t.Fatal(err)
 			}

@@ -38,10 +38,11 @@ type statusReporter struct {
 	rules      *rulesOwner
 	neighbours *neighbourWatch
 	watcher    *pathWatcher
+	fastPathOf func(device string) agentapi.FastPathStatus // nil: there are no eBPF programs
 	log        *slog.Logger
 
-	failed      bool   // the last full turn failed
-	lastErr     string // as logged, so that an error that lasts is logged once
+	seenErr     string // of the last full turn, if it failed
+	loggedErr   string // so that an error that lasts is logged once
 	duplicates  recurring
 	sameNames   recurring // that two containers have
 	differences recurring
@@ -65,7 +66,7 @@ func (s *statusReporter) SetBlockingChains(found []string) {
 }
 
 // LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
-// finished or is taking down. So only what fails again in a full turn is logged.
+// finished or is taking down. So only what fails in the same way again, in a full turn, is logged.
 func (s *statusReporter) LogOutcome(what scope, err error) {
 	s.setReady(what, err)
 	if what == scopeFull {
@@ -76,14 +77,14 @@ func (s *statusReporter) LogOutcome(what scope, err error) {
 	switch {
 	case what != scopeFull:
 	case err == nil:
-		if s.lastErr != "" {
+		if s.loggedErr != "" {
 			s.log.Info("the host is fully configured again")
 		}
-		s.lastErr, s.failed = "", false
-	case !s.failed:
-		s.failed = true
-	case err.Error() != s.lastErr:
-		s.lastErr = err.Error()
+		s.loggedErr, s.seenErr = "", ""
+	case err.Error() != s.seenErr:
+		s.seenErr = err.Error()
+	case err.Error() != s.loggedErr:
+		s.loggedErr = err.Error()
 		s.log.Error("the host is not fully configured; retrying", "err", err)
 	}
 }
@@ -235,7 +236,23 @@ func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkSta
 		}
 	}
 	status.Tunnels = s.tunnels.Status(n.ID)
+	status.FastPath = s.fastPathStatus(n)
 	return status
+}
+
+// fastPathStatus says how a network's packets go. What its options rule out no program decides.
+func (s *statusReporter) fastPathStatus(n membership.Network) agentapi.FastPathStatus {
+	switch {
+	case s.fastPathOf == nil:
+		return agentapi.FastPathStatus{Reason: "ebpf = false in the agent's configuration"}
+	case n.FastPath.Set && !n.FastPath.Value:
+		return agentapi.FastPathStatus{Reason: "the network has fast_path=false"}
+	case n.Tunnel.GBP.Value:
+		return agentapi.FastPathStatus{Reason: "the network has gbp=true"}
+	case !n.VTEP.StaticFDB:
+		return agentapi.FastPathStatus{Reason: "the network learns where MACs are"}
+	}
+	return s.fastPathOf(n.Device.Name)
 }
 
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {

@@ -232,6 +232,8 @@ type NetworkStatus struct {
 	MTU       int        `json:"mtu"`
 	// Home says where the network belongs, if it had to move: an address "by" an interface.
 	Home string `json:"home,omitempty"`
+	// FastPath says how packets between containers of two hosts go.
+	FastPath FastPathStatus `json:"fast_path"`
 	// Traffic is what the VXLAN device has counted: what came from other hosts and went to them. Nil:
 	// there is no such device.
 	Traffic *TrafficStatus `json:"traffic,omitempty"`
@@ -239,6 +241,14 @@ type NetworkStatus struct {
 	Tunnels []TunnelStatus `json:"tunnels,omitempty"`
 	// Drifted are forwarding entries that are not as they should be; only VerbExamine lists them.
 	Drifted *DriftedEntries `json:"drifted,omitempty"`
+}
+
+// FastPathStatus says how packets between a network's containers of two hosts go.
+type FastPathStatus struct {
+	// EBPF tells that eBPF programs take them.
+	EBPF bool `json:"ebpf"`
+	// Reason says why not. Empty: nothing is to be taken yet, or the programs take them.
+	Reason string `json:"reason,omitempty"`
 }
 
 // DriftedEntries names entries of forwarding tables that are missing, wrong or too many.

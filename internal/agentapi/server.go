@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"vxlan-driver/internal/accept"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -79,47 +81,15 @@ func IsAnswered(path string) bool {
 	return !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ECONNREFUSED)
 }
 
-// acceptPause follows an error of accept that would occur again at once.
-const acceptPause = 100 * time.Millisecond
-
 // Serve answers requests until ctx is done, and then waits for those in progress. While descriptors
 // or memory are short, connections wait, and shortage gets the error each time.
 func Serve(ctx context.Context, l net.Listener, shortage func(error),
 	handle func(context.Context, Request) Response) error {
-	defer l.Close() // AfterFunc may come to it after Serve has returned
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	var inFlight sync.WaitGroup
 	defer inFlight.Wait()
-	for {
-		conn, err := l.Accept()
-		switch {
-		case ctx.Err() != nil && err == nil:
-			_ = conn.Close() // the client starts the next agent
-			return nil
-		case ctx.Err() != nil:
-			return nil
-		case IsShortage(err):
-			shortage(err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(acceptPause):
-			}
-		case err != nil:
-			return fmt.Errorf("accept: %w", err)
-		default:
-			inFlight.Go(func() { serveConn(ctx, conn, handle) })
-		}
-	}
-}
-
-// IsShortage tells whether an error may be over as soon as another connection or process ends.
-func IsShortage(err error) bool {
-	for _, shortage := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EAGAIN} {
-		if errors.Is(err, shortage) {
-			return true
-		}
-	}
-	return false
+	return accept.Connections(ctx, l, shortage, func(conn net.Conn) {
+		inFlight.Go(func() { serveConn(ctx, conn, handle) })
+	})
 }
 
 // serveConn answers the one request of a connection. Write errors are left to the client, which

@@ -17,7 +17,8 @@ type Claimer interface {
 	//
 	// If others have some of the addresses, or had claimed them first, it says who, and reserves
 	// none. A further claim of the same container replaces the one before.
-	Claim(ctx context.Context, network NetworkKey, containerID string, addrs []netip.Addr) (taken map[netip.Addr]Holder, err error)
+	Claim(ctx context.Context, network NetworkKey, containerID string,
+		addrs []netip.Addr) (taken map[netip.Addr]Holder, err error)
 	// Release ends a claim: the container is published with its addresses, or does not need them.
 	Release(network NetworkKey, containerID string)
 }

@@ -65,7 +65,8 @@ type fitting struct {
 
 // omit leaves a network out.
 func (f *fitting) omit(m Membership, why string) {
-	f.omitted.Reasons = append(f.omitted.Reasons, fmt.Sprintf("network of VNI %d is not announced to other hosts: %s", m.Network.VNI, why))
+	f.omitted.Reasons = append(f.omitted.Reasons, fmt.Sprintf("network of VNI %d is not announced to other hosts: %s",
+		m.Network.VNI, why))
 	f.omitted.Claims = f.omitted.Claims || slices.ContainsFunc(m.Endpoints, Endpoint.Claimed)
 }
 

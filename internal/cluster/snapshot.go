@@ -127,7 +127,8 @@ func (s Snapshot) Without(h Host) Snapshot {
 
 // withMembers returns the snapshot with hosts, of which the one that is given has changed.
 func (s Snapshot) withMembers(hosts []*Host, changed Host, before []Membership) Snapshot {
-	next := Snapshot{Hosts: hosts, Self: s.Self, Sequence: s.Sequence, last: s.last.next(), networks: maps.Clone(s.indexed())}
+	next := Snapshot{Hosts: hosts, Self: s.Self, Sequence: s.Sequence, last: s.last.next(),
+		networks: maps.Clone(s.indexed())}
 	for _, m := range before {
 		if !slices.ContainsFunc(changed.Memberships, func(o Membership) bool { return o.Network == m.Network }) {
 			next.removeMember(newMember(changed, m))
@@ -164,7 +165,7 @@ func (s *Snapshot) removeMember(m *Member) {
 	}
 }
 
-// indexed returns the members of all networks.
+// indexed returns the members by network. A snapshot that was made of hosts alone has no index yet.
 func (s Snapshot) indexed() map[NetworkKey]networkMembers {
 	if s.networks != nil {
 		return s.networks

@@ -1,21 +1,16 @@
 package config
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/BurntSushi/toml"
 )
 
 // Problem is what is wrong with a configuration.
 type Problem struct {
+	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"` // in the file; 0: it is of no line
 	Key  string `json:"key,omitempty"`  // the setting
 	Text string `json:"text"`
@@ -28,32 +23,20 @@ type Setting struct {
 	Source string `json:"source"` // the file, or "default"
 }
 
-// SourceDefault is the Source of what the file does not say.
+// SourceDefault is the Source of what no file says.
 const SourceDefault = "default"
 
-// Check returns what is wrong with a configuration file and the key file that it names. That the file
-// does not exist is only an error if it is required.
-func Check(path string, required bool) (exists bool, problems []Problem, err error) {
-	text, exists, err := readText(path, required)
+// Check returns what is wrong with a configuration and the key file that it names.
+func (f Files) Check() (problems []Problem, err error) {
+	t, err := f.read()
 	if err != nil {
-		return false, nil, err
+		return nil, err
 	}
-	_, parseErr := Parse(text)
-	for _, err := range split(parseErr) {
-		problems = append(problems, locate(text, err.Error()))
+	_, parseErr := t.Parse()
+	for _, e := range split(parseErr) {
+		problems = append(problems, f.locate(t, e))
 	}
-	return exists, problems, nil
-}
-
-func readText(path string, required bool) (text string, exists bool, err error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !required {
-		return "", false, nil
-	}
-	if err != nil {
-		return "", false, fmt.Errorf("read configuration: %w", err)
-	}
-	return string(data), true, nil
+	return problems, nil
 }
 
 // split returns the errors that were joined.
@@ -99,18 +82,19 @@ func locate(text, problem string) Problem {
 // trustSettings decide with whom an agent talks. Without one of them it would talk to others.
 var trustSettings = []string{"bind", "key_file", "cluster"}
 
-// LinesToDisable returns the lines of a bad configuration that can be commented out, so that the rest
-// is accepted. It returns nil if there are none, or if that would decide with whom the agent talks.
-func LinesToDisable(path string) (lines []int) {
-	text, _, err := readText(path, true)
+// LinesToDisable returns the lines of a bad configuration's Path that can be commented out, so that
+// the rest is accepted. It returns nil if there are none, or if that would decide with whom the agent
+// talks.
+func (f Files) LinesToDisable() (lines []int) {
+	t, err := f.read()
 	if err != nil {
 		return nil
 	}
-	typed := strings.Split(text, "\n")
-	_, parseErr := Parse(text)
-	for _, err := range split(parseErr) {
-		p := locate(text, err.Error())
-		if p.Line == 0 || slices.Contains(trustSettings, p.Key) {
+	typed := strings.Split(t.Main, "\n")
+	_, parseErr := t.Parse()
+	for _, e := range split(parseErr) {
+		p := f.locate(t, e)
+		if p.File != f.Path || p.Line == 0 || slices.Contains(trustSettings, p.Key) {
 			return nil
 		}
 		if !slices.Contains(lines, p.Line) {
@@ -118,33 +102,34 @@ func LinesToDisable(path string) (lines []int) {
 			typed[p.Line-1] = "# " + typed[p.Line-1]
 		}
 	}
-	if _, err := Parse(strings.Join(typed, "\n")); err != nil {
+	t.Main = strings.Join(typed, "\n")
+	if _, err := t.Parse(); err != nil {
 		return nil
 	}
 	slices.Sort(lines)
 	return lines
 }
 
-// Settings returns the settings of a configuration file as they hold, and where each comes from. It
-// does not look into the key file.
-func Settings(path string, required bool) ([]Setting, error) {
-	text, _, err := readText(path, required)
+// Settings returns the settings as they hold, and where each comes from. It does not look into the
+// key file.
+func (f Files) Settings() ([]Setting, error) {
+	t, err := f.read()
 	if err != nil {
 		return nil, err
 	}
-	c, err := ParseSettings(text)
+	c, err := t.ParseSettings()
 	if err != nil {
-		return nil, fmt.Errorf("configuration %s:\n%w", path, err)
+		return nil, f.Explain(t, err)
 	}
-	var typed map[string]any
-	if _, err := toml.Decode(text, &typed); err != nil {
-		return nil, err
-	}
+	inMain, inCluster := typedSettings(t.Main), typedSettings(t.Cluster)
 	var all []Setting
 	for _, s := range shown {
 		source := SourceDefault
-		if _, given := typed[s.name]; given {
-			source = path
+		if _, given := inCluster[s.name]; given {
+			source = f.ClusterPath
+		}
+		if _, given := inMain[s.name]; given {
+			source = f.Path
 		}
 		all = append(all, Setting{Name: s.name, Value: s.value(c), Source: source})
 	}
@@ -168,6 +153,7 @@ var shown = []struct {
 	{"keep_running", func(c Config) string { return strconv.FormatBool(c.KeepRunning) }},
 	{"join_port", func(c Config) string { return strconv.Itoa(int(c.JoinPort)) }},
 	{"rotate_keys", func(c Config) string { return strconv.FormatBool(c.RotateKeys) }},
+	{"ebpf", func(c Config) string { return strconv.FormatBool(c.EBPF) }},
 }
 
 func addrText(a netip.Addr) string {

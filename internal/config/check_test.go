@@ -33,20 +33,20 @@ func TestCheckNamesLines(t *testing.T) {
 		{"bind = \"198.18.0.1\"\n", "[1 bind]"},
 	}
 	for _, tt := range tests {
-		exists, problems, err := Check(writeConfig(t, tt.text), true)
+		problems, err := Files{Path: writeConfig(t, tt.text), Required: true}.Check()
 		var got []string
 		for _, p := range problems {
 			got = append(got, fmt.Sprint(p.Line, " ", p.Key))
 		}
-		if text := fmt.Sprint(got); err != nil || !exists || text != tt.want {
+		if text := fmt.Sprint(got); err != nil || text != tt.want {
 			t.Errorf("%q: %v: %s, want %s: %+v", tt.text, err, text, tt.want, problems)
 		}
 	}
 	absent := filepath.Join(t.TempDir(), "absent")
-	if exists, problems, err := Check(absent, false); err != nil || exists || len(problems) > 0 {
-		t.Errorf("no file: %v, %v, %v", exists, problems, err)
+	if problems, err := (Files{Path: absent}).Check(); err != nil || len(problems) > 0 {
+		t.Errorf("no file: %v, %v", problems, err)
 	}
-	if _, _, err := Check(absent, true); err == nil {
+	if _, err := (Files{Path: absent, Required: true}).Check(); err == nil {
 		t.Error("a file that was named may be absent")
 	}
 }
@@ -65,7 +65,7 @@ func TestLinesToDisable(t *testing.T) {
 		"[agent]\nport = 1\n":                           "[1 2]",
 		"log_level = \"loud\"\nbind = \"198.18.0.1\"\n": "[]",
 	} {
-		if got := fmt.Sprint(LinesToDisable(writeConfig(t, text))); got != want {
+		if got := fmt.Sprint(FilesAt(writeConfig(t, text)).LinesToDisable()); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
 	}
@@ -83,7 +83,7 @@ func TestSettingsAreAll(t *testing.T) {
 	if !slices.Equal(names, shownNames) {
 		t.Errorf("there are %q, and %q are shown", names, shownNames)
 	}
-	settings, err := Settings(writeConfig(t, "port = 7000\nseeds = [\"198.18.0.1\"]\n"), true)
+	settings, err := FilesAt(writeConfig(t, "port = 7000\nseeds = [\"198.18.0.1\"]\n")).Settings()
 	if err != nil {
 		t.Fatal(err)
 	}

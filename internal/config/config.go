@@ -3,10 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
@@ -16,10 +14,7 @@ import (
 	"vxlan-driver/internal/clusterkey"
 )
 
-// Path is the configuration file.
-const Path = "/etc/vxlan/vxland.toml"
-
-// Config is the agent's configuration. Load and Parse set the defaults.
+// Config is the agent's configuration. What reads or parses one sets the defaults.
 type Config struct {
 	Bind        netip.Addr       // this host's address for other agents; invalid: each network's local_ip
 	Port        uint16           // UDP and TCP
@@ -35,7 +30,9 @@ type Config struct {
 	JoinPort uint16
 	// RotateKeys: other hosts of the cluster may change the key file.
 	RotateKeys bool
-	Metrics    Endpoint // where metrics are served; zero: nowhere
+	// EBPF: packets between containers of two hosts pass by eBPF programs, where the kernel can.
+	EBPF    bool
+	Metrics Endpoint // where metrics are served; zero: nowhere
 }
 
 // rawConfig is the configuration as the administrator typed it.
@@ -52,6 +49,7 @@ type rawConfig struct {
 	KeepRunning bool     `toml:"keep_running"`
 	JoinPort    int      `toml:"join_port"`
 	RotateKeys  bool     `toml:"rotate_keys"`
+	EBPF        bool     `toml:"ebpf"`
 }
 
 const (
@@ -62,33 +60,16 @@ const (
 	dnsPort         = 53
 )
 
-// Load reads the file at path, and checks the key file that it names. If it does not exist, all defaults
-// hold, unless it is required.
-func Load(path string, required bool) (Config, error) { return load(path, required, Parse) }
+// Parse parses the text of a configuration file and checks its key file. It returns all problems at
+// once.
+func Parse(text string) (Config, error) { return Texts{Main: text}.Parse() }
 
-// LoadSettings is Load without the key file, which may change while an agent runs.
-func LoadSettings(path string, required bool) (Config, error) {
-	return load(path, required, ParseSettings)
-}
+// ParseSettings is Parse without the keys.
+func ParseSettings(text string) (Config, error) { return Texts{Main: text}.ParseSettings() }
 
-func load(path string, required bool, parse func(string) (Config, error)) (Config, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !required {
-		err = nil
-	}
-	if err != nil {
-		return Config{}, fmt.Errorf("read configuration: %w", err)
-	}
-	c, err := parse(string(data))
-	if err != nil {
-		return Config{}, fmt.Errorf("configuration %s:\n%w", path, err)
-	}
-	return c, nil
-}
-
-// Parse parses a configuration and checks its key file. It returns all problems at once.
-func Parse(text string) (Config, error) {
-	c, err := ParseSettings(text)
+// Parse parses the settings and checks the key file that they name.
+func (t Texts) Parse() (Config, error) {
+	c, err := t.ParseSettings()
 	if c.KeyFile != "" {
 		if _, keyErr := clusterkey.Load(c.KeyFile); keyErr != nil {
 			err = errors.Join(err, fmt.Errorf("key_file: %w", keyErr))
@@ -98,28 +79,19 @@ func Parse(text string) (Config, error) {
 }
 
 // ParseSettings is Parse without the keys.
-func ParseSettings(text string) (Config, error) {
-	f := rawConfig{Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, RotateKeys: true}
-	meta, err := toml.Decode(text, &f)
-	if err != nil {
-		return Config{}, explainSyntax(text, err)
+func (t Texts) ParseSettings() (Config, error) {
+	f := rawConfig{Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, RotateKeys: true, EBPF: true}
+	clusterErr := inClusterFile(f.decode(t.Cluster))
+	unknown := f.decode(t.Main) // what it sets takes the place of what the cluster's file has set
+	if _, isSyntax := errors.AsType[syntaxError](unknown); isSyntax || clusterErr != nil {
+		return Config{}, errors.Join(clusterErr, unknown)
 	}
 	c := Config{
 		Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, KeyFile: f.KeyFile, Cluster: DefaultCluster,
 		ForgetAfter: gossip.DefaultForgetAfter,
-		KeepRunning: f.KeepRunning, RotateKeys: f.RotateKeys,
+		KeepRunning: f.KeepRunning, RotateKeys: f.RotateKeys, EBPF: f.EBPF,
 	}
-	var errs []error
-	for _, key := range meta.Undecoded() {
-		if meta.Type(key...) == "Hash" {
-			errs = append(errs, fmt.Errorf("[%s]: there are no sections; write the settings without one", key))
-			continue
-		}
-		errs = append(errs,
-			fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, "+
-				"dns_upstreams, metrics, keep_running, join_port and rotate_keys", key))
-	}
-	errs = append(errs, f.parseAddresses(&c), f.parseOthers(&c))
+	errs := []error{unknown, f.parseAddresses(&c), f.parseOthers(&c)}
 	if f.KeyFile == "" && c.Bind.IsValid() {
 		// The firewall keeps containers from the agents' port on the VTEPs' addresses only, and
 		// without a key any container that reached another address could join.
@@ -131,6 +103,28 @@ func ParseSettings(text string) (Config, error) {
 			errors.New("keep_running: needs a key_file; without a key hosts know each other by the networks' lists"))
 	}
 	return c, errors.Join(errs...)
+}
+
+// syntaxError is that of a text that is no TOML, or has a value of another type.
+type syntaxError struct{ error }
+
+// decode takes over what a text says, and leaves the rest. It returns all unknown settings.
+func (f *rawConfig) decode(text string) error {
+	meta, err := toml.Decode(text, f)
+	if err != nil {
+		return syntaxError{explainSyntax(text, err)}
+	}
+	var errs []error
+	for _, key := range meta.Undecoded() {
+		if meta.Type(key...) == "Hash" {
+			errs = append(errs, fmt.Errorf("[%s]: there are no sections; write the settings without one", key))
+			continue
+		}
+		errs = append(errs,
+			fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, "+
+				"dns_upstreams, metrics, keep_running, join_port, rotate_keys and ebpf", key))
+	}
+	return errors.Join(errs...)
 }
 
 // examples are the settings as they are written in the file.
@@ -146,6 +140,7 @@ var examples = map[string]string{
 	"keep_running":  `keep_running = true`,
 	"join_port":     `join_port = 7949`,
 	"rotate_keys":   `rotate_keys = true`,
+	"ebpf":          `ebpf = true`,
 	"metrics":       `metrics = "127.0.0.1:7948"`,
 }
 

@@ -51,6 +51,7 @@ dns_upstreams = ["192.0.2.53"]
 keep_running = true
 join_port = 7001
 rotate_keys = false
+ebpf = false
 metrics = "127.0.0.1:7948"`)
 	if err != nil {
 		t.Fatal(err)
@@ -174,10 +175,10 @@ func FuzzParse(f *testing.F) {
 
 func TestLoadOfMissingFile(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "x.toml")
-	if c, err := Load(missing, false); err != nil || c.Port != 7947 {
+	if c, err := (Files{Path: missing}).Load(); err != nil || c.Port != 7947 {
 		t.Errorf("got %+v, %v", c, err)
 	}
-	if _, err := Load(missing, true); !os.IsNotExist(pathError(err)) {
+	if _, err := FilesAt(missing).Load(); !os.IsNotExist(pathError(err)) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -3,11 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
-
-	"github.com/BurntSushi/toml"
 )
 
 // Membership is what a host's configuration must say for it to be a member of a cluster.
@@ -18,26 +17,30 @@ type Membership struct {
 	Seeds   []netip.AddrPort
 }
 
-// mark ends a line that Complete wrote, so that RemoveWritten finds it.
-const mark = " # by vxlanctl"
+// clusterFileHead begins the cluster's file.
+const clusterFileHead = `# What "vxlanctl init" or "vxlanctl join" has set; "vxlanctl leave" removes this file. Settings in
+# vxland.toml take precedence.
+`
 
-// Complete adds to a configuration what a member's must say and it does not. What the user wrote
-// stays as it is: where it contradicts, the error shows both. It returns the text and what was added.
-func (m Membership) Complete(text string) (completed string, added []string, err error) {
-	have, err := ParseSettings(text)
+// Complete adds to the cluster's file what a member's configuration must say and does not. What the
+// administrator wrote stays as it is: where it contradicts, the error shows both. It returns the
+// file's text and what was added.
+func (m Membership) Complete(t Texts) (clusterText string, added []string, err error) {
+	have, err := t.ParseSettings()
 	if err != nil {
 		return "", nil, err
 	}
-	var typed map[string]any
-	meta, err := toml.Decode(text, &typed)
-	if err != nil {
-		return "", nil, err
-	}
+	typed, inMain := typedSettings(t.Cluster), typedSettings(t.Main)
+	maps.Copy(typed, inMain)
 	var errs []error
 	add := func(key, value string, isDefault, same bool) {
-		switch given := meta.IsDefined(key); {
+		switch has, given := typed[key]; {
 		case given && !same:
-			errs = append(errs, fmt.Errorf("%s: the file has %v, and the cluster needs %s", key, typed[key], value))
+			file := ClusterPath
+			if _, ok := inMain[key]; ok {
+				file = Path
+			}
+			errs = append(errs, fmt.Errorf("%s: %s has %v, and the cluster needs %s", key, file, has, value))
 		case !given && !isDefault:
 			added = append(added, key+" = "+value)
 		}
@@ -51,15 +54,16 @@ func (m Membership) Complete(text string) (completed string, added []string, err
 		return "", nil, err
 	}
 	if len(added) == 0 {
-		return text, nil, nil
+		return t.Cluster, nil, nil
 	}
-	if text != "" && !strings.HasSuffix(text, "\n") {
+	text := t.Cluster
+	switch {
+	case text == "":
+		text = clusterFileHead
+	case !strings.HasSuffix(text, "\n"):
 		text += "\n"
 	}
-	for _, line := range added {
-		text += line + mark + "\n"
-	}
-	return text, added, nil
+	return text + strings.Join(added, "\n") + "\n", added, nil
 }
 
 // formatSeeds leaves the usual port out.
@@ -75,11 +79,14 @@ func formatSeeds(seeds []netip.AddrPort, port uint16) string {
 	return "[" + strings.Join(all, ", ") + "]"
 }
 
-// RemoveWritten returns a configuration without the lines that Complete wrote.
+// earlierMark ends a line that earlier versions wrote into the administrator's file.
+const earlierMark = " # by vxlanctl"
+
+// RemoveWritten returns the administrator's file without the lines that earlier versions wrote.
 func RemoveWritten(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		if !strings.HasSuffix(strings.TrimRight(line, "\r\n"), mark) {
+		if !strings.HasSuffix(strings.TrimRight(line, "\r\n"), earlierMark) {
 			b.WriteString(line)
 		}
 	}

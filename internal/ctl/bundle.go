@@ -39,14 +39,14 @@ type bundleOptions struct {
 
 	version   string
 	configDir string
-	config    string
+	config    config.Files
 	environ   []string
 	run       func(ctx context.Context, name string, args ...string) ([]byte, error)
 }
 
 func bundleCommand(host BundledHost, version string) *cobra.Command {
 	opts := bundleOptions{
-		version: version, configDir: filepath.Dir(config.Path), config: config.Path, environ: os.Environ(), run: runProgram,
+		version: version, configDir: filepath.Dir(config.Path), config: config.FilesAt(config.Path), environ: os.Environ(), run: runProgram,
 	}
 	cmd := &cobra.Command{
 		Use:   "bundle",
@@ -153,16 +153,16 @@ func (o bundleOptions) filter(ctx context.Context, host BundledHost) func(string
 	return func(text string) string { return names.Replace(secrets.Remove(text)) }
 }
 
-// secretFiles are the key file, and all that lies beside the configuration but itself.
+// secretFiles are the key file, and all that lies beside the configuration's files.
 func (o bundleOptions) secretFiles() []string {
 	files, _ := filepath.Glob(o.configDir + "/*") // it is no bad pattern
 	var found []string
 	for _, f := range files {
-		if f != o.config {
+		if f != o.config.Path && f != o.config.ClusterPath {
 			found = append(found, f)
 		}
 	}
-	settings, _ := config.Settings(o.config, false) // what is wrong with it is a part of the archive
+	settings, _ := o.config.Settings() // what is wrong with it is a part of the archive
 	for _, s := range settings {
 		if s.Name == "key_file" {
 			found = append(found, s.Value)
@@ -195,7 +195,7 @@ func (o bundleOptions) addNames(ctx context.Context, names *bundle.Anonymizer, h
 		names.AddName("host", e.Fields[agentapi.FieldHost])
 		names.AddName("network", e.Fields[agentapi.FieldNetwork])
 	}
-	settings, _ := config.Settings(o.config, false)
+	settings, _ := o.config.Settings()
 	for _, s := range settings {
 		if s.Name == "cluster" && s.Source != config.SourceDefault {
 			names.AddName("cluster", s.Value)

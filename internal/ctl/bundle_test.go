@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/config"
 )
 
 const (
@@ -33,7 +34,7 @@ func planted(t *testing.T) bundleOptions {
 		}
 	}
 	return bundleOptions{
-		all: true, file: "-", version: "1.2.3", configDir: dir, config: file, environ: []string{"JOIN_TOKEN=" + plantedToken},
+		all: true, file: "-", version: "1.2.3", configDir: dir, config: config.FilesAt(file), environ: []string{"JOIN_TOKEN=" + plantedToken},
 		run: func(_ context.Context, name string, args ...string) ([]byte, error) {
 			command := name + " " + strings.Join(args, " ")
 			switch {

@@ -10,7 +10,6 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/bundle"
-	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/ctl/output"
 )
 
@@ -61,7 +60,7 @@ func (o bundleOptions) parts(host BundledHost) []bundle.Part {
 		jsonPart("inventory.json", func(context.Context) (any, error) { return withoutAlone(host.Inventory()) }),
 		jsonPart("fdb.json", func(context.Context) (any, error) { return withoutAlone(host.Forwarding()) }),
 		jsonPart("events.json", func(context.Context) (any, error) { return host.Events(agentapi.EventsRequest{}) }),
-		jsonPart("config.json", func(context.Context) (any, error) { return config.Settings(o.config, false) }),
+		jsonPart("config.json", func(context.Context) (any, error) { return o.config.Settings() }),
 		{Name: "sysctl.txt", Collect: readSysctls},
 		{Name: "log.txt", Collect: o.readLog},
 		{Name: "podman/networks.json",

@@ -38,7 +38,8 @@ func captureCommand(host CaptureHost) *cobra.Command {
 		Long: `Capture records packets between this host's containers and those of other hosts,
 until it is interrupted. Each packet is there twice: as the containers see it (from
 the VXLAN device), and as a VXLAN packet (from the interface to the other hosts).
-Packets between two containers of this host are not recorded.
+TCP and UDP that eBPF programs pass on do not pass the VXLAN device: they are there
+once, as VXLAN packets. Packets between two containers of this host are not recorded.
 
 FILTER is in the language of tcpdump (pcap-filter(7)), and is about packets as the
 containers see them. It selects VXLAN packets by what they carry.

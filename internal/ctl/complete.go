@@ -75,6 +75,18 @@ func memberHosts(host InventorySource) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
+// pingedHosts are the other hosts of this host's networks, and those that its agent knows.
+func pingedHosts(host Pinger) []string {
+	names := memberHosts(host)
+	hosts, _ := host.Hosts()
+	for _, h := range hosts {
+		if !h.Self && h.HostName != "" && !slices.Contains(names, h.HostName) {
+			names = append(names, h.HostName)
+		}
+	}
+	return names
+}
+
 // definedNames are the networks that this host's Podman has.
 func definedNames(host NetworkSource) (names []string) {
 	defined, _ := host.DefinedNetworks()

@@ -21,7 +21,7 @@ func (h completeHost) DefinedNetworks() ([]DefinedNetwork, error) {
 // Names of what is there are completed: containers, hosts, networks, addresses.
 func TestLiveNamesAreCompleted(t *testing.T) {
 	tests := []struct{ typed, want string }{
-		{"ping ", "db lost soon web host-b host-c"},
+		{"ping ", "db lost soon web host-b host-c host-x"},
 		{"ping --from ", "web"},
 		{"ping db ", ""},
 		{"trace ", "web"},

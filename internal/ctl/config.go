@@ -3,6 +3,7 @@ package ctl
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,11 @@ import (
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/ctl/output"
 )
+
+// AgentConfigured knows how the agent is configured.
+type AgentConfigured interface {
+	AgentConfig() (config.Config, error)
+}
 
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -24,12 +30,12 @@ func configCommand() *cobra.Command {
 	return cmd
 }
 
-// configFile returns the file that is typed, or else the agent's, which need not exist.
-func configFile(args []string) (path string, required bool) {
+// configFiles returns the file that is typed in place of the agent's, which need not exist.
+func configFiles(args []string) config.Files {
 	if len(args) > 0 {
-		return args[0], true
+		return config.Files{Path: args[0], Required: true, ClusterPath: config.ClusterPath}
 	}
-	return config.Path, false
+	return config.FilesAt(config.Path)
 }
 
 // configCheck is the outcome of a check.
@@ -38,6 +44,8 @@ type configCheck struct {
 	Exists   bool             `json:"exists"`
 	Valid    bool             `json:"valid"`
 	Problems []config.Problem `json:"problems"`
+
+	validText string
 }
 
 func configCheckCommand() *cobra.Command {
@@ -45,9 +53,10 @@ func configCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "check a configuration file before the agent reads it",
-		Long: `Check reads a configuration file as the agent does, with the key file that it names,
-and says what is wrong, with line and setting. Without FILE it is
-/etc/vxlan/vxland.toml. It ends with 1 if something is wrong.
+		Long: `Check reads a configuration file as the agent does, with the key file that it names
+and what "vxlanctl init" or "vxlanctl join" has set in /etc/vxlan/cluster.toml. It says
+what is wrong, with file, line and setting. Without FILE it is /etc/vxlan/vxland.toml.
+It ends with 1 if something is wrong.
 
 An agent that runs takes a new configuration by "vxlanctl reload".`,
 		Example: `  vxlanctl config check
@@ -55,20 +64,21 @@ An agent that runs takes a new configuration by "vxlanctl reload".`,
 		Args:              takes(0, 1),
 		ValidArgsFunction: completeTOML,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, required := configFile(args)
-			return opts.Run(cmd, func(p *output.Printer) error { return checkConfig(p, path, required) })
+			return opts.Run(cmd, func(p *output.Printer) error { return checkConfig(p, configFiles(args)) })
 		},
 	}
 	opts.AddReportFlags(cmd)
 	return cmd
 }
 
-func checkConfig(p *output.Printer, path string, required bool) error {
-	exists, problems, err := config.Check(path, required)
+func checkConfig(p *output.Printer, files config.Files) error {
+	problems, err := files.Check()
 	if err != nil {
 		return fmt.Errorf("check configuration: %w", err)
 	}
-	found := configCheck{File: path, Exists: exists, Valid: len(problems) == 0}
+	found := configCheck{File: files.Path, Valid: len(problems) == 0, validText: files.ExplainValid()}
+	_, statErr := os.Stat(files.Path)
+	found.Exists = statErr == nil
 	found.Problems = append([]config.Problem{}, problems...)
 	if !p.Quiet {
 		err = p.Report(found, func(out io.Writer) error {
@@ -83,17 +93,14 @@ func checkConfig(p *output.Printer, path string, required bool) error {
 }
 
 func (c configCheck) text() string {
-	switch {
-	case !c.Exists:
-		return c.File + " does not exist; all defaults hold\n"
-	case c.Valid:
-		return c.File + " is valid\n"
+	if c.Valid {
+		return c.validText + "\n"
 	}
 	var b strings.Builder
 	for _, p := range c.Problems {
-		place := c.File
+		place := p.File
 		if p.Line > 0 {
-			place = fmt.Sprintf("%s:%d", c.File, p.Line)
+			place = fmt.Sprintf("%s:%d", p.File, p.Line)
 		}
 		output.Fprintf(&b, "%s: %s\n", place, p.Text)
 	}
@@ -105,17 +112,17 @@ func configShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [FILE]",
 		Short: "show the settings of the agent that hold, and where each comes from",
-		Long: `Show lists the agent's settings with the values that hold, and whether a value comes
-from the file or is the default. It shows the path of the key file, and no key. Without
-FILE it is /etc/vxlan/vxland.toml.`,
+		Long: `Show lists the agent's settings with the values that hold, and from which file each
+comes: FILE, or else /etc/vxlan/vxland.toml, or /etc/vxlan/cluster.toml, which "vxlanctl
+init" and "vxlanctl join" write. The others are defaults. It shows the path of the key
+file, and no key.`,
 		Example: `  vxlanctl config show
   vxlanctl config show --filter 'source!=default'`,
 		Args:              takes(0, 1),
 		ValidArgsFunction: completeTOML,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, required := configFile(args)
 			return opts.Run(cmd, func(p *output.Printer) error {
-				settings, err := config.Settings(path, required)
+				settings, err := configFiles(args).Settings()
 				if err != nil {
 					return fmt.Errorf("show configuration: %w", err)
 				}

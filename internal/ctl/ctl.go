@@ -38,7 +38,7 @@ the network. If another program removes some of them meanwhile, such as
 a change of /etc/vxlan/vxland.toml.
 
 It ends with 0 if all went well, with 1 after an error, and with 2 if it was not
-typed as it should be.`
+typed as it should be. "doctor" and "status --check" have codes of their own.`
 
 // Command returns the root command, which acts on host and prints to out.
 func Command(host Host, version string, out io.Writer) *cobra.Command {
@@ -51,55 +51,62 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root.SetOut(output.Safe(out))
 	root.SetErr(output.Safe(os.Stderr))
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(
-		statusCommand(host, version),
-		doctorCommand(host),
-		networkCommand(host),
-		hostCommand(host),
-		endpointsCommand(host),
-		namesCommand(host),
-		addressCommand(host),
-		conflictsCommand(host),
-		fdbCommand(host),
-		topologyCommand(host),
-		topCommand(host, version),
-		webCommand(host, version),
-		bundleCommand(host, version),
-		configCommand(),
-		explainCommand(),
-		captureCommand(host),
-		dropsCommand(host),
-		meshCommand(host),
-		metricsCommand(host),
-		pingCommand(host),
-		traceCommand(host),
-		eventsCommand(host),
-		waitCommand(host),
-		reloadCommand(host),
-		cleanupCommand(host),
-		initCommand(host),
-		joinCommand(host),
-		leaveCommand(host),
-		tokenCommand(host),
-		keyCommand(host),
-	)
+	for _, g := range commandGroups(host, version) {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			root.AddCommand(c)
+		}
+	}
 	for _, path := range rootOnly {
 		c, _, _ := root.Find(strings.Fields(path)) // a test finds them all
 		requireRoot(host, c)
 	}
 	completeByNothing(root)
+	root.SetHelpCommandGroupID(scriptGroup)
+	root.SetCompletionCommandGroupID(scriptGroup)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		switch c.Name() {
 		case "help":
-			c.Args = helpArgs
+			c.Short, c.Args = "say more of a command", helpArgs
 		case "completion":
+			c.Short = "print a script with which a shell completes what is typed"
 			c.Args, c.RunE = subcommandArg, printHelp
 		}
 	}
 	markUsageErrors(root)
 	return root
+}
+
+// commandGroup is a heading of the help, and the commands below it.
+type commandGroup struct {
+	title    string
+	commands []*cobra.Command
+}
+
+// scriptGroup also has the commands that are cobra's own.
+const scriptGroup = "For scripts and shells"
+
+// commandGroups returns all commands, for a reader who knows what he wants and not how it is called.
+func commandGroups(host Host, version string) []commandGroup {
+	return []commandGroup{
+		{"See what there is", []*cobra.Command{
+			statusCommand(host, version), networkCommand(host), hostCommand(host), endpointsCommand(host),
+			namesCommand(host), addressCommand(host), conflictsCommand(host), fdbCommand(host), topologyCommand(host),
+			topCommand(host, version), webCommand(host, version), eventsCommand(host), configCommand(),
+		}},
+		{"Find out what is wrong", []*cobra.Command{
+			doctorCommand(host), explainCommand(host), meshCommand(host), pingCommand(host), traceCommand(host),
+			dropsCommand(host), captureCommand(host), bundleCommand(host, version),
+		}},
+		{"Make and change a cluster", []*cobra.Command{
+			initCommand(host), joinCommand(host), leaveCommand(host), tokenCommand(host), keyCommand(host),
+		}},
+		{"Repair and clean up", []*cobra.Command{reloadCommand(host), cleanupCommand(host)}},
+		{scriptGroup, []*cobra.Command{waitCommand(host), metricsCommand(host)}},
+	}
 }
 
 // rootOnly are commands that change the host, and do not look for themselves who types them.

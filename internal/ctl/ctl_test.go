@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/capture"
+	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/diagnosis"
 	"vxlan-driver/internal/doctor"
 )
@@ -24,6 +26,7 @@ type fakeHost struct {
 	err        error
 	containers int // that need the agent
 	findings   []diagnosis.Finding
+	config     config.Config // of the agent
 }
 
 func (h fakeHost) CheckRoot() error { return nil }
@@ -58,6 +61,12 @@ func (h fakeHost) UpgradeHost(context.Context) (doctor.UpgradeHost, error) {
 
 func (h fakeHost) ContainersWithAgent() (int, error) { return h.containers, nil }
 
+func (h fakeHost) AgentConfig() (config.Config, error) {
+	c := h.config
+	c.Port = cmp.Or(c.Port, 7947)
+	return c, nil
+}
+
 func (h fakeHost) Cleanup(force bool) ([]string, error) {
 	if !force {
 		return nil, h.err
@@ -79,6 +88,19 @@ func (h fakeHost) WriteMetrics(out io.Writer) error {
 }
 
 func (h fakeHost) StatusWithRates() (agentapi.StatusReport, error) { return h.Status() }
+
+func (h fakeHost) Hosts() ([]agentapi.HostStatus, error) {
+	return []agentapi.HostStatus{
+		{Name: "host-a", HostName: "host-a", Self: true, ID: "a"},
+		{Name: "host-x (198.18.0.9)", HostName: "host-x", ID: "x9", Addr: netip.MustParseAddr("198.18.0.9")},
+	}, h.err
+}
+
+func (h fakeHost) OwnAddress([]netip.Addr) (netip.Addr, error) {
+	return netip.MustParseAddr("198.18.0.1"), nil
+}
+
+func (h fakeHost) MTU(netip.Addr) (int, error) { return 1500, nil }
 
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{

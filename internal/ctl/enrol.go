@@ -36,10 +36,10 @@ type ClusterHost interface {
 	OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error)
 }
 
-const initHelp = `Init makes a key, /etc/vxlan/key, and adds to /etc/vxlan/vxland.toml what a member
-of a cluster needs. What is there already stays as it is: a second run completes
-what is missing. It makes the agent (vxland) run, and prints the command that lets
-another host in.
+const initHelp = `Init makes a key, /etc/vxlan/key, and writes what a member of a cluster needs into
+/etc/vxlan/cluster.toml. What is there already stays as it is, and settings in
+vxland.toml take precedence: a second run completes what is missing. It makes the
+agent (vxland) run, and prints the command that lets another host in.
 
 The command has a token, which is good for one host and for a day. Who has it can
 join, and then reads and forges what agents say. So pass it on as you would pass on
@@ -128,8 +128,8 @@ const joinHelp = `Join makes this host a member of a cluster. The token comes fr
 It finds that member, and checks that it is the one that made the token before it
 sends anything. It tries the ways between the two: the agents' port and the tunnel's,
 in both directions, with small and with full packets. Only then it gets the key,
-writes /etc/vxlan/key and what is missing in /etc/vxlan/vxland.toml, makes the agent
-(vxland) run, and waits until the agents have met.
+writes /etc/vxlan/key and /etc/vxlan/cluster.toml, makes the agent (vxland) run, and
+waits until the agents have met.
 
 If it is interrupted, type it again with the same token: it goes on.
 
@@ -214,8 +214,7 @@ func leaveCommand(host Host) *cobra.Command {
 		Use:   "leave",
 		Short: "take this host out of its cluster for good",
 		Long: `Leave takes this host out of its cluster: the other hosts forget it at once. It
-removes the key, and from /etc/vxlan/vxland.toml what "vxlanctl init" and "vxlanctl
-join" added.
+removes the key, and what "vxlanctl init" and "vxlanctl join" set.
 
 It refuses while containers use networks with discovery=gossip. Podman's networks
 stay; remove them with "podman network rm".

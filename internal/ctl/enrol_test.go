@@ -88,6 +88,8 @@ func (h *memberHost) CreateNetwork(args []string, _ io.Writer) error {
 	return nil
 }
 
+func (*memberHost) MTU(netip.Addr) (int, error) { return 1500, nil }
+
 func (*memberHost) OwnAddrs([]netip.Addr) ([]netip.Addr, error) { return nil, nil }
 
 func (*memberHost) Hosts() ([]agentapi.HostStatus, error) {

@@ -10,7 +10,7 @@ import (
 	"vxlan-driver/internal/diagnosis"
 )
 
-func explainCommand() *cobra.Command {
+func explainCommand(host AgentConfigured) *cobra.Command {
 	var opts output.Options
 	cmd := &cobra.Command{
 		Use:   "explain [CODE]",
@@ -33,7 +33,7 @@ what usually causes it, and what to do. Without a code it lists all codes.`,
 				if len(args) == 0 {
 					return output.Listing[diagnosis.Entry]{Key: "codes", Columns: codeColumns, Rows: diagnosis.Entries()}.Print(p)
 				}
-				return explain(p, args[0])
+				return explain(p, host, args[0])
 			})
 		},
 	}
@@ -46,10 +46,13 @@ var codeColumns = []output.Column[diagnosis.Entry]{
 	{Heading: "MEANING", Text: func(e diagnosis.Entry) string { return e.Title }, Shrinks: true},
 }
 
-func explain(p *output.Printer, code string) error {
+func explain(p *output.Printer, host AgentConfigured, code string) error {
 	e, known := diagnosis.Explain(code)
 	if !known {
 		return usageError(fmt.Errorf("explain: there is no code %q; `vxlanctl explain` lists all", code))
+	}
+	if c, err := host.AgentConfig(); err == nil { // what is wrong with it is another command's to say
+		e = e.WithAgentsPort(c.Port)
 	}
 	return p.Report(e, func(out io.Writer) error {
 		_, err := io.WriteString(out, e.Text())

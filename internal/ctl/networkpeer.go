@@ -69,30 +69,29 @@ With max_hosts, given when the network is created, there is room for later hosts
 			if err != nil {
 				return err
 			}
-			p, err := opts.StreamOf(cmd, networkChange{Changes: []optionChange{{}}})
-			if err != nil {
-				return err
-			}
-			changed, err := host.ChangeNetwork(args[0], func(options map[string]string) (map[string]string, error) {
-				list, err := readPeers(options["remote_ips"])
-				changed := slices.Clone(list)
-				for _, a := range peers {
-					changed = change(changed, a)
-				}
-				after := maps.Clone(options)
-				if !slices.Equal(changed, list) {
-					after["remote_ips"] = joinAddrs(changed)
-				}
-				return after, err
-			})
-			if err != nil {
-				return fmt.Errorf("%s hosts of network %s: %w", verb, args[0], err)
-			}
-			return printChange(p, changed, "vxlanctl network peer "+verb+" "+strings.Join(args, " "))
+			return typedChange{
+				network: args[0], action: verb + " hosts of",
+				command: "vxlanctl network peer " + verb + " " + strings.Join(args, " "),
+				change:  func(options map[string]string) (map[string]string, error) { return change.of(options, peers) },
+			}.run(cmd, host, opts)
 		},
 	}
 	opts.AddActionFlags(cmd, changedUsage)
 	return cmd
+}
+
+// of returns the options with the change of their list, once for each of the hosts.
+func (change peerChange) of(options map[string]string, peers []netip.Addr) (map[string]string, error) {
+	list, err := readPeers(options["remote_ips"])
+	changed := slices.Clone(list)
+	for _, a := range peers {
+		changed = change(changed, a)
+	}
+	after := maps.Clone(options)
+	if !slices.Equal(changed, list) {
+		after["remote_ips"] = joinAddrs(changed)
+	}
+	return after, err
 }
 
 func parsePeers(args []string) (peers []netip.Addr, err error) {

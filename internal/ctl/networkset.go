@@ -107,27 +107,46 @@ how. Type it on each host of the network.`,
 			if err != nil {
 				return err
 			}
-			p, err := opts.StreamOf(cmd, networkChange{Changes: []optionChange{{}}})
-			if err != nil {
-				return err
-			}
-			changed, err := host.ChangeNetwork(args[0], func(options map[string]string) (map[string]string, error) {
-				after := maps.Clone(options)
-				for name, value := range set {
-					if after[name] = value; value == "" {
-						delete(after, name)
-					}
-				}
-				return after, nil
-			})
-			if err != nil {
-				return fmt.Errorf("set options of network %s: %w", args[0], err)
-			}
-			return printChange(p, changed, "vxlanctl network set "+strings.Join(args, " "))
+			return typedChange{
+				network: args[0], action: "set options of", command: "vxlanctl network set " + strings.Join(args, " "),
+				change: func(options map[string]string) (map[string]string, error) { return withSet(options, set), nil },
+			}.run(cmd, host, opts)
 		},
 	}
 	opts.AddActionFlags(cmd, changedUsage)
 	return cmd
+}
+
+// withSet returns the options with those that were set. An empty value takes one away.
+func withSet(options, set map[string]string) map[string]string {
+	after := maps.Clone(options)
+	for name, value := range set {
+		if after[name] = value; value == "" {
+			delete(after, name)
+		}
+	}
+	return after
+}
+
+// typedChange is a change of a network's options that somebody typed.
+type typedChange struct {
+	network string
+	action  string // as an error says it
+	command string // that does the same on the network's other hosts
+	change  func(options map[string]string) (map[string]string, error)
+}
+
+// run changes the network, and prints what has changed.
+func (c typedChange) run(cmd *cobra.Command, host NetworkChanger, opts output.Options) error {
+	p, err := opts.StreamOf(cmd, networkChange{Changes: []optionChange{{}}})
+	if err != nil {
+		return err
+	}
+	changed, err := host.ChangeNetwork(c.network, c.change)
+	if err != nil {
+		return fmt.Errorf("%s network %s: %w", c.action, c.network, err)
+	}
+	return printChange(p, changed, c.command)
 }
 
 // parseOptions reads what is typed behind the network's name.

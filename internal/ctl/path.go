@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,6 +16,16 @@ type PathHost interface {
 	InventorySource
 	// Namespace returns the path of a container's network namespace.
 	Namespace(networkID, containerID string) (string, error)
+}
+
+// HostFinder finds other hosts, also while this one has no network.
+type HostFinder interface {
+	// Hosts returns all hosts that the agent knows, this one first.
+	Hosts() ([]agentapi.HostStatus, error)
+	// OwnAddress returns the address by which this host talks to others, of which it knows some.
+	OwnAddress(known []netip.Addr) (netip.Addr, error)
+	// MTU is that of the interface that has the address.
+	MTU(addr netip.Addr) (int, error)
 }
 
 // Path is the way from one container to another one, or from this host to another host.
@@ -54,7 +65,8 @@ func findPath(host PathHost, from, to string) (Path, error) {
 	}
 	switch {
 	case len(all.Networks) == 0:
-		return Path{}, errors.New("no VXLAN network has a container on this host")
+		return Path{}, errors.New("no VXLAN network has a container on this host to start from; start one, " +
+			"or ping a host of `vxlanctl host ls`")
 	case alone:
 		problems = append(problems, aloneNote)
 	}
@@ -135,6 +147,16 @@ func vtepOf(hosts []agentapi.MemberInventory, name string) netip.Addr {
 	return netip.Addr{}
 }
 
+// isContainer tells whether a container of this host's networks is called so.
+func isContainer(host PathHost, name string) bool {
+	for _, n := range inventoryOf(host).Networks {
+		if _, found := findEndpoint(n.Endpoints, name, func(agentapi.EndpointInventory) bool { return true }); found {
+			return true
+		}
+	}
+	return false
+}
+
 // findHostPath finds the way from this host to another one, on the underlay.
 func findHostPath(host PathHost, name string) (Path, bool) {
 	all, _, err := host.Inventory()
@@ -150,6 +172,30 @@ func findHostPath(host PathHost, name string) (Path, bool) {
 					MTU: n.UnderlayMTU}, true
 			}
 		}
+	}
+	return Path{}, false
+}
+
+// findKnownHost finds the way to a host that the agent knows. A host without a network has none in
+// common with it.
+func findKnownHost(host HostFinder, name string) (Path, bool) {
+	hosts, err := host.Hosts()
+	if err != nil {
+		return Path{}, false
+	}
+	addr, _ := netip.ParseAddr(name)
+	for _, h := range hosts {
+		isMeant := strings.EqualFold(h.HostName, name) || h.Name == name || h.ID == name || h.Addr == addr
+		if h.Self || !h.Addr.IsValid() || !isMeant {
+			continue
+		}
+		own, err := host.OwnAddress([]netip.Addr{h.Addr})
+		if err != nil || own.BitLen() != h.Addr.BitLen() {
+			return Path{}, false
+		}
+		mtu, err := host.MTU(own)
+		return Path{From: "this host", To: cmp.Or(h.HostName, h.Name), Src: own, Dst: h.Addr, ToHost: h.Name, VTEP: h.Addr,
+			MTU: mtu}, err == nil
 	}
 	return Path{}, false
 }

@@ -18,6 +18,7 @@ import (
 // Pinger sends ICMP echoes to containers and hosts.
 type Pinger interface {
 	PathHost
+	HostFinder
 	// OpenEcho opens what pings along a path.
 	OpenEcho(Path) (Echoer, error)
 }
@@ -58,8 +59,8 @@ func pingCommand(host Pinger) *cobra.Command {
 		Short: "measure loss, latency and the largest packet to a container or host",
 		Long: `Ping sends ICMP echoes to a container, on any host, from a container of this host
 that is on the same network. To another host it sends them from this host's address
-on the underlay. It prints how many came back, how long they took, the largest IP
-packet that passes, and which way they went.
+on the underlay, also before a network has a container here. It prints how many came
+back, how long they took, the largest IP packet that passes, and which way they went.
 
 The target is a name or an address. It exits with 1 if a packet is lost, or if packets
 of the network's MTU do not pass. With -q it prints nothing.`,
@@ -68,7 +69,7 @@ of the network's MTU do not pass. With -q it prints nothing.`,
   vxlanctl ping host-b`,
 		Args: takes(1, 1),
 		ValidArgsFunction: completing(1, func([]string) []string {
-			return append(containersOf(host, isAnywhere), memberHosts(host)...)
+			return append(containersOf(host, isAnywhere), pingedHosts(host)...)
 		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if count < 1 || interval < 0 {
@@ -107,6 +108,9 @@ func runPing(ctx context.Context, host Pinger, target, from string, run pingRun)
 	path, isHost := Path{}, false
 	if from == "" {
 		path, isHost = findHostPath(host, target)
+	}
+	if from == "" && !isHost && !isContainer(host, target) {
+		path, isHost = findKnownHost(host, target)
 	}
 	if !isHost {
 		var err error

@@ -48,6 +48,8 @@ func TestPing(t *testing.T) {
 		{"all", "db", fakePinger{answers: []time.Duration{ms, 2 * ms, 3 * ms}, largest: 9000},
 			"web → db (10.0.0.4), through the tunnel to host host-b (198.18.0.2)\nsent 3, received 3, lost 0%\nround trip 2.0 ms, 1.0 ms to 3.0 ms\nlargest packet 1450 bytes of 1450\n", 0},
 		{"host", "host-b", fakePinger{answers: []time.Duration{ms, ms, ms}, largest: 9000}, "this host → host-b (198.18.0.2), on the underlay, outside of tunnels\n", 0},
+		{"host without a network", "host-x", fakePinger{answers: []time.Duration{ms, ms, ms}, largest: 9000}, "this host → host-x (198.18.0.9), on the underlay, outside of tunnels\n", 0},
+		{"address of a host without a network", "198.18.0.9", fakePinger{answers: []time.Duration{ms, ms, ms}, largest: 9000}, "this host → host-x (198.18.0.9)", 0},
 		{"some", "db", fakePinger{answers: []time.Duration{ms, 0, ms}, largest: 9000}, "sent 3, received 2, lost 33%\n", 1},
 		{"large ones lost", "db", fakePinger{answers: []time.Duration{ms, ms, ms}, largest: 1400}, "largest packet 1400 bytes of 1450\n# larger packets are lost", 1},
 		{"none", "db", fakePinger{answers: []time.Duration{0, 0, 0}}, "sent 3, received 0, lost 100%\n# no answer", 1},

@@ -29,9 +29,9 @@ func reloadCommand(host Reloader) *cobra.Command {
 		Short: "restore the firewall rules, devices and kernel parameters of all networks",
 		Long: `Reload restores what this host's networks need: the nftables tables
 "inet vxlan-driver" and "bridge vxlan-driver", bridges, VXLAN devices, kernel
-parameters, and firewalld's trusted zone. If a container needs the agent (vxland)
-and none runs, it starts one. If the agent's program or configuration has changed,
-it restarts the agent, which takes a moment.
+parameters, and firewalld's trusted zone. If a container needs the agent (vxland),
+or keep_running is set, and none runs, it starts one. If the agent's program or
+configuration has changed, it restarts the agent, which takes a moment.
 
 Run it after "nft flush ruleset" or "firewall-cmd --reload". You can run it at any
 time, and containers keep running. It replaces the two tables in one step, which

@@ -21,6 +21,7 @@ type StatusSource interface {
 	StatusWithRates() (agentapi.StatusReport, error)
 	// ContainersWithAgent counts the containers that need the agent.
 	ContainersWithAgent() (int, error)
+	AgentConfigured
 }
 
 // What `status --check` may check.
@@ -164,6 +165,11 @@ func statusWithoutAgent(host StatusSource) (statusView, error) {
 	if all, _, err := host.Inventory(); err == nil { // else the store cannot be read, which was said
 		v.Networks = recordedNetworks(all)
 	}
+	if containers == 0 && keepsAgent(host) {
+		v.Findings = []diagnosis.Finding{missingAgent("vxland does not run, but its configuration says keep_running")}
+		v.judge()
+		return v, nil
+	}
 	if containers == 0 {
 		v.judge()
 		v.Level = diagnosis.Unknown
@@ -175,11 +181,21 @@ func statusWithoutAgent(host StatusSource) (statusView, error) {
 	if containers == 1 {
 		need = "needs"
 	}
-	v.Findings = []diagnosis.Finding{{
-		Code: diagnosis.AgentMissing, Level: diagnosis.Failure,
-		Summary: fmt.Sprintf("vxland does not run, but %s %s it", output.Count(containers, "container"), need),
-		Mend:    []string{"vxlanctl reload   # starts it"},
-	}}
+	v.Findings = []diagnosis.Finding{missingAgent(
+		fmt.Sprintf("vxland does not run, but %s %s it", output.Count(containers, "container"), need))}
 	v.judge()
 	return v, nil
+}
+
+// keepsAgent tells whether the agent is to run also without a container.
+func keepsAgent(host AgentConfigured) bool {
+	c, err := host.AgentConfig()
+	return err == nil && c.KeepRunning
+}
+
+func missingAgent(summary string) diagnosis.Finding {
+	return diagnosis.Finding{
+		Code: diagnosis.AgentMissing, Level: diagnosis.Failure, Summary: summary,
+		Mend: []string{"vxlanctl reload   # starts it"},
+	}
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/ctl/output"
 )
 
@@ -149,6 +151,7 @@ func TestStatusFitsTheTerminal(t *testing.T) {
 
 func TestStatusEndsWith(t *testing.T) {
 	idle, missed := fakeHost{err: agentapi.ErrNotRunning}, fakeHost{err: agentapi.ErrNotRunning, containers: 1}
+	member := fakeHost{err: agentapi.ErrNotRunning, config: config.Config{KeepRunning: true}}
 	broken := reportHost{err: errors.New("ask vxland: timeout")}
 	warned := reportHost{report: agentapi.StatusReport{Version: "1", Warnings: []string{"careful"}}}
 	syncing := reportHost{report: agentapi.StatusReport{Version: "1", Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.1", Syncing: true}}}}
@@ -171,6 +174,8 @@ func TestStatusEndsWith(t *testing.T) {
 		{"syncing", syncing, "--check live", 0, "OK"},
 		{"idle", idle, "", 1, "vxland does not run, and no container needs it"},
 		{"idle", idle, "--check live", 3, "UNKNOWN: vxland does not run"},
+		{"a member", member, "", 1, "# VX0701 failure: vxland does not run, but its configuration says keep_running\n#   what to do: vxlanctl reload"},
+		{"a member", member, "--check live", 2, "FAILURE: 1 failure; VX0701"},
 		{"missed", missed, "", 1, "# VX0701 failure: vxland does not run, but 1 container needs it\n#   what to do: vxlanctl reload"},
 		{"missed", missed, "--check live", 2, "FAILURE: 1 failure; VX0701 vxland does not run, but 1 container needs it"},
 		{"missed", missed, "--check ready -q", 2, ""},
@@ -289,5 +294,16 @@ func TestManyHostsFitAScreen(t *testing.T) {
 	}
 	if text := v.text(new(output.Printer)); strings.Count(text, "  reachable ") != 999 {
 		t.Error("a pipe does not get all hosts")
+	}
+}
+
+// Why packets go without eBPF programs is said, where there is something to say.
+func TestStatusOfFastPath(t *testing.T) {
+	host := healthyHost
+	host.report.Networks = slices.Clone(host.report.Networks)
+	host.report.Networks[0].FastPath.Reason = "the kernel has no tcx (Linux 6.6)"
+	out, err := run(host, "status")
+	if want := "\nblue: packets go without eBPF programs: the kernel has no tcx (Linux 6.6)\n"; err != nil || !strings.Contains(out, want) {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

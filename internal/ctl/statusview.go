@@ -108,6 +108,7 @@ func (v *statusView) text(p *output.Printer) string {
 	}
 	if len(v.Networks) > 0 {
 		b.WriteString("\n" + v.networkTable().Table(p))
+		b.WriteString(fastPathText(p, v.Networks))
 	}
 	b.WriteString(peersText(p, peersOf(v.Clusters)))
 	if len(v.Findings) > 0 {
@@ -115,6 +116,17 @@ func (v *statusView) text(p *output.Printer) string {
 	}
 	for _, f := range v.Findings {
 		b.WriteString(findingText(p, f))
+	}
+	return b.String()
+}
+
+// fastPathText says why packets of networks go without eBPF programs.
+func fastPathText(p *output.Printer, networks []agentapi.NetworkStatus) string {
+	var b strings.Builder
+	for _, n := range networks {
+		if n.FastPath.Reason != "" {
+			b.WriteString(p.Wrap("", "  ", n.Name+": packets go without eBPF programs: "+n.FastPath.Reason))
+		}
 	}
 	return b.String()
 }

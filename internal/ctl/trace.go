@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ import (
 // PathTracer follows packets from a container of this host to another container.
 type PathTracer interface {
 	PathHost
+	// Status returns what the host's agent knows.
+	Status() (agentapi.StatusReport, error)
 	// TracePath reports what the firewall rules of both hosts do with packets of the path, while send
 	// sends some. The second list is the other host's.
 	TracePath(ctx context.Context, p Path, send func()) (here, there []agentapi.TraceEvent, err error)
@@ -35,6 +38,8 @@ type Trace struct {
 	There   []agentapi.TraceEvent `json:"there"`
 	Answer  time.Duration         `json:"answer,omitempty"` // how long it took; 0: none came
 	Outcome string                `json:"outcome"`
+	// Programs tells that eBPF programs pass such packets on, which no rule sees then.
+	Programs bool `json:"programs,omitempty"`
 	// Unknown says why the other host reports nothing; empty: it does.
 	Unknown string `json:"unknown,omitempty"`
 }
@@ -58,6 +63,9 @@ the rule that matched. Its last line says where they got lost, if they did.
 FROM is the name of a container of this host. TO is the name or the address of a
 container on the same network, on any host. With PORT it connects to this TCP port,
 otherwise it pings. IPv6 addresses with a port stand in brackets.
+
+Where eBPF programs pass packets on, no rule sees TCP and UDP between two hosts. The
+last line says so. A ping goes by the rules there, too.
 
 It exits with 1 if no answer comes. It needs the program nft on both hosts.
 
@@ -121,7 +129,7 @@ func runTrace(ctx context.Context, host PathTracer, from, to string, port uint16
 	if err != nil {
 		return Trace{}, err
 	}
-	t := Trace{Path: path}
+	t := Trace{Path: path, Programs: port > 0 && !path.SameHost && usesPrograms(host, path.Network)}
 	var probeErr error
 	t.Here, t.There, err = host.TracePath(ctx, path, func() {
 		t.Answer, probeErr = sendProbes(ctx, path,
@@ -135,6 +143,14 @@ func runTrace(ctx context.Context, host PathTracer, from, to string, port uint16
 	}
 	t.Outcome = t.outcome(probeErr)
 	return t, nil
+}
+
+// usesPrograms tells whether eBPF programs pass TCP and UDP packets of a network to other hosts.
+func usesPrograms(host PathTracer, network string) bool {
+	r, err := host.Status() // without an agent nobody knows
+	return err == nil && slices.ContainsFunc(r.Networks, func(n agentapi.NetworkStatus) bool {
+		return n.Name == network && n.FastPath.EBPF
+	})
 }
 
 // sendProbes returns how long the first answer took.
@@ -165,7 +181,11 @@ func (e OtherHostError) Unwrap() error { return e.Err }
 // outcome says in one sentence what became of the packets.
 func (t Trace) outcome(probeErr error) string {
 	if t.Answer > 0 {
-		return fmt.Sprintf("%s answered after %s", t.Path.To, formatMillis(t.Answer))
+		answered := fmt.Sprintf("%s answered after %s", t.Path.To, formatMillis(t.Answer))
+		if t.Programs && len(t.Here) == 0 {
+			answered += "; eBPF programs passed the packets on, and no rule saw them"
+		}
+		return answered
 	}
 	if e, dropped := findDrop(t.Here); dropped {
 		return "dropped on host " + t.Path.Host + " by " + describeRule(e)
@@ -174,6 +194,9 @@ func (t Trace) outcome(probeErr error) string {
 		return "dropped on host " + t.Path.ToHost + " by " + describeRule(e)
 	}
 	switch {
+	case len(t.Here) == 0 && t.Programs:
+		return fmt.Sprintf("eBPF programs took the packet past the rules, and %s does not answer: nothing listens there, its "+
+			"own rules drop it, or it was lost on the way; without a port, trace sends pings, which the rules see", t.Path.To)
 	case len(t.Here) == 0 && !t.Path.SameHost:
 		reason := "no packet left the container"
 		if probeErr != nil {

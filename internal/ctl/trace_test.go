@@ -42,6 +42,12 @@ type fakePath struct {
 	probeErr    error
 }
 
+// Status says that eBPF programs pass packets of the network.
+func (f fakePath) Status() (agentapi.StatusReport, error) {
+	network := agentapi.NetworkStatus{Name: "blue", FastPath: agentapi.FastPathStatus{EBPF: true}}
+	return agentapi.StatusReport{Networks: []agentapi.NetworkStatus{network}}, nil
+}
+
 // Inventory has one more container on this host.
 func (f fakePath) Inventory() (agentapi.Inventory, bool, error) {
 	all := testInventory()
@@ -85,6 +91,37 @@ func TestTraceSaysWhereAPacketWasLost(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				got, err := runTrace(t.Context(), tt.fake, "web", tt.to, 0)
+				if err != nil || got.Outcome != tt.want {
+					t.Errorf("%s, %v", got.Outcome, err)
+				}
+			})
+		})
+	}
+}
+
+// Where eBPF programs pass TCP packets on, no rule is to blame.
+func TestTracePastTheRules(t *testing.T) {
+	seen := []agentapi.TraceEvent{{Packet: "1", Chain: "bridge t c", Verdict: "accept"}}
+	for _, tt := range []struct {
+		name, to string
+		fake     fakePath
+		want     string
+	}{
+		{
+			"answered", "db", fakePath{answer: 400 * time.Microsecond},
+			"db answered after 0.4 ms; eBPF programs passed the packets on, and no rule saw them",
+		},
+		{"answered by the rules", "db", fakePath{here: seen, answer: 400 * time.Microsecond}, "db answered after 0.4 ms"},
+		{
+			"not answered", "db", fakePath{},
+			"eBPF programs took the packet past the rules, and db does not answer: nothing listens there, its own rules " +
+				"drop it, or it was lost on the way; without a port, trace sends pings, which the rules see",
+		},
+		{"same host", "twin", fakePath{answer: 400 * time.Microsecond}, "twin answered after 0.4 ms"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				got, err := runTrace(t.Context(), tt.fake, "web", tt.to, 80)
 				if err != nil || got.Outcome != tt.want {
 					t.Errorf("%s, %v", got.Outcome, err)
 				}

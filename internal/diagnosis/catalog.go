@@ -3,6 +3,7 @@ package diagnosis
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -46,6 +47,24 @@ func Explain(code string) (Entry, bool) {
 		return Entry{}, false
 	}
 	return catalog[i], true
+}
+
+// defaultAgentsPort is how texts name the port of the agents.
+const defaultAgentsPort = "port 7947"
+
+// WithAgentsPort returns the entry for hosts whose agents have another port than the default.
+func (e Entry) WithAgentsPort(port uint16) Entry {
+	name := func(text string) string {
+		return strings.ReplaceAll(text, defaultAgentsPort, fmt.Sprintf("port %d", port))
+	}
+	nameAll := func(texts []string) (named []string) {
+		for _, text := range texts {
+			named = append(named, name(text))
+		}
+		return named
+	}
+	e.Meaning, e.Causes, e.Mends = name(e.Meaning), nameAll(e.Causes), nameAll(e.Mends)
+	return e
 }
 
 // MessageID is the 128-bit number by which the journal knows a code (journald's MESSAGE_ID). It is

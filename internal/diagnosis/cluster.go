@@ -89,7 +89,7 @@ var clusterEntries = []Entry{
 	{
 		Code: AgentsPortTaken, Title: "another program has the agents' port",
 		Meaning: "The agent cannot listen on its port, so it does not find other hosts.",
-		Causes:  []string{"Docker Swarm and other programs with memberlist use port 7946 or 7947."},
+		Causes:  []string{"Docker Swarm and other programs with memberlist use the ports 7946 and 7947."},
 		Mends:   []string{"Stop the other program, or set `port` in /etc/vxlan/vxland.toml, the same on all hosts."},
 	},
 	{

@@ -26,6 +26,9 @@ const codesHead = `# Codes
 
 Each kind of fault has a code. ` + "`vxlanctl doctor`" + ` and ` + "`vxlanctl status`" + ` print it, and so do
 the journal and the alerts. ` + "`vxlanctl explain CODE`" + ` prints what this page says about it.
+
+Port 7947 is that of the agents, unless ` + "`port`" + ` in vxland.toml is another. ` + "`explain`" + ` prints the one
+that is set.
 `
 
 // CodesPage is docs/user/codes.md.
@@ -69,7 +72,7 @@ func ManPage() string {
 	b.WriteString(
 		".TH VXLAN-CODES 7\n.SH NAME\nvxlan-codes \\- codes of faults in VXLAN networks of Podman\n.SH DESCRIPTION\n" +
 			"Each kind of fault has a code.\n.B vxlanctl doctor\nand\n.B vxlanctl status\nprint it, and so do the journal and " +
-			"the alerts.\n")
+			"the alerts.\nPort 7947 is that of the agents, unless\n.B port\nin vxland.toml(5) is another.\n")
 	for _, g := range groups {
 		fmt.Fprintf(&b, ".SH %s\n", strings.ToUpper(g.title))
 		for _, e := range catalog {

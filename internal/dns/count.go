@@ -47,7 +47,6 @@ func (c *queryCounter) countReply(reply []byte) {
 	}
 }
 
-// countForwarded counts a reply to a query that was forwarded.
 func (c *queryCounter) countForwarded(reply []byte) {
 	if len(reply) >= headerLen && reply[3]&maskRcode == dns.RcodeServerFailure {
 		c.failed.Add(1)

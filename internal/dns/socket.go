@@ -45,9 +45,12 @@ func openSocketsOn(b binding, port uint16) (sockets, error) {
 	if addr.Is4() {
 		version = "4"
 	} else if addr.IsLinkLocalUnicast() {
-		addr = addr.WithZone(strconv.Itoa(int(b.index))) // not a name, for which the net package caches the index for a minute
+		// Of a name the net package would cache the index for a minute.
+		addr = addr.WithZone(strconv.Itoa(int(b.index)))
 	}
-	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return bindToDevice(c, b.device, addr.Is4()) }}
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return bindToDevice(c, b.device, addr.Is4())
+	}}
 	config.SetMultipathTCP(false) // two ports of a bridge are no two paths
 	packets, err := config.ListenPacket(context.Background(), "udp"+version, netip.AddrPortFrom(addr, port).String())
 	if err != nil {

@@ -165,7 +165,6 @@ func sortAddrs(addrs []netip.Addr) {
 	}
 }
 
-// addRecord adds a record.
 func (e *viewEdit) addRecord(r Record) {
 	e.eachName(r, func(addr netip.Addr, n *node) { n.addrs = append(n.addrs, addr) }, 1,
 		func(names, of []string) []string { return append(slices.Clip(names), of...) })

@@ -114,7 +114,7 @@ func configManText(page string) string {
 	text = tableRow.ReplaceAllString(text, "**$1**\n: $2; default: $3\n")
 	text = markdownHead.ReplaceAllString(text, "$1# $2") // below DESCRIPTION
 	return "# NAME\nvxland.toml - configuration of the agent of VXLAN networks\n\n# DESCRIPTION\n" + text +
-		"\n# FILES\n/etc/vxlan/vxland.toml\n\n# SEE ALSO\n**vxland(8)**, **vxlanctl-config(1)**\n"
+		"\n# FILES\n/etc/vxlan/vxland.toml, /etc/vxlan/cluster.toml\n\n# SEE ALSO\n**vxland(8)**, **vxlanctl-config(1)**\n"
 }
 
 // compress leaves the name and the time out of the header.

@@ -15,7 +15,7 @@ func checkAgent(f *Facts) []diagnosis.Finding {
 	a := f.Agent
 	found := diagnosis.Finding{Code: diagnosis.AgentMissing, Level: diagnosis.Failure}
 	switch {
-	case a.BadConfig != "" && (a.Needed > 0 || a.Running):
+	case a.BadConfig != "" && (a.isNeeded() || a.Running):
 		found.Code = diagnosis.ConfigBad
 		found.Summary = "the agent's configuration is refused: " + lastLine(a.BadConfig)
 		found.Evidence = evidenceLines(a.BadConfig)
@@ -51,12 +51,12 @@ func configMend(a Agent) (commands []string) {
 }
 
 func missingAgent(a Agent) []diagnosis.Finding {
-	if a.Running || a.Needed == 0 {
+	if a.Running || !a.isNeeded() {
 		return nil
 	}
 	found := diagnosis.Finding{
 		Code: diagnosis.AgentMissing, Level: diagnosis.Failure,
-		Summary:  fmt.Sprintf("the agent does not run, and %d containers need it", a.Needed),
+		Summary:  "the agent does not run, and " + a.need(),
 		Evidence: []string{"no process of the name vxland is in the host's network namespace"},
 		Mend:     []string{reload},
 	}
@@ -65,10 +65,10 @@ func missingAgent(a Agent) []diagnosis.Finding {
 	}
 	if a.Binary == "" {
 		found.Code = diagnosis.ProgramMissing
-		found.Summary = fmt.Sprintf("the agent vxland is not installed, and %d containers need it", a.Needed)
+		found.Summary = "the agent vxland is not installed, and " + a.need()
 		found.Mend = []string{"install vxland at /usr/local/libexec/vxlan/vxland; then: " + reload}
 		if o := a.Obstacle; o.Path != "" {
-			found.Summary = fmt.Sprintf("the agent %s cannot be executed, and %d containers need it", o.Path, a.Needed)
+			found.Summary = fmt.Sprintf("the agent %s cannot be executed, and %s", o.Path, a.need())
 			found.Evidence, found.Mend = []string{o.Why}, []string{o.Mend, reload}
 		}
 	}
@@ -78,7 +78,7 @@ func missingAgent(a Agent) []diagnosis.Finding {
 // agentsPort says which other program has the agents' port.
 func agentsPort(f *Facts) []diagnosis.Finding {
 	for _, s := range f.Sockets {
-		if s.Addr.Port() != f.Agent.Port || s.Program == "" || s.Program == "vxland" || f.Agent.Needed == 0 {
+		if s.Addr.Port() != f.Agent.Port || s.Program == "" || s.Program == "vxland" || !f.Agent.isNeeded() {
 			continue
 		}
 		return []diagnosis.Finding{{

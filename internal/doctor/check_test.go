@@ -83,7 +83,7 @@ func TestChecks(t *testing.T) {
 		}, []string{"VX0104 failure netavark cannot execute the plugin /usr/libexec/netavark/vxlan"}, []string{"chmod 755 it"}},
 		{"agent not executable", func(f *Facts) {
 			f.Agent = Agent{Needed: 1, Obstacle: Obstacle{"/usr/libexec/vxlan/vxland", "it has the mode -rw-r--r--", "chmod 755 it"}}
-		}, []string{"VX0104 failure the agent /usr/libexec/vxlan/vxland cannot be executed, and 1 containers need it"}, []string{"chmod 755 it", reload}},
+		}, []string{"VX0104 failure the agent /usr/libexec/vxlan/vxland cannot be executed, and 1 container needs it"}, []string{"chmod 755 it", reload}},
 		{"interface gone", func(f *Facts) { f.Networks[0].Underlay = kernel.Interface{} }, []string{"VX0201 failure the interface eth0 is gone"}, nil},
 		{"interface renamed", func(f *Facts) { f.Networks[0].Underlay, f.Networks[0].Holder = kernel.Interface{}, "lan0" },
 			[]string{"VX0201 failure the interface eth0 is gone, and lan0 has its address"},
@@ -562,9 +562,10 @@ func TestChecks(t *testing.T) {
 			f.Networks[0].Elsewhere = []Claimant{{addr("10.0.0.1"), kernel.MAC{2, 1}, "br-blue", ""}}
 		},
 			[]string{"VX0604 failure somebody on br-blue answers for the gateway's address 10.0.0.1"}, []string{"nsenter --net=/run/netns/cb ip address delete 10.0.0.1/24 dev eth0"}},
-		{"agent missing", func(f *Facts) { f.Agent.Running, f.Agent.Report = false, nil }, []string{"VX0701 failure the agent does not run, and 1 containers need it"}, []string{reload}},
+		{"agent missing", func(f *Facts) { f.Agent.Running, f.Agent.Report = false, nil }, []string{"VX0701 failure the agent does not run, and 1 container needs it"}, []string{reload}},
+		{"agent of a member missing", func(f *Facts) { f.Agent = Agent{Binary: "/bin/vxland", Kept: true} }, []string{"VX0701 failure the agent does not run, and its configuration says keep_running"}, []string{reload}},
 		{"agent not needed", func(f *Facts) { f.Agent = Agent{Binary: "/bin/vxland"} }, nil, nil},
-		{"agent not installed", func(f *Facts) { f.Agent = Agent{Needed: 1} }, []string{"VX0104 failure the agent vxland is not installed, and 1 containers need it"}, nil},
+		{"agent not installed", func(f *Facts) { f.Agent = Agent{Needed: 1} }, []string{"VX0104 failure the agent vxland is not installed, and 1 container needs it"}, nil},
 		{"agent stopped", func(f *Facts) { f.Agent.Stopped, f.Agent.Report = []int{12, 13}, nil }, []string{"VX0701 failure the agent, process 12, was stopped by a signal and does not answer"}, []string{"kill -CONT 12 13"}},
 		{"agent does not answer", func(f *Facts) { f.Agent.Report, f.Agent.Err = nil, "timeout" }, []string{"VX0702 failure the agent runs and does not answer: timeout"}, []string{reload}},
 		{"configuration", func(f *Facts) {

@@ -213,6 +213,7 @@ type Kernel struct {
 // Agent is how the agent is, as far as others can tell.
 type Agent struct {
 	Needed    int      // containers that need one
+	Kept      bool     // it is to run without containers too
 	Binary    string   // path; empty: it is not installed
 	BadConfig string   // what the agent says of its configuration
 	BadLines  []int    // of its file, without which it is accepted
@@ -222,6 +223,20 @@ type Agent struct {
 	Running   bool
 	Report    *agentapi.StatusReport
 	Port      uint16
+}
+
+// isNeeded tells whether an agent is to run.
+func (a Agent) isNeeded() bool { return a.Needed > 0 || a.Kept }
+
+// need says who needs the agent.
+func (a Agent) need() string {
+	switch a.Needed {
+	case 0:
+		return "its configuration says keep_running"
+	case 1:
+		return "1 container needs it"
+	}
+	return fmt.Sprintf("%d containers need it", a.Needed)
 }
 
 // Podman has the versions of the programs that start containers.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 	"unicode"
+
+	"vxlan-driver/internal/accept"
 )
 
 // Issuer is the host that issued tokens, as far as the server needs it.
@@ -49,40 +51,24 @@ type Server struct {
 // Serve serves a listener until ctx is done, and then ends those who are being served.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer l.Close() // AfterFunc may come to it after Serve has returned
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer cancel() // before Wait
-	for {
-		conn, err := l.Accept()
-		if ctx.Err() != nil {
-			if err == nil {
-				_ = conn.Close() // nothing was sent on it
-			}
-			return nil
-		}
-		if netErr := net.Error(nil); errors.As(err, &netErr) && !errors.Is(err, net.ErrClosed) {
-			select {
-			case <-time.After(100 * time.Millisecond): // descriptors are short
-			case <-ctx.Done():
-			}
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("let hosts in: %w", err)
-		}
+	err := accept.Connections(ctx, l, func(error) {}, func(conn net.Conn) {
 		from := addrOf(conn.RemoteAddr())
 		if !s.enter(from) {
 			_ = conn.Close() // nothing was sent on it
-			continue
+			return
 		}
 		serving.Go(func() {
 			defer s.leave()
 			s.serveConn(ctx, conn, from)
 		})
+	})
+	if err != nil {
+		return fmt.Errorf("let hosts in: %w", err)
 	}
+	return nil
 }
 
 func addrOf(a net.Addr) netip.Addr {

@@ -18,8 +18,9 @@ import (
 
 // The files of a member.
 const (
-	KeyPath    = "/etc/vxlan/key"
-	ConfigPath = config.Path
+	KeyPath     = "/etc/vxlan/key"
+	ConfigPath  = config.Path
+	ClusterPath = config.ClusterPath
 	// joiningPath has what a join that was interrupted must know.
 	joiningPath = "/var/lib/vxlan/joining"
 )
@@ -80,7 +81,7 @@ func readIfExists(h fileReader, path string) (data []byte, exists bool, err erro
 
 // member is what a host's files say.
 type member struct {
-	text       string // the configuration
+	texts      config.Texts // the configuration
 	settings   config.Config
 	keyPath    string // where the key is, or is to be
 	keys       []clusterkey.Key
@@ -89,13 +90,14 @@ type member struct {
 
 // readMember reads the host's files.
 func readMember(h Host) (m member, err error) {
-	data, _, err := readIfExists(h, ConfigPath)
-	if err != nil {
+	main, _, mainErr := readIfExists(h, ConfigPath)
+	cluster, _, clusterErr := readIfExists(h, ClusterPath)
+	if err := errors.Join(mainErr, clusterErr); err != nil {
 		return m, fmt.Errorf("read configuration: %w", err)
 	}
-	m.text = string(data)
-	if m.settings, err = config.ParseSettings(m.text); err != nil {
-		return m, fmt.Errorf("configuration %s:\n%w", ConfigPath, err)
+	m.texts = config.Texts{Main: string(main), Cluster: string(cluster)}
+	if m.settings, err = m.texts.ParseSettings(); err != nil {
+		return m, config.FilesAt(ConfigPath).Explain(m.texts, err)
 	}
 	m.keyPath, m.configured = KeyPath, m.settings.KeyFile != ""
 	if m.configured {
@@ -113,17 +115,17 @@ func readMember(h Host) (m member, err error) {
 
 // complete makes the configuration that of a member.
 func (m member) complete(h Host, want config.Membership, report Report) error {
-	text, added, err := want.Complete(m.text)
+	text, added, err := want.Complete(m.texts)
 	if err != nil {
-		return fmt.Errorf("configuration %s:\n%w", ConfigPath, err)
+		return fmt.Errorf("configuration:\n%w", err)
 	}
 	if len(added) == 0 {
 		return nil
 	}
-	if err := h.WriteFile(ConfigPath, []byte(text)); err != nil {
+	if err := h.WriteFile(ClusterPath, []byte(text)); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
-	report("%s: added %s", ConfigPath, strings.Join(added, ", "))
+	report("%s: added %s", ClusterPath, strings.Join(added, ", "))
 	return nil
 }
 

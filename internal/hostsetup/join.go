@@ -101,8 +101,8 @@ func (r *joinRun) run(ctx context.Context, token enrol.Token, o JoinOptions) err
 	r.report("talking to %s, which has the token's fingerprint", s.PeerLabel())
 	// What contradicts is found before anything is given away.
 	want := config.Membership{KeyFile: r.keyPath, Cluster: s.Offer.Cluster, Port: s.Offer.AgentPort}
-	if _, _, err := want.Complete(r.text); err != nil {
-		return fmt.Errorf("configuration %s:\n%w", ConfigPath, err)
+	if _, _, err := want.Complete(r.texts); err != nil {
+		return fmt.Errorf("configuration:\n%w", err)
 	}
 	if s.Offer.Done {
 		return r.confirmAgain()

@@ -12,9 +12,11 @@ import (
 	"vxlan-driver/internal/enrol"
 )
 
-const memberConfig = `key_file = "/etc/vxlan/key" # by vxlanctl
-seeds = ["192.0.2.1"] # by vxlanctl
-keep_running = true # by vxlanctl
+const memberConfig = `# What "vxlanctl init" or "vxlanctl join" has set; "vxlanctl leave" removes this file. Settings in
+# vxland.toml take precedence.
+key_file = "/etc/vxlan/key"
+seeds = ["192.0.2.1"]
+keep_running = true
 `
 
 func TestJoinMakesAMember(t *testing.T) {
@@ -23,7 +25,7 @@ func TestJoinMakesAMember(t *testing.T) {
 	if err := Join(t.Context(), h, i.token(t), JoinOptions{}, out.report); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{KeyPath: i.key.Line(), ConfigPath: "# mine\nlog_level = \"debug\"\n" + memberConfig}
+	want := map[string]string{KeyPath: i.key.Line(), ConfigPath: "# mine\nlog_level = \"debug\"\n", ClusterPath: memberConfig}
 	if !maps.Equal(h.state(), want) || !h.running {
 		t.Errorf("the host has %v, running %v", h.state(), h.running)
 	}
@@ -72,7 +74,7 @@ func TestJoinInterruptedAtEachStep(t *testing.T) {
 				} else if err != nil {
 					t.Fatalf("again: %v", err)
 				}
-				if want := map[string]string{KeyPath: issuer.key.Line(), ConfigPath: memberConfig}; !maps.Equal(h.state(), want) || !h.running {
+				if want := map[string]string{KeyPath: issuer.key.Line(), ClusterPath: memberConfig}; !maps.Equal(h.state(), want) || !h.running {
 					t.Errorf("it has %v\nwant %v", h.state(), want)
 				}
 			})
@@ -104,8 +106,8 @@ func TestJoinRefusals(t *testing.T) {
 		spoil func(*fakeIssuer, *fakeHost, *enrol.Token)
 		want  string
 	}{
-		{"another label", func(i *fakeIssuer, h *fakeHost, _ *enrol.Token) { h.files[ConfigPath] = `cluster = "red"` }, `cluster: the file has red, and the cluster needs "vxlan"`},
-		{"another port", func(i *fakeIssuer, h *fakeHost, _ *enrol.Token) { i.port = 7000; h.files[ConfigPath] = "port = 7001" }, "port: the file has 7001, and the cluster needs 7000"},
+		{"another label", func(i *fakeIssuer, h *fakeHost, _ *enrol.Token) { h.files[ConfigPath] = `cluster = "red"` }, `cluster: /etc/vxlan/vxland.toml has red, and the cluster needs "vxlan"`},
+		{"another port", func(i *fakeIssuer, h *fakeHost, _ *enrol.Token) { i.port = 7000; h.files[ConfigPath] = "port = 7001" }, "port: /etc/vxlan/vxland.toml has 7001, and the cluster needs 7000"},
 		{"a wrong configuration", func(i *fakeIssuer, h *fakeHost, _ *enrol.Token) { h.files[ConfigPath] = "port = x" }, "line 1"},
 		{"a key of a person's", func(i *fakeIssuer, h *fakeHost, _ *enrol.Token) { h.files[KeyPath] = clusterkey.New().Line() }, "has a key, and no configuration names it"},
 		{"a member", func(i *fakeIssuer, h *fakeHost, _ *enrol.Token) {
@@ -185,8 +187,8 @@ func TestInit(t *testing.T) {
 		t.Fatal(token, err)
 	}
 	want := strings.Replace(memberConfig, "192.0.2.1", "192.0.2.2", 1)
-	if h.files[ConfigPath] != want {
-		t.Errorf("configuration\n%s", h.files[ConfigPath])
+	if h.files[ClusterPath] != want {
+		t.Errorf("configuration\n%s", h.files[ClusterPath])
 	}
 	before := h.state()
 	if _, err := Init(h, InitOptions{TTL: enrol.DefaultTTL}, out.report); err != nil || !maps.Equal(h.state(), before) {
@@ -225,7 +227,7 @@ func TestInitChoosesItsAddress(t *testing.T) {
 				}
 				return
 			}
-			if !strings.Contains(out.String(), "other hosts are to reach this one at "+tt.want+"\n") || !strings.Contains(h.files[ConfigPath], `seeds = ["`+tt.want+`"]`) {
+			if !strings.Contains(out.String(), "other hosts are to reach this one at "+tt.want+"\n") || !strings.Contains(h.files[ClusterPath], `seeds = ["`+tt.want+`"]`) {
 				t.Errorf("said %s, with %v", out, h.files)
 			}
 		})
@@ -236,12 +238,12 @@ func TestInitChoosesItsAddress(t *testing.T) {
 func TestInitCompletesAUsersFiles(t *testing.T) {
 	h := newFakeHost(t)
 	key := clusterkey.New().Line()
-	h.files["/root/k"], h.files[ConfigPath] = key, "# mine\nkey_file = \"/root/k\"\ncluster = \"blue\"\nport = 7000"
+	const mine = "# mine\nkey_file = \"/root/k\"\ncluster = \"blue\"\nport = 7000"
+	h.files["/root/k"], h.files[ConfigPath] = key, mine
 	if _, err := Init(h, InitOptions{}, new(said).report); err != nil {
 		t.Fatal(err)
 	}
-	want := "# mine\nkey_file = \"/root/k\"\ncluster = \"blue\"\nport = 7000\nseeds = [\"192.0.2.2\"] # by vxlanctl\nkeep_running = true # by vxlanctl\n"
-	if h.files[ConfigPath] != want || h.files["/root/k"] != key || h.files[KeyPath] != "" {
+	if h.files[ConfigPath] != mine || !strings.HasSuffix(h.files[ClusterPath], "precedence.\nseeds = [\"192.0.2.2\"]\nkeep_running = true\n") || h.files["/root/k"] != key || h.files[KeyPath] != "" {
 		t.Errorf("it has %v", h.files)
 	}
 }
@@ -259,7 +261,7 @@ func TestInitInterruptedAtEachStep(t *testing.T) {
 				t.Fatal("not interrupted")
 			}
 			h.again()
-			if _, err := Init(h, InitOptions{}, new(said).report); err != nil || h.files[ConfigPath] != reference.files[ConfigPath] || !h.running {
+			if _, err := Init(h, InitOptions{}, new(said).report); err != nil || h.files[ClusterPath] != reference.files[ClusterPath] || !h.running {
 				t.Errorf("%s, done %v: %v, it has %v", reference.calls[n], after, err, h.files)
 			}
 		}
@@ -295,6 +297,15 @@ func TestLeave(t *testing.T) {
 		if err := Leave(h, new(said).report); err != nil && !strings.Contains(err.Error(), "no member") || !maps.Equal(h.state(), map[string]string{ConfigPath: "# mine\n"}) {
 			t.Errorf("interrupted at %s: %v; left %v", steps[n], err, h.state())
 		}
+	}
+	// An earlier version wrote into the administrator's file.
+	const earlier = "key_file = \"/etc/vxlan/key\" # by vxlanctl\nkeep_running = true # by vxlanctl\n"
+	h.files = map[string]string{ConfigPath: "# mine\n" + earlier, KeyPath: clusterkey.New().Line()}
+	if _, err := Init(h, InitOptions{}, new(said).report); err != nil || h.files[ConfigPath] != "# mine\n"+earlier {
+		t.Errorf("an earlier version's member: %v; it has %v", err, h.state())
+	}
+	if err := Leave(h, new(said).report); err != nil || !maps.Equal(h.state(), map[string]string{ConfigPath: "# mine\n"}) {
+		t.Errorf("an earlier version's member: %v; left %v", err, h.state())
 	}
 	h.files = map[string]string{ConfigPath: `key_file = "/etc/vxlan/key"`, KeyPath: clusterkey.New().Line()}
 	if err := Leave(h, new(said).report); err == nil || !strings.Contains(err.Error(), "was not written by") || len(h.files) != 2 {

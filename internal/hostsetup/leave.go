@@ -27,8 +27,8 @@ func Leave(h Host, report Report) error {
 	if err != nil {
 		return err
 	}
-	left := config.RemoveWritten(m.text)
-	if left == m.text && !interrupted {
+	left := config.RemoveWritten(m.texts.Main)
+	if left == m.texts.Main && m.texts.Cluster == "" && !interrupted {
 		return m.explainOwnFiles()
 	}
 	// So that the same command goes on if it is interrupted.
@@ -38,11 +38,8 @@ func Leave(h Host, report Report) error {
 	if err := h.LeaveClusters(); err != nil {
 		report("warning: the others were not told: %v; they show this host as unreachable until `vxlanctl host forget`", err)
 	}
-	if left != m.text {
-		if err := h.WriteFile(ConfigPath, []byte(left)); err != nil {
-			return fmt.Errorf("write configuration: %w", err)
-		}
-		report("%s: removed what `vxlanctl init` or `vxlanctl join` added", ConfigPath)
+	if err := m.removeMembership(h, left, report); err != nil {
+		return err
 	}
 	// The agent gives up the key before its file goes.
 	if err := h.RefreshAgent(); err != nil {
@@ -54,14 +51,33 @@ func Leave(h Host, report Report) error {
 	return h.Remove(joiningPath)
 }
 
+// removeMembership removes the cluster's file, and leaves in the administrator's what no earlier
+// version wrote.
+func (m member) removeMembership(h Host, left string, report Report) error {
+	if left != m.texts.Main {
+		if err := h.WriteFile(ConfigPath, []byte(left)); err != nil {
+			return fmt.Errorf("write configuration: %w", err)
+		}
+		report("%s: removed what `vxlanctl init` or `vxlanctl join` added", ConfigPath)
+	}
+	if m.texts.Cluster == "" {
+		return nil
+	}
+	if err := h.Remove(ClusterPath); err != nil {
+		return fmt.Errorf("remove configuration: %w", err)
+	}
+	report("%s: removed", ClusterPath)
+	return nil
+}
+
 // explainOwnFiles refuses to undo what a person wrote.
 func (m member) explainOwnFiles() error {
 	if !m.configured {
 		return errors.New("this host is no member of a cluster")
 	}
 	return fmt.Errorf(
-		"%s was not written by `vxlanctl init` or `vxlanctl join`; remove key_file and seeds from it and the key yourself, "+
-			"then type `vxlanctl reload`", ConfigPath)
+		"what makes this host a member was not written by `vxlanctl init` or `vxlanctl join`; remove key_file and seeds "+
+			"from %s and the key yourself, then type `vxlanctl reload`", ConfigPath)
 }
 
 // removeKey removes the key file, unless the configuration that is left still names it.

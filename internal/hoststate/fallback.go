@@ -89,7 +89,7 @@ func (h *Host) forgetSomeEntries(n Network, keys *kernel.ForwardingKeys) error {
 		*keys = kernel.ForwardingKeys{}
 		return errors.Join(err, s.Close())
 	}
-	err = s.ForwardWhileShort(n, func() (plan.Known, bool) {
+	err = s.ForwardUntil(time.Now().Add(ForwardTime), n, func() (plan.Known, bool) {
 		some := keys.TakeSome(EntriesAtOnce)
 		return plan.Known{Only: &some}, some.Count() > 0
 	})

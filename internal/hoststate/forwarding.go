@@ -12,10 +12,16 @@ import (
 // the flood entries.
 func (h *Host) WantedForwarding(n Network, k plan.Known) (want plan.Forwarding, flood []kernel.FDB) {
 	want = *plan.ForwardTo(n.withEndpoints(), k).Network.Forwarding
-	if h.noFastPath {
-		want.FastPath.Disable()
-	}
+	h.limitFastPath(&want.FastPath)
 	return want, n.floodEntries()
+}
+
+// limitFastPath makes packets pass the bridge where no fast path can do what is wanted.
+func (h *Host) limitFastPath(p *kernel.FastPath) {
+	unchecked := p.PortSecurity && (h.FastPathChecksSenders == nil || !h.FastPathChecksSenders(p.Device))
+	if h.noFastPath || unchecked {
+		p.Disable()
+	}
 }
 
 // ReadForwarding returns what the kernel holds of what a network wants, and the MACs of its fast path.
@@ -28,7 +34,7 @@ func (h *Host) ReadForwarding(want plan.Forwarding) (have kernel.ForwardingTable
 	defer ns.Close()
 	have, err = ns.ForwardingTables(want.Device.Master, want.Device.Name, nil)
 	if err == nil && !want.FastPath.IsEmpty() {
-		fastPath, err = ns.FastPathRemote(want.Device.Name)
+		fastPath, err = ns.FastPathRemote(want.FastPath)
 	}
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return kernel.ForwardingTables{}, nil, fmt.Errorf("read forwarding of %s: %w", want.Device.Name, err)

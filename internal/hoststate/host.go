@@ -61,6 +61,9 @@ type Host struct {
 	// FirewallInSteps says that Reconcile is called again after it has set the first elements of a
 	// firewall. See Session.FirewallUnfinished.
 	FirewallInSteps bool
+	// FastPathChecksSenders tells whether the fast path of a VXLAN device does what port security
+	// asks for; nil: none does.
+	FastPathChecksSenders func(device string) bool
 	// Warn shows the user a failure that does not keep a container from starting.
 	Warn func(message string)
 

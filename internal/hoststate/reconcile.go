@@ -205,15 +205,15 @@ const (
 	// LockGap is for how long the lock is left to others then. It is not fair: whoever waits would
 	// mostly find it taken again.
 	LockGap = time.Millisecond
-	// forwardTime is for how long further entries are set under the lock. Containers that start wait
+	// ForwardTime is for how long further entries are set under the lock. Containers that start wait
 	// for it.
-	forwardTime = 3 * time.Millisecond
+	ForwardTime = 3 * time.Millisecond
 )
 
-// ForwardWhileShort calls Forward with what next returns, while there is more, and until the lock
-// should be left to others.
-func (s *Session) ForwardWhileShort(n Network, next func() (k plan.Known, more bool)) error {
-	for began := time.Now(); time.Since(began) < forwardTime; {
+// ForwardUntil calls Forward with what next returns, while there is more, and until the deadline: the
+// lock should be left to others then.
+func (s *Session) ForwardUntil(deadline time.Time, n Network, next func() (k plan.Known, more bool)) error {
+	for time.Now().Before(deadline) {
 		k, more := next()
 		if !more {
 			return nil
@@ -228,9 +228,7 @@ func (s *Session) ForwardWhileShort(n Network, next func() (k plan.Known, more b
 // forward warns once if the kernel has no fast path, and does not ask for one again.
 func (s *Session) forward(n plan.HostNetwork, k plan.Known) error {
 	p := plan.ForwardTo(n, k)
-	if s.host.noFastPath {
-		p.Network.Forwarding.FastPath.Disable()
-	}
+	s.host.limitFastPath(&p.Network.Forwarding.FastPath)
 	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
 	if errors.Is(err, kernel.ErrPortsNeeded) {
 		k.SkipPorts = false

@@ -1,9 +1,7 @@
 package ipam
 
 import (
-	"math/big"
 	"net/netip"
-	"slices"
 
 	"vxlan-driver/internal/network"
 )
@@ -59,18 +57,4 @@ func Unusable(s network.Subnet, a netip.Addr) string {
 		return "it is the broadcast address of " + s.Prefix.String()
 	}
 	return ""
-}
-
-// Size returns how many addresses of a range of the subnet a container can have. Those of hosts are
-// not known here.
-func Size(s network.Subnet, r network.Range) *big.Int {
-	size := new(big.Int).Add(distance(r.First, r.Last), big.NewInt(1))
-	unusable := []netip.Addr{s.Gateway, s.Prefix.Addr(), lastAddr(s.Prefix)}
-	slices.SortFunc(unusable, netip.Addr.Compare)
-	for _, a := range slices.Compact(unusable) {
-		if a.IsValid() && r.Contains(a) && !isUsable(s, a) {
-			size.Sub(size, big.NewInt(1))
-		}
-	}
-	return size
 }

@@ -1,6 +1,9 @@
 package kernel
 
-import "errors"
+import (
+	"errors"
+	"net/netip"
+)
 
 // ErrNoFastPath says that this kernel lacks what a FastPath needs.
 var ErrNoFastPath = errors.New("the kernel lacks nftables' netdev family with fwd, or tc's clsact, u32 and mirred")
@@ -12,7 +15,14 @@ type FastPath struct {
 	Device string         // the VXLAN device
 	Bridge string         // whose ports Device and Ports are
 	Remote []MAC          // that are on other hosts
+	FDB    []FDB          // of the MACs of Remote, in its order
 	Ports  []FastPathPort // of containers on this host
+	// PortSecurity tells that a container may send from its own MAC and Sources only. The fast path
+	// must check it, since the bridge does not see the packets.
+	PortSecurity bool
+	Sources      []FastPathSource
+	// Checksum tells that packets to other hosts need a UDP checksum.
+	Checksum bool
 	// Partial tells that Remote may lack MACs of hosts that are not known yet. So those that the
 	// kernel has stay.
 	Partial bool
@@ -37,6 +47,12 @@ type FastPathPort struct {
 	// Alias is that of the port. A link of the name with another one is another container's. As
 	// observed it is empty.
 	Alias string
+}
+
+// FastPathSource is an address that the container behind a port may send from.
+type FastPathSource struct {
+	Port string
+	Addr netip.Addr
 }
 
 // IsEmpty tells whether the fast path has no packets to pass on, now or later.

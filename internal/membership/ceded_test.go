@@ -157,7 +157,7 @@ func TestLoserKeepsWhatItDoesNotShare(t *testing.T) {
 	}{{"one MAC", kernel.MAC{2, 9}, 0}, {"other MACs", kernel.MAC{2, 1}, 1}} {
 		n, s := viewOfRivals(2, []rival{{host: 1, mac: tt.theirs}, {host: 2, mac: kernel.MAC{2, 9}}})
 		r := NewRoster(n, s)
-		fw := plan.Forward(n.Network, n.VTEP, plan.Known{StaticFDB: true, Remotes: r.Remotes(), Ceded: r.Ceded(), Local: []network.Endpoint{*n.Endpoints[0]}})
+		fw := plan.Forward(n.Network, n.VTEP, plan.Known{StaticFDB: true, WishFastPath: plan.WishFastPath, Remotes: r.Remotes(), Ceded: r.Ceded(), Local: []network.Endpoint{*n.Endpoints[0]}})
 		if len(fw.FastPath.Ports) != tt.ports {
 			t.Errorf("%s: fast path to %v", tt.name, fw.FastPath.Ports)
 		}

@@ -54,7 +54,8 @@ func (d *Differences) Find(n Network, s cluster.Snapshot) (all []Difference) {
 
 func (d *Differences) compare(n Network, h *cluster.Host) []Difference {
 	m := findCounterpart(n, d.ours, h.Memberships)
-	if m == nil || h.ID.Matches(d.self) || !h.Reachable() || m.View.Name == "" || m.Network == d.key && m.View.Equal(d.ours) {
+	if m == nil || h.ID.Matches(d.self) || !h.Reachable() || m.View.Name == "" ||
+		m.Network == d.key && m.View.Equal(d.ours) {
 		return nil
 	}
 	c := comparison{network: n.Name, host: h.Label()}
@@ -99,7 +100,8 @@ func (c *comparison) add(what string, theirs, ours any, advice string) {
 }
 
 func (c *comparison) addText(text string, harmful bool) {
-	c.found = append(c.found, Difference{fmt.Sprintf("network %s differs on host %s: %s", c.network, c.host, text), harmful})
+	c.found = append(c.found, Difference{fmt.Sprintf("network %s differs on host %s: %s",
+		c.network, c.host, text), harmful})
 }
 
 func (c *comparison) compareKeys(ours, theirs cluster.NetworkKey) {
@@ -117,10 +119,12 @@ func (c *comparison) compareViews(ours, theirs cluster.NetworkView) {
 	}
 	c.compareSubnets(ours.Subnets, theirs.Subnets)
 	if ours.MTU != theirs.MTU && ours.MTU > 0 && theirs.MTU > 0 {
-		c.add("the MTU", theirs.MTU, ours.MTU, fmt.Sprintf("type on both: vxlanctl network set %s mtu=%d", c.network, min(ours.MTU, theirs.MTU)))
+		c.add("the MTU", theirs.MTU, ours.MTU, fmt.Sprintf("type on both: vxlanctl network set %s mtu=%d",
+			c.network, min(ours.MTU, theirs.MTU)))
 	}
 	if ours.UnderlayMTU != theirs.UnderlayMTU && ours.UnderlayMTU > 0 && theirs.UnderlayMTU > 0 {
-		c.addText(fmt.Sprintf("the MTU of the physical interface is %d there and %d here; packets over %d bytes may be lost between them",
+		c.addText(fmt.Sprintf("the MTU of the physical interface is %d there and %d here; packets over %d bytes may "+
+			"be lost between them",
 			theirs.UnderlayMTU, ours.UnderlayMTU, min(ours.UnderlayMTU, theirs.UnderlayMTU)), false)
 	}
 	c.compareLists(ours, theirs)
@@ -161,16 +165,19 @@ func (c *comparison) compareLists(ours, theirs cluster.NetworkView) {
 	switch {
 	case ours.List == theirs.List:
 	case (ours.List == none) != (theirs.List == none):
-		c.addText(fmt.Sprintf("hosts are %s there and %s here; %s", discoveryText(theirs), discoveryText(ours), recreate), false)
+		c.addText(fmt.Sprintf("hosts are %s there and %s here; %s", discoveryText(theirs), discoveryText(ours),
+			recreate), false)
 	case len(ours.Listed) == 0 || len(theirs.Listed) == 0:
 		c.addText("remote_ips has other hosts there than here; give all hosts the same list", false)
 	default:
 		if more := listMissing(theirs.Listed, ours.Listed); more != "" {
-			c.addText(fmt.Sprintf("remote_ips has %s there and not here; if it is a host of the network, type here: vxlanctl network peer add %s %s",
+			c.addText(fmt.Sprintf("remote_ips has %s there and not here; if it is a host of the network, type here: "+
+				"vxlanctl network peer add %s %s",
 				more, c.network, strings.ReplaceAll(more, ",", " ")), false)
 		}
 		if more := listMissing(ours.Listed, theirs.Listed); more != "" {
-			c.addText(fmt.Sprintf("remote_ips has %s here and not there; if it is a host of the network, type there: vxlanctl network peer add %s %s",
+			c.addText(fmt.Sprintf("remote_ips has %s here and not there; if it is a host of the network, "+
+				"type there: vxlanctl network peer add %s %s",
 				more, c.network, strings.ReplaceAll(more, ",", " ")), false)
 		}
 	}

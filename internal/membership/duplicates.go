@@ -39,8 +39,10 @@ func (d Duplicate) String() string {
 	if d.KeptThere {
 		keeps, restart = "there", "one here"
 	}
-	return fmt.Sprintf("address %v of network %s is that of container %s here and of container %s on host %s; the one %s keeps it: restart the %s with another address",
-		d.Addr, d.Network, ContainerLabel(d.Here.Names(), d.Here.ContainerID), ContainerLabel(d.There.Names, d.There.ContainerID), d.There.Host, keeps, restart)
+	return fmt.Sprintf("address %v of network %s is that of container %s here and of container %s on host %s; "+
+		"the one %s keeps it: restart the %s with another address",
+		d.Addr, d.Network, ContainerLabel(d.Here.Names(), d.Here.ContainerID),
+		ContainerLabel(d.There.Names, d.There.ContainerID), d.There.Host, keeps, restart)
 }
 
 // rivalOf returns the container of another host that has an address of one of this host.
@@ -78,7 +80,8 @@ func NameConflicts(n Network, r *Roster) (found []NameConflict) {
 
 // String says, for a person, who has the name and what to do.
 func (c NameConflict) String() string {
-	return fmt.Sprintf("name %s of network %s is that of a container here and of one on host %s, so it resolves to both; rename one of them, or use a --network-alias that both share",
+	return fmt.Sprintf("name %s of network %s is that of a container here and of one on host %s, "+
+		"so it resolves to both; rename one of them, or use a --network-alias that both share",
 		c.There.Names[0], c.Network, c.There.Host)
 }
 

@@ -199,7 +199,8 @@ func (r *Roster) updateNames(h *rosterHost) {
 	}
 	host, records := keyOf(h.member), make([]dns.Record, 0, len(h.member.Endpoints))
 	for _, e := range h.member.Endpoints {
-		records = append(records, dns.Record{Names: e.Names, Addrs: credibleAddrs(r.network, r.isLocal, r.keptAddrs(host, e))})
+		records = append(records, dns.Record{Names: e.Names, Addrs: credibleAddrs(r.network, r.isLocal,
+			r.keptAddrs(host, e))})
 	}
 	if h.names == nil || !slices.EqualFunc(h.names.Records, records, dns.Record.Equal) {
 		h.names = &dns.RecordGroup{Records: records}

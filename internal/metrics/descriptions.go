@@ -16,6 +16,8 @@ var (
 	peerUp  = describe("peer_up", "1 if the agent of the other host answers, else 0.", "peer", "address")
 	peerRTT = describe("peer_rtt_seconds",
 		"Round trip of the last message between the agents that was answered.", "peer", "address")
+	peerRTTAge = describe("peer_rtt_age_seconds",
+		"For how long an agent that is reachable has answered no message by UDP.", "peer", "address")
 
 	tunnelLoss = describe("peer_tunnel_loss_ratio",
 		"Part of the probes through the tunnel that were lost in ten minutes, on the worst network.", "peer", "address")
@@ -59,7 +61,7 @@ var (
 	planeAlone = describe("control_plane_alone",
 		"1 if there are other hosts to ask and none has answered, else 0.", "cluster")
 	descriptions = []*prometheus.Desc{
-		buildInfo, peers, peerUp, peerRTT, tunnelLoss, tunnelMTUDeficit,
+		buildInfo, peers, peerUp, peerRTT, peerRTTAge, tunnelLoss, tunnelMTUDeficit,
 		receivedBytes, receivedPackets, receiveDropped, sentBytes, sentPackets, sendDropped, endpoints,
 		drops, repairs, addressConflicts, nameConflicts, findings,
 		queries, turns, turnFailed, keyHosts, planeSynced, planeStale, planeAlone,

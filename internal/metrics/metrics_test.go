@@ -67,7 +67,9 @@ func TestMetricsFollowTheReport(t *testing.T) {
 	full := full
 	full.Clusters = slices.Clone(full.Clusters)
 	full.Clusters[0].Hosts = slices.Clone(full.Clusters[0].Hosts)
-	full.Clusters[0].Hosts[0].RoundTrip = 250 * time.Microsecond
+	b, d := &full.Clusters[0].Hosts[0], &full.Clusters[0].Hosts[2]
+	b.RoundTrip, b.RoundTripAge, b.ReachableFor = 250*time.Microsecond, 2*time.Second, time.Hour
+	d.ReachableFor = time.Minute // by TCP alone
 	const want = `
 vxlan_address_conflicts 1
 vxlan_build_info{goversion="GO",version="1.2"} 1
@@ -102,6 +104,8 @@ vxlan_network_receive_packets_total{network="blue"} 2
 vxlan_network_transmit_bytes_total{network="blue"} 3
 vxlan_network_transmit_dropped_packets_total{network="blue"} 26
 vxlan_network_transmit_packets_total{network="blue"} 4
+vxlan_peer_rtt_age_seconds{address="192.0.2.2",peer="b"} 2
+vxlan_peer_rtt_age_seconds{address="192.0.2.4",peer="d"} 60
 vxlan_peer_rtt_seconds{address="192.0.2.2",peer="b"} 0.00025
 vxlan_peer_tunnel_loss_ratio{address="192.0.2.2",peer="b"} 0.75
 vxlan_peer_tunnel_loss_ratio{address="192.0.2.4",peer="d"} 1
@@ -149,13 +153,13 @@ func TestEachMetricIsServed(t *testing.T) {
 	}
 }
 
-// A thousand hosts are four thousand series, and no network or container multiplies them.
+// A thousand hosts are five thousand series, and no network or container multiplies them.
 func TestSeriesGrowWithHostsOnly(t *testing.T) {
 	series := func(hosts, networks int) int {
 		var r agentapi.StatusReport
 		c := agentapi.ClusterStatus{Name: "192.0.2.1"}
 		for i := range hosts {
-			h := agentapi.HostStatus{HostName: fmt.Sprint("h", i), RoundTrip: 1}
+			h := agentapi.HostStatus{HostName: fmt.Sprint("h", i), RoundTrip: 1, Reachable: true}
 			for range networks {
 				h.Paths = append(h.Paths, path(1450, 1, 1))
 			}
@@ -169,7 +173,7 @@ func TestSeriesGrowWithHostsOnly(t *testing.T) {
 		return strings.Count(scrape(t, registryOf(r)), "\n")
 	}
 	base := series(0, 0)
-	for _, tt := range []struct{ hosts, networks, want int }{{1000, 0, 2000}, {1000, 10, 4080}, {0, 10, 80}} {
+	for _, tt := range []struct{ hosts, networks, want int }{{1000, 0, 3000}, {1000, 10, 5080}, {0, 10, 80}} {
 		if got := series(tt.hosts, tt.networks) - base; got != tt.want {
 			t.Errorf("%d hosts and %d networks: %d series, want %d", tt.hosts, tt.networks, got, tt.want)
 		}

@@ -14,6 +14,7 @@ type peerKey struct{ name, address string }
 type peer struct {
 	reachable  bool
 	roundTrip  time.Duration
+	silence    time.Duration // since a message by UDP was answered
 	probed     bool // through a tunnel
 	loss       float64
 	mtuDeficit int
@@ -37,6 +38,7 @@ func (s samples) addPeers(clusters []agentapi.ClusterStatus) {
 		s.gauge(peerUp, number(p.reachable), key.name, key.address)
 		if p.reachable {
 			reachable++
+			s.gauge(peerRTTAge, p.silence.Seconds(), key.name, key.address)
 		}
 		if p.roundTrip > 0 {
 			s.gauge(peerRTT, p.roundTrip.Seconds(), key.name, key.address)
@@ -62,6 +64,7 @@ func keyOf(h agentapi.HostStatus) peerKey {
 func (p *peer) add(h agentapi.HostStatus) {
 	p.reachable = p.reachable || h.Reachable
 	p.roundTrip = cmp.Or(h.RoundTrip, p.roundTrip)
+	p.silence = max(p.silence, silence(h))
 	for _, path := range h.Paths {
 		if loss, known := path.Loss(); known {
 			p.probed = true
@@ -69,6 +72,14 @@ func (p *peer) add(h agentapi.HostStatus) {
 			p.mtuDeficit = max(p.mtuDeficit, mtuDeficit(path))
 		}
 	}
+}
+
+// silence is for how long an agent that answers by TCP has not answered by UDP.
+func silence(h agentapi.HostStatus) time.Duration {
+	if h.RoundTrip == 0 {
+		return h.ReachableFor
+	}
+	return min(h.RoundTripAge, h.ReachableFor)
 }
 
 // mtuDeficit is by how much the frames that pass are too small. Where none pass, that is the loss,

@@ -52,8 +52,10 @@ var optionDocs = []OptionDoc{
 		Name: "vni", Group: GroupHosts, Common: true,
 		Value: "number, 1–16777215", Default: "none; required",
 		Summary: "The VXLAN network identifier.",
-		Details: "Give the same one on all hosts. Two networks of one host need different ones, unless their `vxlan_port` differs.",
-		Errors:  []OptionError{{"is used with port", "choose another `vni` or `vxlan_port`; the message names the network or device that has it"}},
+		Details: "Give the same one on all hosts. Two networks of one host need different ones, " +
+			"unless their `vxlan_port` differs.",
+		Errors: []OptionError{{"is used with port",
+			"choose another `vni` or `vxlan_port`; the message names the network or device that has it"}},
 	},
 	{
 		Name: "local_ip", Group: GroupHosts, Common: true,
@@ -65,24 +67,27 @@ var optionDocs = []OptionDoc{
 			"While the network has containers on this host, `auto` keeps what it found. " +
 			"It takes another address only if that one has gone, and warns then.",
 		Errors: []OptionError{
-			{"is not an address of", "use one of the addresses that the message lists, or `auto`; see [when the underlay changes](underlay.md#when-the-underlay-changes)"},
+			{"is not an address of", "use one of the addresses that the message lists, or `auto`; " +
+				"see [when the underlay changes](underlay.md#when-the-underlay-changes)"},
 			{"is not in remote_ips, but", "use the address by which the other hosts list this one"},
 			{"must be of the same address family as", "give `local_ip` and `remote_ips` both in IPv4, or both in IPv6"},
 		},
 	},
 	{
 		Name: "remote_ips", Group: GroupHosts, Common: true,
-		Value: "unicast addresses, separated by commas", Default: "none; required without `multicast_group` and `discovery=gossip`",
+		Value:   "unicast addresses, separated by commas",
+		Default: "none; required without `multicast_group` and `discovery=gossip`",
 		Summary: "The addresses of the network's hosts.",
-		Details: "All are of `local_ip`'s family. You can give the same list on all hosts: each leaves out its own address. " +
-			"The subnets are divided by the list as it stands, so do give the same one. " +
-			"Spaces and repeated addresses do no harm. At least one other host must be left. Names are not accepted. " +
-			"With `discovery=gossip` these hosts are only the first to be asked.",
+		Details: "All are of `local_ip`'s family. You can give the same list on all hosts: each leaves out its own " +
+			"address. The subnets are divided by the list as it stands, so do give the same one. " +
+			"Spaces and repeated addresses do no harm. At least one other host must be left. " +
+			"Names are not accepted. With `discovery=gossip` these hosts are only the first to be asked.",
 		Errors: []OptionError{
 			{"has no host but this one", "add the address of another host"},
 			{"names are not accepted", "give the address of the host that the message names"},
 			{"has public addresses only, but this host has", "see [hosts behind NAT](underlay.md#hosts-behind-nat)"},
-			{"and there is no route to it by", "list the address that the host has on this network, or name another `physical_interface`"},
+			{"and there is no route to it by",
+				"list the address that the host has on this network, or name another `physical_interface`"},
 		},
 	},
 	{
@@ -97,8 +102,10 @@ var optionDocs = []OptionDoc{
 			{"this host has no such interface", "see `ip link` for the names"},
 			{"is down", "bring it up with `ip link set NAME up`"},
 			{"no default route to find it by", "name the interface"},
-			{"name the interface, or list addresses that are reached by one", "name the interface by which the host reaches all the others"},
-			{"is the loopback interface", "name the interface that leads to the other hosts; `local_ip` may be an address of the loopback interface"},
+			{"name the interface, or list addresses that are reached by one",
+				"name the interface by which the host reaches all the others"},
+			{"is the loopback interface", "name the interface that leads to the other hosts; " +
+				"`local_ip` may be an address of the loopback interface"},
 			{"has none of the addresses in remote_ips, but", "use the interface that has the address in the message, or `auto`"},
 			{"for the overlay; it needs", "raise the interface's MTU; the message says what the overlay needs"},
 		},
@@ -107,26 +114,30 @@ var optionDocs = []OptionDoc{
 		Name: "discovery", Group: GroupHosts, Common: true,
 		Value: "`static` or `gossip`", Default: "`static`",
 		Summary: "How the host finds the other hosts of the network.",
-		Details: "With `static` they are those of `remote_ips`. With `gossip` they are the hosts whose agents have a container on the network. " +
-			"The agents assign the addresses then. See [modes](modes.md).",
+		Details: "With `static` they are those of `remote_ips`. With `gossip` they are the hosts whose agents have " +
+			"a container on the network. The agents assign the addresses then. See [modes](modes.md).",
 		Errors: []OptionError{{"does not go with discovery=gossip", "leave out the option that the message names"}},
 	},
 	{
 		Name: "host_listed", Group: GroupHosts,
 		Value: boolValue, Default: "`create` writes `true` where `local_ip` is `auto` and it finds the host in `remote_ips`",
 		Summary: "Says that one of the addresses in `remote_ips` is this host's.",
-		Details: "The network's first container then waits for that address, as while the host boots. It does not take the default route's interface instead. " +
-			"Give `false` if the host may lose the address for good.",
-		Errors: []OptionError{{"though one had when the network was created", "see [before the underlay is there](quadlet.md#before-the-underlay-is-there)"}},
+		Details: "The network's first container then waits for that address, as while the host boots. " +
+			"It does not take the default route's interface instead. Give `false` if the host may lose the address " +
+			"for good.",
+		Errors: []OptionError{{"though one had when the network was created",
+			"see [before the underlay is there](quadlet.md#before-the-underlay-is-there)"}},
 	},
 	{
 		Name: "underlay_timeout", Group: GroupHosts,
 		Value: "seconds, 0–600", Default: "5",
 		Summary: "How long a container's start waits for the underlay's interface and address.",
-		Details: "An address that duplicate address detection still checks is not there yet. With 0 the start fails at once. " +
-			"Podman starts and stops no other container meanwhile. See [before the underlay is there](quadlet.md#before-the-underlay-is-there).",
+		Details: "An address that duplicate address detection still checks is not there yet. " +
+			"With 0 the start fails at once. Podman starts and stops no other container meanwhile. " +
+			"See [before the underlay is there](quadlet.md#before-the-underlay-is-there).",
 		Errors: []OptionError{
-			{"bring it up, or start the container after the unit that does", "the message says what is missing; see the section above"},
+			{"bring it up, or start the container after the unit that does",
+				"the message says what is missing; see the section above"},
 			{"is still tentative after", "another host has the same address, or the link is not connected"},
 		},
 	},
@@ -140,9 +151,9 @@ var optionDocs = []OptionDoc{
 		Name: "mtu", Group: GroupRouting, Common: true,
 		Value: "bytes, 576 to the most that fits", Default: "the most that fits",
 		Summary: "The MTU of the overlay.",
-		Details: "The most that fits is the MTU of `physical_interface` less 50 bytes. On an IPv6 underlay it is 70 bytes less. " +
-			"With an IPv6 subnet the least is 1280. " +
-			"If the interface's MTU changes later, the [network follows](underlay.md#when-the-underlay-changes), up to this option's value.",
+		Details: "The most that fits is the MTU of `physical_interface` less 50 bytes. On an IPv6 underlay it is 70 " +
+			"bytes less. With an IPv6 subnet the least is 1280. If the interface's MTU changes later, " +
+			"the [network follows](underlay.md#when-the-underlay-changes), up to this option's value.",
 		Errors: []OptionError{{"and VXLAN adds", "give a value from the range in the message, or leave the option out"}},
 	},
 	{
@@ -161,16 +172,18 @@ var optionDocs = []OptionDoc{
 		Name: "isolate", Group: GroupIsolation, Common: true,
 		Value: "`true`, `false` or `strict`", Default: "as Podman's own bridges",
 		Summary: "Keeps containers from those of this host's other networks.",
-		Details: "With `true` they are kept from networks that are isolated too. With `strict` they are kept from all other networks. " +
-			"Networks of Podman's own `bridge` driver count as well. Without the option the network gets what a bridge gets on the host: " +
-			"`strict` with Podman 6 and netavark 2, and `false` with older ones. See [firewall](firewall.md).",
+		Details: "With `true` they are kept from networks that are isolated too. With `strict` they are kept from " +
+			"all other networks. Networks of Podman's own `bridge` driver count as well. Without the option the " +
+			"network gets what a bridge gets on the host: `strict` with Podman 6 and netavark 2, " +
+			"and `false` with older ones. See [firewall](firewall.md).",
 	},
 	{
 		Name: "firewall_integration", Group: GroupIsolation,
 		Value: "`none` or `docker`", Default: "`none`",
 		Summary: "Adds rules to Docker's firewall that let the network's packets pass.",
-		Details: "With `docker` the chain `DOCKER-USER` has two rules for the network's bridge. They go with the network's last container on the host. " +
-			"Where Docker does not run this does nothing. See [other programs' rules](firewall.md#other-programs-rules).",
+		Details: "With `docker` the chain `DOCKER-USER` has two rules for the network's bridge. " +
+			"They go with the network's last container on the host. Where Docker does not run this does nothing. " +
+			"See [other programs' rules](firewall.md#other-programs-rules).",
 	},
 	{
 		Name: "outbound_addr4", Group: GroupRouting,
@@ -188,26 +201,29 @@ var optionDocs = []OptionDoc{
 		Name: "vrf", Group: GroupRouting,
 		Value: "name of a VRF device of this host", Default: "none",
 		Summary: "A VRF that the network's bridge is put into.",
-		Details: "There is no masquerading then: packets that leave the overlay keep their source address. The device must exist.",
+		Details: "There is no masquerading then: packets that leave the overlay keep their source address. " +
+			"The device must exist.",
 		Errors: []OptionError{
 			{"this host has no such device", "make it with `ip link add NAME type vrf table N`; the kernel must support VRF"},
-			{"does not go with --internal, isolate or outbound_addr", "leave these out; in a VRF the firewall rules do not see the bridge"},
+			{"does not go with --internal, isolate or outbound_addr",
+				"leave these out; in a VRF the firewall rules do not see the bridge"},
 		},
 	},
 	{
 		Name: "multicast_group", Group: GroupHosts,
 		Value: "multicast address of `local_ip`'s family", Default: "none",
 		Summary: "A group to which the host floods, instead of a list of hosts.",
-		Details: "The underlay must route multicast. Nobody knows the members of the group: packets are taken from any host, and MACs are always learned. " +
-			"Give each host its own `--ip-range`.",
+		Details: "The underlay must route multicast. Nobody knows the members of the group: " +
+			"packets are taken from any host, and MACs are always learned. Give each host its own `--ip-range`.",
 		Errors: []OptionError{{"does not go with multicast_group", "leave out either `remote_ips` or `multicast_group`"}},
 	},
 	{
 		Name: "max_hosts", Group: GroupAddresses,
 		Value: "number, 2–65536", Default: "as many as are listed",
 		Summary: "The number of hosts that the subnets are divided among.",
-		Details: "A number above that of today's hosts leaves room for later ones. The present hosts' parts then stay as they are when you add one with a higher address. " +
-			"With `discovery=gossip` hosts have no parts, and the option is refused. See [addresses](addresses.md).",
+		Details: "A number above that of today's hosts leaves room for later ones. The present hosts' parts then " +
+			"stay as they are when you add one with a higher address. With `discovery=gossip` hosts have no parts, " +
+			"and the option is refused. See [addresses](addresses.md).",
 		Errors: []OptionError{
 			{"cannot be divided among", "raise `max_hosts`; there are more hosts in `remote_ips`"},
 			{"is too small to give each of", "choose a larger subnet; the message says the smallest that works"},
@@ -217,10 +233,11 @@ var optionDocs = []OptionDoc{
 		Name: "allow_host_overlap", Group: GroupAddresses,
 		Value: boolValue, Default: "`false`",
 		Summary: "The network may have addresses that the host itself uses.",
-		Details: "Without it, `create` refuses a subnet that overlaps an interface's network, a route, a gateway or a name server. " +
-			"With it, the host and its containers reach the overlay's addresses instead. The addresses of the underlay are refused in any case. " +
-			"Networks in a `vrf` are not checked.",
-		Errors: []OptionError{{"choose another subnet, or allow it with", "choose another subnet, unless the host can do without the addresses that the message names"}},
+		Details: "Without it, `create` refuses a subnet that overlaps an interface's network, a route, " +
+			"a gateway or a name server. With it, the host and its containers reach the overlay's addresses " +
+			"instead. The addresses of the underlay are refused in any case. Networks in a `vrf` are not checked.",
+		Errors: []OptionError{{"choose another subnet, or allow it with",
+			"choose another subnet, unless the host can do without the addresses that the message names"}},
 	},
 	{
 		Name: "address_check", Group: GroupAddresses,
@@ -233,15 +250,17 @@ var optionDocs = []OptionDoc{
 		Name: "port_security", Group: GroupIsolation, Common: true,
 		Value: boolValue, Default: "`false`",
 		Summary: "Containers can send only from their own MAC and IP addresses, in ARP and ND too.",
-		Details: "The network has no [fast path](#fast_path) then. See [security](security.md).",
+		Details: "Where no [eBPF programs](config.md#ebpf) are used, the network has no [fast path](#fast_path) then. See [security](security.md).",
 		Errors:  []OptionError{{"without one nobody knows what a container may send from", "give the network a `--subnet`"}},
 	},
 	{
 		Name: "fast_path", Group: GroupForwarding,
 		Value: boolValue, Default: "`true`",
 		Summary: "IP packets between containers of different hosts go past the bridges.",
-		Details: "That takes agents on all hosts, which know all MACs. Rules of other programs for bridged packets do not see such packets. " +
-			"With `false` all packets pass the bridges. Networks with `port_security`, `gbp` or `learning=true` have no fast path.",
+		Details: "That takes agents on all hosts, which know all MACs. Rules of other programs for bridged packets " +
+			"do not see such packets. With `false` all packets pass the bridges. Networks with `gbp` or " +
+			"`learning=true` have no fast path. Those with `port_security` have one where " +
+			"[eBPF programs](config.md#ebpf) check who sends.",
 	},
 	{
 		Name: "learning", Group: GroupForwarding,
@@ -274,7 +293,8 @@ var optionDocs = []OptionDoc{
 		Name: "gbp", Group: GroupForwarding,
 		Value: boolValue, Default: kernelDefault + ", `false`",
 		Summary: "The VXLAN device uses the group-based policy extension.",
-		Details: "Networks of one host with the same `vxlan_port` must have the same value. The network has no [fast path](#fast_path) then.",
+		Details: "Networks of one host with the same `vxlan_port` must have the same value. " +
+			"The network has no [fast path](#fast_path) then.",
 	},
 	{
 		Name: "ageing", Group: GroupForwarding,
@@ -285,8 +305,8 @@ var optionDocs = []OptionDoc{
 		Name: "fdb_limit", Group: GroupForwarding,
 		Value: "entries, 1–4294967295, or `unlimited`", Default: kernelDefault + ", `unlimited`",
 		Summary: "The most entries in the VXLAN device's FDB.",
-		Details: "`ip link` calls it `maxaddress`. Where agents write the entries, each container of another host takes one. " +
-			"What the bridge learns is not limited.",
+		Details: "`ip link` calls it `maxaddress`. Where agents write the entries, each container of another host " +
+			"takes one. What the bridge learns is not limited.",
 	},
 	{
 		Name: "ttl", Group: GroupOuter,
@@ -298,7 +318,8 @@ var optionDocs = []OptionDoc{
 		Name: "tos", Group: GroupOuter,
 		Value: "number, 0–255 but not 1, decimal or `0x…`, or `inherit`", Default: kernelDefault + ", 0",
 		Summary: "The TOS, or traffic class, of the outer packets.",
-		Details: "With `inherit` it is that of the inner packet. The kernel takes 1 for `inherit`, so the number 1 is refused.",
+		Details: "With `inherit` it is that of the inner packet. The kernel takes 1 for `inherit`, " +
+			"so the number 1 is refused.",
 	},
 	{
 		Name: "df", Group: GroupOuter,
@@ -316,8 +337,9 @@ var optionDocs = []OptionDoc{
 		Name: "tx_checksum_offload", Group: GroupOuter,
 		Value: "`on`, `off` or `auto`", Default: "`auto`, the kernel's choice, `on`",
 		Summary: "Whether the checksums of the containers' packets are left to the network card.",
-		Details: "Some paravirtual cards get them wrong: [ping works and TCP does not](troubleshooting.md#ping-works-tcp-does-not). " +
-			"With `off` the kernel computes them. It is the same as `ethtool -K DEVICE tx-checksum-ip-generic off`, but stays when the device is recreated.",
+		Details: "Some paravirtual cards get them wrong: " +
+			"[ping works and TCP does not](troubleshooting.md#ping-works-tcp-does-not). With `off` the kernel computes them. " +
+			"It is the same as `ethtool -K DEVICE tx-checksum-ip-generic off`, but stays when the device is recreated.",
 	},
 	{
 		Name: "source_port_range", Group: GroupOuter,

@@ -26,7 +26,8 @@ func (p placement) checkPaths(iface kernel.Interface, local netip.Addr) error {
 		}
 	}
 	p.problems.Add(optionInterface, iface.Name,
-		"has none of the addresses in remote_ips, but this host has %s there on another interface; use that one, or auto", p.own[0])
+		"has none of the addresses in remote_ips, but this host has %s there on another interface; use that one, "+
+			"or auto", p.own[0])
 	return nil
 }
 
@@ -76,7 +77,8 @@ func (p placement) checkListed(v *VTEP) {
 	case !p.LocalIP.IsValid() && len(listed) > 1:
 		v.Warnings = append(v.Warnings,
 			fmt.Sprintf("none of the addresses in remote_ips is this host's, so it takes part as one more host, %s; "+
-				"the other hosts must list that address, or they drop its packets and may hand out the same container addresses", v.Local))
+				"the other hosts must list that address, or they drop its packets and may hand out the same "+
+				"container addresses", v.Local))
 	}
 }
 

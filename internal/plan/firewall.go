@@ -318,18 +318,23 @@ func (e *elementList) publishPort(m network.PortMapping, to netip.Addr, i uint16
 	e.addPair(at, kernel.Concat(kernel.IP(m.HostIP), protocol, host), target)
 }
 
-// securePort lists the source addresses that an endpoint may use: its MAC and addresses, and its
-// link-local address (RFC 4291, section 2.5.6). It may also use the unspecified addresses, as a
-// host does before it has one (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2).
-func (e *elementList) securePort(port string, end network.Endpoint) {
-	device := kernel.Device(port)
-	e.addPair(kernel.FromPort, device, kernel.Jump(kernel.ChainPortSecurity))
-	e.addKey(kernel.SourceMAC, kernel.Concat(device, kernel.Ethernet(end.MAC)))
+// sourceAddresses are those that an endpoint may send from: its own, and its link-local address (RFC
+// 4291, section 2.5.6). It may also use the unspecified addresses, as a host does before it has one
+// (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2).
+func sourceAddresses(end network.Endpoint) []netip.Addr {
 	addrs := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified(), linkLocal(end.MAC)}
 	for _, p := range end.Addrs {
 		addrs = append(addrs, p.Addr())
 	}
-	for _, a := range addrs {
+	return addrs
+}
+
+// securePort lists the MAC and the source addresses that an endpoint may use.
+func (e *elementList) securePort(port string, end network.Endpoint) {
+	device := kernel.Device(port)
+	e.addPair(kernel.FromPort, device, kernel.Jump(kernel.ChainPortSecurity))
+	e.addKey(kernel.SourceMAC, kernel.Concat(device, kernel.Ethernet(end.MAC)))
+	for _, a := range sourceAddresses(end) {
 		if a.Is4() {
 			e.addKey(kernel.SourceIP4, kernel.Concat(device, kernel.IP(a)))
 			continue

@@ -22,6 +22,9 @@ type Known struct {
 	Only *kernel.ForwardingKeys
 	// SkipPorts says that nothing has changed on this host.
 	SkipPorts bool
+	// WishFastPath is the function WishFastPath, or nil: packets are to pass the bridge. The plugin,
+	// which sets up no fast path, does without its code.
+	WishFastPath func(*Forwarding, network.Network, network.VTEP, Known)
 }
 
 // Forwarding is what should be in the kernel for frames to find a network's other hosts.
@@ -58,15 +61,38 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	if k.Only != nil {
 		fw.FastPath.Only = append([]kernel.MAC{}, k.Only.MACs...)
 	}
-	// The rules of port security and of other programs' group policy are the bridge's, and must see
-	// every packet.
-	if k.StaticFDB && (n.FastPath.Value || !n.FastPath.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
-		fw.FastPath.Remote, fw.FastPath.RemoteCount = t.Static, len(k.Remotes.byMAC)
-		if fw.FastPath.SkipPorts = k.SkipPorts; !k.SkipPorts {
-			fw.FastPath.Ports = fastPathPorts(n, v, k)
-		}
+	if k.StaticFDB && k.WishFastPath != nil {
+		k.WishFastPath(&fw, n, v, k)
 	}
 	return fw
+}
+
+// WishFastPath adds what is to pass the bridge by, of what is to be forwarded.
+func WishFastPath(fw *Forwarding, n network.Network, v network.VTEP, k Known) {
+	// The rules of other programs' group policy are the bridge's, and must see every packet.
+	if n.FastPath.Set && !n.FastPath.Value || n.Tunnel.GBP.Value {
+		return
+	}
+	p := &fw.FastPath
+	p.Remote, p.FDB, p.RemoteCount = fw.Tables.Static, fw.Tables.FDB, len(k.Remotes.byMAC)
+	p.PortSecurity, p.Checksum = n.PortSecurity, n.Tunnel.UDPChecksum.Set && n.Tunnel.UDPChecksum.Value
+	if p.SkipPorts = k.SkipPorts; k.SkipPorts {
+		return
+	}
+	p.Ports = fastPathPorts(n, v, k)
+	if p.PortSecurity {
+		p.Sources = fastPathSources(n, k.Local)
+	}
+}
+
+// fastPathSources are the addresses that the firewall lets containers send from.
+func fastPathSources(n network.Network, local []network.Endpoint) (sources []kernel.FastPathSource) {
+	for _, e := range local {
+		for _, a := range sourceAddresses(e) {
+			sources = append(sources, kernel.FastPathSource{Port: n.Port(e), Addr: a})
+		}
+	}
+	return sources
 }
 
 // wantedFlood returns those of the flood entries that should be there.

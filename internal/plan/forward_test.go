@@ -101,7 +101,7 @@ func TestFastPathWhereAllMACsAreKnown(t *testing.T) {
 		{"asked for", true, func(n *network.Network) { n.FastPath = kernel.Some(true) }, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09 %s}]"},
 		{"learning", false, func(*network.Network) {}, "[] []"},
 		{"not wanted", true, func(n *network.Network) { n.FastPath = kernel.Some(false) }, "[] []"},
-		{"port security", true, func(n *network.Network) { n.PortSecurity = true }, "[] []"},
+		{"port security", true, func(n *network.Network) { n.PortSecurity = true }, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09 %s}]"},
 		{"group policy", true, func(n *network.Network) { n.Tunnel.GBP = kernel.Some(true) }, "[] []"},
 	}
 	for _, tt := range tests {
@@ -109,10 +109,27 @@ func TestFastPathWhereAllMACsAreKnown(t *testing.T) {
 		tt.alter(&n)
 		local := []network.Endpoint{{ContainerID: "c1", HostInterface: "web0", MAC: mac(9)}, {ContainerID: "c2"}, {ContainerID: "c3", MAC: mac(9)},
 			{ContainerID: "c4", MAC: network.BridgeMAC(100, vtep.Local)}}
-		s := Forward(n, vtep, Known{StaticFDB: tt.staticFDB, Local: local, Remotes: NewRemotes(remote(mac(1), "198.18.0.11"), remote(mac(9), "198.18.0.12"))}).FastPath
+		s := Forward(n, vtep, Known{StaticFDB: tt.staticFDB, WishFastPath: WishFastPath, Local: local, Remotes: NewRemotes(remote(mac(1), "198.18.0.11"), remote(mac(9), "198.18.0.12"))}).FastPath
+		if s.PortSecurity != n.PortSecurity || len(s.FDB) != len(s.Remote) {
+			t.Errorf("%s: got %+v", tt.name, s)
+		}
 		if want := strings.ReplaceAll(tt.want, "%s", n.EndpointAlias(local[0])); s.Device != "vxlan-blue" || s.Bridge != "br-vxlan-blue" || fmt.Sprint(s.Remote, s.Ports) != want {
 			t.Errorf("%s: got %+v, want %s", tt.name, s, want)
 		}
+	}
+}
+
+// With port security the fast path must know from where a container may send. A checksum is needed
+// where somebody has asked for it.
+func TestFastPathOfOptions(t *testing.T) {
+	n := blue()
+	n.PortSecurity, n.Tunnel.UDPChecksum = true, kernel.Some(true)
+	own := endpointWith("10.0.0.9/24")
+	own.MAC, own.HostInterface = mac(9), "web0"
+	s := Forward(n, vtep, Known{StaticFDB: true, WishFastPath: WishFastPath, Local: []network.Endpoint{own}, Remotes: NewRemotes(remote(mac(1), "198.18.0.11"))}).FastPath
+	want := "[{web0 0.0.0.0} {web0 ::} {web0 fe80::ff:fe00:9} {web0 10.0.0.9}]"
+	if fmt.Sprint(s.Sources) != want || !s.Checksum || fmt.Sprint(s.FDB[0].Dst) != "198.18.0.11" {
+		t.Errorf("got %+v, want %s", s, want)
 	}
 }
 
@@ -207,7 +224,7 @@ func networkWithRemotes(count int) (network.Network, Known) {
 		addr := netip.AddrFrom4(a)
 		remotes = append(remotes, Remote{MAC: network.EndpointMAC(100, addr), VTEP: netip.AddrFrom4([4]byte{198, 19, 0, byte(i)}), Addrs: []netip.Addr{addr}})
 	}
-	return n, Known{StaticFDB: true, Remotes: NewRemotes(remotes...)}
+	return n, Known{StaticFDB: true, WishFastPath: WishFastPath, Remotes: NewRemotes(remotes...)}
 }
 
 func BenchmarkForward(b *testing.B) {

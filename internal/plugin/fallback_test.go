@@ -27,7 +27,7 @@ func learnMany(t *testing.T, plugin *Plugin) {
 	}
 	s, locals := beginSession(t, plugin)
 	err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{b}, StaticFDB: true, AgentPort: 7947})
-	err = errors.Join(err, s.Reconcile(locals, hoststate.ScopeFull), s.Forward(locals[0], plan.Known{Remotes: plan.NewRemotes(remotes...)}), s.Close())
+	err = errors.Join(err, s.Reconcile(locals, hoststate.ScopeFull), s.Forward(locals[0], plan.Known{WishFastPath: plan.WishFastPath, Remotes: plan.NewRemotes(remotes...)}), s.Close())
 	if err != nil {
 		t.Fatal(err)
 	}

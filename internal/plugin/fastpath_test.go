@@ -129,7 +129,7 @@ func TestFastPathWhereForwardingFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.FailAt = k.Calls + 2 // the tables
-	if err := s.Forward(locals[0], plan.Known{}); err == nil {
+	if err := s.Forward(locals[0], plan.Known{WishFastPath: plan.WishFastPath}); err == nil {
 		t.Error("no error")
 	}
 	if got := fastPathPorts(k.HostNamespace()); len(got) > 0 {

@@ -36,7 +36,7 @@ func learnPeers(t *testing.T, plugin *Plugin) {
 	}
 	err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{b}, StaticFDB: true, AgentPort: 7947})
 	remote := plan.Remote{MAC: kernel.MAC{2, 0, 0, 0, 0, 9}, VTEP: b, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.9")}}
-	err = errors.Join(err, s.Reconcile(locals, hoststate.ScopeFull), s.Forward(locals[0], plan.Known{Remotes: plan.NewRemotes(remote)}), s.Close())
+	err = errors.Join(err, s.Reconcile(locals, hoststate.ScopeFull), s.Forward(locals[0], plan.Known{WishFastPath: plan.WishFastPath, Remotes: plan.NewRemotes(remote)}), s.Close())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,10 +87,10 @@ func TestPartialForwardKeepsEntries(t *testing.T) {
 	s, locals := beginSession(t, plugin)
 	defer s.Close()
 	k.Log = nil
-	if err := s.Forward(locals[0], plan.Known{Partial: true}); err != nil || len(k.Log) > 0 {
+	if err := s.Forward(locals[0], plan.Known{WishFastPath: plan.WishFastPath, Partial: true}); err != nil || len(k.Log) > 0 {
 		t.Errorf("%v: %s", err, strings.Join(k.Log, "\n"))
 	}
-	if err := s.Forward(locals[0], plan.Known{}); err != nil || len(k.Log) == 0 {
+	if err := s.Forward(locals[0], plan.Known{WishFastPath: plan.WishFastPath}); err != nil || len(k.Log) == 0 {
 		t.Errorf("what is known to be gone stays: %v", err)
 	}
 }

@@ -30,7 +30,7 @@ func benchForwarding(b *testing.B, count int) {
 		addr := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
 		remotes = append(remotes, plan.Remote{MAC: kernel.MAC{2, 4: byte(i >> 8), 5: byte(i)}, VTEP: netip.AddrFrom4([4]byte{198, 18, 0, byte(20 + i%100)}), Addrs: []netip.Addr{addr}})
 	}
-	k := plan.Known{StaticFDB: true, Remotes: plan.NewRemotes(remotes...)}
+	k := plan.Known{WishFastPath: plan.WishFastPath, StaticFDB: true, Remotes: plan.NewRemotes(remotes...)}
 	w := newWatch(b)
 	forward := func(name string, k plan.Known) {
 		w.step(name, func() {
@@ -46,7 +46,7 @@ func benchForwarding(b *testing.B, count int) {
 		w.step("network-but-entries", func() { h.applyPlan(p) })
 		run(b, h.ns, "ip neigh flush dev "+realBridge+" nud permanent; bridge fdb flush dev "+realDevice+" 2>/dev/null || true; ip link set "+realDevice+" nomaster; ip link set "+realDevice+" master "+realBridge)
 		forward("flushed", k)
-		forward("none", plan.Known{StaticFDB: true})
+		forward("none", plan.Known{WishFastPath: plan.WishFastPath, StaticFDB: true})
 	}
 	w.report()
 }

@@ -62,7 +62,7 @@ func benchReconcile(b *testing.B, n int) {
 // benchHost is a host whose underlay interface is a bridge.
 func benchHost(b *testing.B) *netstack.Stack {
 	b.Helper()
-	host, err := netstack.Open(netnstest.New(b))
+	host, err := netstack.OpenWithFastPath(netnstest.New(b))
 	if err != nil {
 		b.Fatal(err)
 	}

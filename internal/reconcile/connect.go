@@ -89,8 +89,8 @@ func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 		unannounced := slices.ContainsFunc(want.Announce,
 			func(p kernel.Sysctl) bool { return !slices.Contains(inside.Sysctls, p) })
 		return !unannounced, errors.Join(
-			applyAll(on.Host, diffLink(want.Port, outside, ours)),
-			applyAll(on.Container, diffLink(want.Container, inside, shared)))
+			applyDiff(on.Host, want.Port, outside, ours),
+			applyDiff(on.Container, want.Container, inside, shared))
 	default:
 		if err := removeStalePort(on.Host, want, outside); err != nil {
 			return false, err
@@ -103,8 +103,7 @@ func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 }
 
 // DiffContainer returns what differs on a container's interface from what it was given. A container
-// may add to it what it likes. The error is kernel.ErrNotFound if it has no such interface. As in
-// resizeInterface, one below 1280 has forgotten its parameters of IPv6.
+// may add to it what it likes. The error is kernel.ErrNotFound if it has no such interface.
 func DiffContainer(container Namespace, want kernel.Link) ([]kernel.Change, error) {
 	have, err := observeLink(container, want, kernel.FacetAddrs|kernel.FacetRoutes)
 	if err != nil {
@@ -113,11 +112,7 @@ func DiffContainer(container Namespace, want kernel.Link) ([]kernel.Change, erro
 	if have.Alias != want.Alias {
 		return nil, kernel.ErrNotFound
 	}
-	changes := diffLink(want, have, shared)
-	if have.MTU < ip6MinMTU && want.MTU >= ip6MinMTU {
-		changes = append(changes, kernel.SetSysctls{Sysctls: want.Sysctls})
-	}
-	return changes, nil
+	return diffLink(want, have, shared), nil
 }
 
 // explainTaken says of a veth that could not be made which name of the container's is taken.
@@ -207,7 +202,7 @@ func resizeInterface(container Namespace, want *plan.Resize) error {
 		return nil
 	}
 	changes := []kernel.Change{kernel.SetMTU{Name: l.Name, MTU: l.MTU}}
-	if have.MTU < ip6MinMTU && l.MTU >= ip6MinMTU {
+	if forgetsIPv6(l, have) {
 		changes = append(changes, kernel.SetSysctls{Sysctls: l.Sysctls})
 	}
 	return applyUnread(container, changes)
@@ -268,7 +263,7 @@ func ensurePort(host Namespace, want kernel.Link) error {
 	if err := checkOwner(want, have); err != nil {
 		return err
 	}
-	return applyAll(host, diffLink(want, have, ours))
+	return applyDiff(host, want, have, ours)
 }
 
 // intactPort tells whether a port is known to need nothing.

@@ -45,11 +45,13 @@ func diffLink(want, have kernel.Link, owner ownership) []kernel.Change {
 	// After the master: a bridge takes the smallest MTU of its ports when one is added, unless its
 	// own was set explicitly.
 	add(want.MTU != have.MTU, kernel.SetMTU{Name: name, MTU: want.MTU})
-	// After the MTU: below 1280 a link has no IPv6, and it comes back with its settings forgotten
-	// (addrconf_notify in net/ipv6/addrconf.c).
-	forgets := have.MTU < ip6MinMTU && want.MTU >= ip6MinMTU
+	// After the MTU, with which IPv6 may come back.
+	forgets := forgetsIPv6(want, have)
 	add(want.NoLinkLocal && (!have.NoLinkLocal || forgets), kernel.SetNoLinkLocal{Name: name})
 	lacking := missingSysctls(want.Sysctls, have.Sysctls)
+	if forgets {
+		lacking = want.Sysctls
+	}
 	add(len(lacking) > 0, kernel.SetSysctls{Sysctls: lacking})
 	changes = append(changes, diffAddrs(want, have, owner)...)
 	changes = append(changes, diffFDB(want, have)...)
@@ -60,6 +62,10 @@ func diffLink(want, have kernel.Link, owner ownership) []kernel.Change {
 	}
 	return changes
 }
+
+// forgetsIPv6 tells whether a link has no IPv6 and gets it back: one below 1280 has none, and it comes
+// back with its settings forgotten (addrconf_notify in net/ipv6/addrconf.c).
+func forgetsIPv6(want, have kernel.Link) bool { return have.MTU < ip6MinMTU && want.MTU >= ip6MinMTU }
 
 // missingSysctls returns the parameters that are not as wanted.
 func missingSysctls(want, have []kernel.Sysctl) (lacking []kernel.Sysctl) {

@@ -77,7 +77,7 @@ func DriftedEntries(host Namespace, want plan.Forwarding, flood []kernel.FDB) (k
 		keys = appendKeys(keys, d.Delete)
 	}
 	if !want.FastPath.IsEmpty() {
-		remote, err := host.FastPathRemote(want.Device.Name)
+		remote, err := host.FastPathRemote(want.FastPath)
 		if err != nil {
 			return kernel.ForwardingKeys{}, err
 		}

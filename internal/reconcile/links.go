@@ -100,7 +100,7 @@ func ensureBridge(host Namespace, want kernel.Link) (made bool, err error) {
 	if err := checkOwner(want, have); err != nil {
 		return false, err
 	}
-	return false, applyAll(host, diffLink(want, have, ours))
+	return false, applyDiff(host, want, have, ours)
 }
 
 // removeRenamedBridge removes the network's bridge where somebody gave it another name. It has the
@@ -134,7 +134,7 @@ func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
 		if f&kernel.FacetFDB == 0 {
 			have.FDB = want.FDB // not looked at
 		}
-		return applyAll(host, diffLink(want, have, ours))
+		return applyDiff(host, want, have, ours)
 	}
 	if err := errors.Join(host.RemoveFastPath(have.Name), host.Apply(kernel.DeleteLink{Name: have.Name})); err != nil {
 		return err
@@ -220,6 +220,15 @@ func createLink(ns Namespace, want kernel.Link, owner ownership) error {
 	}
 	have.Alias = want.Alias
 	return applyUnread(ns, diffLink(want, have, owner))
+}
+
+// applyDiff makes a link what is wanted. Parameters of IPv6 that come back with it have not been read.
+func applyDiff(ns Namespace, want, have kernel.Link, owner ownership) error {
+	changes := diffLink(want, have, owner)
+	if forgetsIPv6(want, have) {
+		return applyUnread(ns, changes)
+	}
+	return applyAll(ns, changes)
 }
 
 // applyUnread is applyAll for a link that was just made, whose parameters have not been read.

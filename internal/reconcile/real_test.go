@@ -108,7 +108,7 @@ func boolInt(b bool) int {
 
 func open(t testing.TB, path string) *netstack.Stack {
 	t.Helper()
-	ns, err := netstack.Open(path)
+	ns, err := netstack.OpenWithFastPath(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func (h *realHost) forward(staticFDB bool, others ...*realHost) plan.Forwarding 
 			remotes = append(remotes, o.remotes()...)
 		}
 	}
-	f := plan.Forward(h.n, h.v, plan.Known{StaticFDB: staticFDB, Local: h.endpoints, Remotes: plan.NewRemotes(remotes...)})
+	f := plan.Forward(h.n, h.v, plan.Known{WishFastPath: plan.WishFastPath, StaticFDB: staticFDB, Local: h.endpoints, Remotes: plan.NewRemotes(remotes...)})
 	// The tables alone: a packet that passes the bridge is what these tests listen for.
 	f.FastPath.Ports = nil
 	h.applyPlan(forwardingPlan(f))

@@ -47,8 +47,9 @@ type Namespace interface {
 	// The forwarding entries must be there first. The error is kernel.ErrNoFastPath if the kernel
 	// cannot do it.
 	SetFastPath(want kernel.FastPath) error
-	// FastPathRemote returns the MACs on other hosts that packets are sent to past the bridge.
-	FastPathRemote(device string) ([]kernel.MAC, error)
+	// FastPathRemote returns the MACs on other hosts that packets are sent to past the bridge. Of those
+	// that are wanted it leaves out one whose packets go elsewhere.
+	FastPathRemote(want kernel.FastPath) ([]kernel.MAC, error)
 	// EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.
 	EvictFastPath(device string, mac kernel.MAC) error
 	// EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is

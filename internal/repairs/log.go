@@ -2,11 +2,9 @@ package repairs
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -48,12 +46,6 @@ type Log struct {
 	lastRead *[]kernel.Element           // of the firewall, since then; nil: nobody read them
 	suspect  Entries                     // that may be repaired in this run
 	restored map[string]*restoredEntries // by device
-}
-
-// restoredEntries are forwarding entries that are as wanted again.
-type restoredEntries struct {
-	keys  map[entryKey]bool
-	first time.Time // that one was reported as deleted; zero: none was
 }
 
 // timedRemoval is a removal with its time by package boottime.
@@ -152,7 +144,7 @@ func (l *Log) During(r Run, work func() error) ([]Repair, error) {
 	if r.MTUs != nil {
 		l.mtus = r.MTUs
 	}
-	found := l.seen.find(setting{expected: r.Expected, elements: l.elements, sameMTU: func(link string) bool {
+	found := l.seen.find(setting{expected: r.Expected, hadElements: l.elements, sameMTU: func(link string) bool {
 		return before[link] != 0 && before[link] == r.MTUs[link]
 	}})
 	l.keepElementsLocked(err == nil)
@@ -164,7 +156,8 @@ func (l *Log) During(r Run, work func() error) ([]Repair, error) {
 	}
 	// What was removed from the firewall is not told twice.
 	if slices.ContainsFunc(found, func(r Repair) bool { return r.Kind == Firewall }) {
-		l.removals = slices.DeleteFunc(l.removals, func(removed timedRemoval) bool { return (Repair{Kind: Firewall}).matches(removed.Removal) })
+		l.removals = slices.DeleteFunc(l.removals,
+			func(removed timedRemoval) bool { return (Repair{Kind: Firewall}).matches(removed.Removal) })
 	}
 	if r.Expected {
 		// Addresses and routes may be new ones.
@@ -196,46 +189,6 @@ func (l *Log) countLocked(found []Repair) {
 	l.forgetLocked()
 }
 
-// keepElementsLocked keeps what the firewall has after a run: what it was set to, or what was read and
-// needed no change.
-func (l *Log) keepElementsLocked(succeeded bool) {
-	wanted, isSet := l.seen.wantedElements()
-	switch {
-	case isSet:
-		l.elements = wanted
-	case succeeded && l.lastRead != nil:
-		l.elements = *l.lastRead
-	}
-	for _, c := range l.seen.changes {
-		if r, ok := c.(kernel.ReplaceElements); ok && l.elements != nil {
-			l.elements = replaceElements(l.elements, r)
-		}
-	}
-	l.lastRead = nil
-}
-
-// replaceElements returns the elements after a change.
-func replaceElements(elements []kernel.Element, r kernel.ReplaceElements) []kernel.Element {
-	gone := elementIDs(slices.Concat(r.Old, r.New))
-	left := make([]kernel.Element, 0, len(elements)+len(r.New))
-	for i := range elements {
-		if !gone[elements[i].ID()] {
-			left = append(left, elements[i])
-		}
-	}
-	return append(left, r.New...)
-}
-
-// elementsAddedLocked returns the repair of elements that were added. Those of containers are added
-// whether they are there or not. So it is only known that some were missing if somebody was seen to
-// delete them.
-func (l *Log) elementsAddedLocked(found []Repair) (r Repair, ok bool) {
-	adds := slices.ContainsFunc(l.seen.changes, func(c kernel.Change) bool { _, adds := c.(kernel.AddElements); return adds })
-	known := slices.ContainsFunc(found, func(r Repair) bool { return r.Kind == Firewall })
-	deleted := slices.ContainsFunc(l.removals, func(r timedRemoval) bool { return r.What == kernel.RemovedElement })
-	return Repair{Kind: Firewall, Object: "elements", Count: 1}, adds && deleted && !known
-}
-
 // explainLocked finds out who made a repair necessary, and when. Of one request the first report
 // counts.
 func (l *Log) explainLocked(r *Repair) {
@@ -257,40 +210,6 @@ func (l *Log) explainLocked(r *Repair) {
 	}
 }
 
-// restoredLocked returns the forwarding entries that are back, of each device in one repair.
-func (l *Log) restoredLocked() (found []Repair) {
-	for _, device := range slices.Sorted(maps.Keys(l.restored)) {
-		entries := l.restored[device]
-		var names []string
-		what, neighbours := "forwarding", true
-		for key := range entries.keys {
-			names = append(names, key.String())
-			neighbours = neighbours && key.addr.IsValid()
-		}
-		if neighbours {
-			what = "neighbour"
-		}
-		slices.Sort(names)
-		r := Repair{
-			Kind: Forwarding, Object: countEntries(len(names), what), Link: device, Count: uint64(len(names)),
-			Neighbours: neighbours, Detail: strings.Join(names[:min(len(names), maxNamed)], " "),
-		}
-		if r.Reported = !entries.first.IsZero(); r.Reported {
-			r.GoneFor = boottime.Since(entries.first)
-		}
-		found = append(found, r)
-	}
-	clear(l.restored)
-	return found
-}
-
-func countEntries(n int, what string) string {
-	if n == 1 {
-		return "a " + what + " entry"
-	}
-	return fmt.Sprintf("%d %s entries", n, what)
-}
-
 // forgetLocked forgets what nobody will ask for.
 func (l *Log) forgetLocked() {
 	now := boottime.Now()
@@ -306,16 +225,6 @@ func (l *Log) note(add func(*observed)) {
 	defer l.mu.Unlock()
 	if l.watching {
 		add(&l.seen)
-	}
-}
-
-// noteElements notes what the firewall has. In a run the first time counts, before anything is changed.
-func (l *Log) noteElements(elements []kernel.Element) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lastRead = &elements
-	if l.watching && !l.seen.elementsRead {
-		l.seen.elements, l.seen.elementsRead = elements, true
 	}
 }
 
@@ -340,46 +249,5 @@ func (l *Log) noteChange(c kernel.Change) {
 			key = entryKey{flood: kernel.FDB{Dst: c.FDB.Dst}}
 		}
 		remember(l.ownAdded, key, boottime.Now())
-	}
-}
-
-// noteEntries notes which suspect entries are as wanted again.
-//
-// Those of a device that was removed itself are part of it. An entry that had just been added was
-// deleted by a plugin: as a container starts, that does not know yet what the agent has found out.
-func (l *Log) noteEntries(c kernel.ForwardingChanges) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := boottime.Now()
-	added := entryKeys(c.Add)
-	if len(l.suspect) > 0 && !l.isNewLocked(c.Device, now) && !l.isNewLocked(c.Bridge, now) {
-		for _, key := range append(entryKeys(c.Delete), added...) {
-			if at, gone := l.deleted[key]; l.suspect[key] && (!gone || at.Sub(l.ownAdded[key]) >= entryAge) {
-				l.restoreLocked(c.Device, key, at)
-			}
-		}
-	}
-	for _, key := range added {
-		remember(l.ownAdded, key, now)
-	}
-}
-
-// isNewLocked tells whether a device was made or removed a moment ago.
-func (l *Log) isNewLocked(device string, now time.Time) bool {
-	made, ok := l.ownMade[device]
-	return ok && now.Sub(made) < entryAge || slices.ContainsFunc(l.removals, func(r timedRemoval) bool {
-		return r.What == kernel.RemovedLink && r.Object == device && now.Sub(r.at) < removalBurst+entryAge
-	})
-}
-
-func (l *Log) restoreLocked(device string, key entryKey, deleted time.Time) {
-	entries := l.restored[device]
-	if entries == nil {
-		entries = &restoredEntries{keys: make(map[entryKey]bool)}
-		l.restored[device] = entries
-	}
-	entries.keys[key] = true
-	if !deleted.IsZero() && (entries.first.IsZero() || deleted.Before(entries.first)) {
-		entries.first = deleted
 	}
 }

@@ -16,7 +16,7 @@ const (
 	Firewall   Kind = "firewall"   // tables, rules or elements
 	Device     Kind = "device"     // a bridge or a VXLAN device, with all that it has
 	Address    Kind = "address"    // of a device
-	Route      Kind = "route"      //
+	Route      Kind = "route"      // of a device
 	Port       Kind = "port"       // a port's place on its bridge, and how that treats it
 	Parameter  Kind = "parameter"  // a sysctl
 	Forwarding Kind = "forwarding" // entries of an FDB, or neighbours
@@ -25,10 +25,18 @@ const (
 // Kinds are all of them.
 var Kinds = []Kind{Firewall, Device, Address, Route, Port, Parameter, Forwarding}
 
+// oneElement is the object of a repair of the firewall.
+const oneElement = "an element"
+
 // codes are what `vxlanctl explain` says of each kind.
 var codes = map[Kind]diagnosis.Code{
-	Firewall: diagnosis.RulesMissing, Device: diagnosis.DeviceAltered, Address: diagnosis.GatewayMissing, Route: diagnosis.DeviceAltered,
-	Port: diagnosis.DeviceAltered, Parameter: diagnosis.SysctlChanged, Forwarding: diagnosis.ForwardingAltered,
+	Firewall:   diagnosis.RulesMissing,
+	Device:     diagnosis.DeviceAltered,
+	Address:    diagnosis.GatewayMissing,
+	Route:      diagnosis.DeviceAltered,
+	Port:       diagnosis.DeviceAltered,
+	Parameter:  diagnosis.SysctlChanged,
+	Forwarding: diagnosis.ForwardingAltered,
 }
 
 // Repair is something that was missing or altered, and is as it should be again.
@@ -88,6 +96,9 @@ func (r Repair) describe() string {
 	case Parameter:
 		return fmt.Sprintf("kernel parameter %s was altered and is set right", r.Object)
 	case Firewall:
+		if r.Object == oneElement {
+			return fmt.Sprintf("firewall: %s was missing or altered and is back", r.Object)
+		}
 		return fmt.Sprintf("firewall: %s were missing or altered and are back", r.Object)
 	}
 	if r.Count == 1 {

@@ -92,22 +92,22 @@ func TestMissingElements(t *testing.T) {
 		want      string
 	}{
 		{all, all[:2], ""},
-		{all, all[1:], "firewall: 1 elements were missing or altered and are back, by whom is unknown"},
+		{all, all[1:], "firewall: an element was missing or altered and is back, by whom is unknown"},
 		{all, nil, "firewall: 2 elements were missing or altered and are back, by whom is unknown"},
 		{all[1:], all[1:], ""},
-		{all[1:], nil, "firewall: 1 elements were missing or altered and are back, by whom is unknown"},
+		{all[1:], nil, "firewall: an element was missing or altered and is back, by whom is unknown"},
 		{nil, nil, ""},
 	} {
 		o := observed{changes: []kernel.Change{kernel.SetFirewall{Elements: all}}, elements: tt.have, elementsRead: true}
-		if got := join(o.find(setting{elements: tt.had})); got != tt.want {
+		if got := join(o.find(setting{hadElements: tt.had})); got != tt.want {
 			t.Errorf("had %d, has %d: got %s", len(tt.had), len(tt.have), got)
 		}
 		// The same, where only what is missing is added.
 		o.changes = []kernel.Change{kernel.ReplaceElements{New: all}}
-		if got := join(o.find(setting{elements: tt.had})); got != tt.want {
+		if got := join(o.find(setting{hadElements: tt.had})); got != tt.want {
 			t.Errorf("had %d, by a replacement: got %s", len(tt.have), got)
 		}
-		if got := join(o.find(setting{expected: true, elements: tt.had})); got != "" {
+		if got := join(o.find(setting{expected: true, hadElements: tt.had})); got != "" {
 			t.Errorf("news: got %s", got)
 		}
 	}
@@ -303,7 +303,7 @@ func TestElementIsMissedEachTime(t *testing.T) {
 			l.noteChange(kernel.ReplaceElements{New: all[1:]})
 			return nil
 		})
-		if got := join(found); err != nil || got != "firewall: 1 elements were missing or altered and are back, by whom is unknown" {
+		if got := join(found); err != nil || got != "firewall: an element was missing or altered and is back, by whom is unknown" {
 			t.Errorf("got %q, %v", got, err)
 		}
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,8 +9,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"vxlan-driver/internal/network"
@@ -210,149 +207,4 @@ func readRecord(path string) (r Record, err error) {
 		return r, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
-}
-
-// Networks returns the ids of the networks that have endpoints, sorted.
-func (s *Store) Networks() ([]string, error) {
-	ids, err := listNames(filepath.Join(s.dir, "networks"), "")
-	if err != nil {
-		return nil, err
-	}
-	var used []string
-	for _, id := range ids {
-		some, err := s.HasEndpointsExcept(id, "")
-		if err != nil {
-			return nil, err
-		}
-		if some { // else a crash came before the first
-			used = append(used, id)
-		}
-	}
-	s.cache.forgetExcept(used)
-	return used, nil
-}
-
-// RemoveUnused removes what a killed or failed run has left of networks without endpoints.
-func (s *Store) RemoveUnused() error {
-	used, err := s.Networks()
-	if err != nil {
-		return err
-	}
-	dir := filepath.Join(s.dir, "networks")
-	ids, err := listNames(dir, "")
-	errs := []error{err}
-	for _, id := range ids {
-		if !slices.Contains(used, id) {
-			errs = append(errs, os.RemoveAll(filepath.Join(dir, id)))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// SetVTEP keeps where a network is on this host.
-func (s *Store) SetVTEP(networkID string, v network.VTEP) error {
-	place, err := json.Marshal(v)
-	if err == nil {
-		err = writeIfChanged(filepath.Join(s.networkDir(networkID), "vtep.json"), place)
-	}
-	if err != nil {
-		return fmt.Errorf("store VTEP: %w", err)
-	}
-	return nil
-}
-
-// ReadVTEP is VTEP without the lock: the file is replaced as a whole.
-func ReadVTEP(dir, networkID string) (network.VTEP, error) {
-	return (&Store{dir: dir}).VTEP(networkID)
-}
-
-// VTEP returns the network's VTEP at the time of the last PutEndpoint or SetVTEP.
-func (s *Store) VTEP(networkID string) (network.VTEP, error) {
-	var v network.VTEP
-	path := filepath.Join(s.networkDir(networkID), "vtep.json")
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return network.VTEP{}, fmt.Errorf("read stored VTEP: %w", err)
-	}
-	if err := json.Unmarshal(data, &v); err != nil {
-		return network.VTEP{}, fmt.Errorf("read stored VTEP: %s: %w", path, err)
-	}
-	return v, nil
-}
-
-// Config returns the network's configuration as of the last PutEndpoint.
-func (s *Store) Config(networkID string) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "network.json"))
-	if err != nil {
-		return nil, fmt.Errorf("read stored network: %w", err)
-	}
-	return data, nil
-}
-
-func (s *Store) networkDir(id string) string { return filepath.Join(s.dir, "networks", id) }
-
-func (s *Store) endpointsDir(networkID string) string {
-	return filepath.Join(s.networkDir(networkID), "endpoints")
-}
-
-func (s *Store) recordPath(networkID, containerID string) string {
-	return filepath.Join(s.endpointsDir(networkID), containerID+endpointSuffix)
-}
-
-const (
-	endpointSuffix = ".json"
-	// Ids never start with a dot, so neither does an endpoint's file.
-	unfinishedPrefix = ".tmp-"
-)
-
-// listNames lists the files of a directory that have the suffix, without it.
-func listNames(dir, suffix string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read store: %w", err)
-	}
-	var all []string
-	for _, e := range entries {
-		if name, ok := cutSuffix(e.Name(), suffix); ok {
-			all = append(all, name)
-		}
-	}
-	return all, nil
-}
-
-// cutSuffix returns a file's name without the suffix, if it has it.
-func cutSuffix(name, suffix string) (string, bool) {
-	name, ok := strings.CutSuffix(name, suffix)
-	return name, ok && name != "" && name[0] != '.'
-}
-
-// removeFile removes a file that may be gone.
-func removeFile(path string) error {
-	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// writeIfChanged writes a file, unless it has the data already.
-func writeIfChanged(path string, data []byte) error {
-	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, data) {
-		return nil
-	}
-	return writeFile(path, data)
-}
-
-// writeFile replaces a file as a whole, so a reader never sees half of one, not even after a crash.
-// It does not sync: /run does not outlive the kernel anyway.
-func writeFile(path string, data []byte) error {
-	dir, name := filepath.Split(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	// One name is enough, since the lock is held; a crash's leftover is overwritten.
-	unfinished := filepath.Join(dir, unfinishedPrefix+name)
-	if err := os.WriteFile(unfinished, data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(unfinished, path)
 }

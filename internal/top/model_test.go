@@ -19,7 +19,7 @@ func testScreen() Screen {
 		Notices: []Notice{{output.Red, "VX0301 failure: no VXLAN packet passes"}, {output.Yellow, "VX0704 warning: care\x1b[2Jful"}},
 		Panes: []Pane{
 			{Title: "Networks", Empty: "no network", Columns: []Column{{"NETWORK", true, false}, {"IN", false, false}}, Rows: []Row{
-				{0, []Cell{{Text: "blue"}, Number("9 B/s", 9)}}, {0, []Cell{{Text: "red"}, Number("1.2 kB/s", 1200)}}, {0, []Cell{{Text: "new"}, Number("", math.NaN())}},
+				{0, []Cell{{Text: "blue"}, numberCell("9 B/s", 9)}}, {0, []Cell{{Text: "red"}, numberCell("1.2 kB/s", 1200)}}, {0, []Cell{{Text: "new"}, numberCell("", math.NaN())}},
 			}},
 			{Title: "Other hosts", Empty: "no host", Columns: []Column{{"HOST", true, false}, {"ADDRESS", false, true}}},
 			{Title: "Events", Empty: "nothing happened", Columns: []Column{{"WHAT HAPPENED", true, false}}},
@@ -326,4 +326,9 @@ func TestScreenOfWideCharacters(t *testing.T) {
 	if a, b := lineWith(m, "198.18.0.1"), lineWith(m, "198.18.0.2"); a != "主机甲  198.18.0.1" || b != "peer    198.18.0.2" {
 		t.Errorf("got\n%s\n%s", a, b)
 	}
+}
+
+// numberCell is a cell with a number, which is unknown if it is no number.
+func numberCell(text string, number float64) Cell {
+	return Cell{Text: text, Number: number, Known: !math.IsNaN(number)}
 }

@@ -2,7 +2,6 @@ package top
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 
@@ -129,9 +128,4 @@ func share(lines int, wanted []int) []int {
 		}
 	}
 	return got
-}
-
-// Number is a cell with a number.
-func Number(text string, number float64) Cell {
-	return Cell{Text: text, Number: number, Known: !math.IsNaN(number)}
 }

@@ -83,6 +83,7 @@ func TestMetricsFollowWhatHappens(t *testing.T) {
 	peer := fmt.Sprintf(`{address="%s",peer="host-b"}`, b.Addr4())
 	wantMetric(t, a, "two hosts", "vxlan_peer_up"+peer, is(1))
 	wantMetric(t, a, "two hosts", "vxlan_peer_rtt_seconds"+peer, func(v float64) bool { return v > 0 && v < 1 })
+	wantMetric(t, a, "two hosts", "vxlan_peer_rtt_age_seconds"+peer, func(v float64) bool { return v < 10 })
 	wantMetric(t, a, "two hosts", "vxlan_peer_tunnel_loss_ratio"+peer, func(v float64) bool { return v < 1 })
 	for _, where := range []string{"local", "remote"} {
 		wantMetric(t, a, "a container each", `vxlan_endpoints{network="net",where="`+where+`"}`, is(1))

@@ -30,7 +30,8 @@ func Run(ctx context.Context, out io.Writer, plugin string, others ...string) er
 			return err
 		}
 	}
-	l, err := lab.Start(ctx, lab.Config{Name: Name, Tree: tree, Hosts: hosts, Plugin: plugin, Binaries: others, Detached: true})
+	l, err := lab.Start(ctx, lab.Config{Name: Name, Tree: tree, Hosts: hosts, Plugin: plugin, Binaries: others,
+		Detached: true})
 	if err != nil {
 		return err
 	}
@@ -72,13 +73,15 @@ func (d *demo) runSteps() {
 	for _, h := range d.lab.Hosts() {
 		letter := strings.TrimPrefix(h.Name(), "host-")
 		d.runCommand(h, "podman run -d --name container-"+letter+" --network vxlan-network localhost/web")
-		d.runCommand(h, "podman inspect -f '{{(index .NetworkSettings.Networks \"vxlan-network\").IPAddress}}' container-"+letter)
+		d.runCommand(h, "podman inspect -f '{{(index .NetworkSettings.Networks \"vxlan-network\").IPAddress}}' "+
+			"container-"+letter)
 	}
 	a, b, c := d.lab.Host("host-a"), d.lab.Host("host-b"), d.lab.Host("host-c")
 	d.explain("Containers on different hosts reach each other, by ICMP and by HTTP:")
 	d.runCommand(a, "podman exec container-a ping -c 2 10.0.0.64")
 	d.runCommand(c, "podman exec container-c wget -qO- http://10.0.0.64/")
-	d.explain("Containers also find each other by name. Each host's agent, which its first container has started, answers names:")
+	d.explain("Containers also find each other by name. Each host's agent, which its first container has started, " +
+		"answers names:")
 	d.runCommand(a, "podman exec container-a ping -c 1 container-c")
 	d.runCommand(b, "podman exec container-b wget -qO- http://container-a/")
 	d.runCommand(a, "vxlanctl status")
@@ -91,7 +94,8 @@ func (d *demo) runSteps() {
 	d.explain("The forwarding database says which host a MAC is on. Broadcasts (00:00:00:00:00:00) go to all other hosts:")
 	d.runCommand(a, "bridge fdb show dev vxlan-vxlan-network | grep dst")
 	d.explain("A wrong command is refused, and the error lists every problem:")
-	d.runRefusedCommand(b, "podman network create --driver vxlan --opt vni=100 --opt mtu=1500 --opt remote-ips=198.18.0.11 "+
+	d.runRefusedCommand(b, "podman network create --driver vxlan --opt vni=100 --opt mtu=1500 --opt "+
+		"remote-ips=198.18.0.11 "+
 		"--opt local_ip=auto --opt physical_interface=eth0 --subnet 198.18.0.0/16 other")
 }
 

@@ -13,6 +13,8 @@ type packageManager struct {
 	prepare   string            // a script; the newcomer answers all questions with yes
 	commands  *strings.Replacer // makes the page's commands those of this program
 	installed string            // what it prints at the end of an installation
+
+	listEdited string // a script that lists the package's files that are not as shipped
 }
 
 var apt = packageManager{
@@ -20,6 +22,8 @@ var apt = packageManager{
 	prepare:   `echo 'APT::Get::Assume-Yes "true";' >/etc/apt/apt.conf.d/yes`,
 	commands:  strings.NewReplacer(),
 	installed: "Setting up vxlan-driver",
+
+	listEdited: "dpkg --verify vxlan-driver",
 }
 
 // rpmRepository makes a host like one of a distribution with rpm. Its repository has packages with the
@@ -60,7 +64,7 @@ func TestQuickstartByDnf(t *testing.T) {
 		t.Skip("needs a tree of its own, which takes minutes to make: make test-packages")
 	}
 	followQuickstart(t, packageManager{
-		format: "rpm", prepare: rpmRepository, installed: "Complete!",
+		format: "rpm", prepare: rpmRepository, installed: "Complete!", listEdited: "rpm -V vxlan-driver || true",
 		commands: strings.NewReplacer(
 			"apt install ./vxlan-driver_*.deb", readCommand(t, "quickstart.md", "dnf install "),
 			// Unlike apt's purge, this keeps what is the administrator's. Podman stays.

@@ -124,6 +124,7 @@ func followQuickstart(t *testing.T, m packageManager) {
 		if !run[b.section] && strings.HasPrefix(b.section, "6.") {
 			n.checkTime()
 			n.checkUnits()
+			n.checkConfigIsAsShipped()
 		}
 		run[b.section] = true
 	}
@@ -162,6 +163,17 @@ func (n *newcomer) checkTime() {
 	n.Logf("from the package to the ping the hosts worked for %.1f s", n.working.Seconds())
 	if n.working > maxWorking {
 		n.Errorf("that is more than %v", maxWorking)
+	}
+}
+
+// checkConfigIsAsShipped: who follows the quickstart has edited no file of the package, so dpkg never
+// asks which version of it to keep.
+func (n *newcomer) checkConfigIsAsShipped() {
+	for _, h := range n.lab.Hosts() {
+		out, err := labtest.TryBySystemd(n, h, n.manager.listEdited)
+		if err != nil || strings.Contains(out, "/etc/vxlan/vxland.toml") {
+			n.Errorf("%s: files of the package that differ: %v\n%s", h.Name(), err, out)
+		}
 	}
 }
 

@@ -16,7 +16,8 @@ const key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
 	l := labtest.Start(t, lab.Config{Hosts: hosts, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
-	config := fmt.Sprintf("key_file = \"/etc/vxlan/key\"\nseeds = [%q]\n", l.Hosts()[0].Addr4().String())
+	config := fmt.Sprintf("key_file = \"/etc/vxlan/key\"\nseeds = [%q]\nebpf = %v\n",
+		l.Hosts()[0].Addr4().String(), labtest.UsesPrograms())
 	for _, h := range l.Hosts() {
 		for path, text := range map[string]string{"/etc/vxlan/vxland.toml": config, "/etc/vxlan/key": key + "\n"} {
 			if err := h.WriteFile(path, []byte(text), 0o600); err != nil {

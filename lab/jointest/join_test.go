@@ -21,7 +21,7 @@ func startLab(t *testing.T, hosts int) *lab.Lab {
 		}
 		for _, h := range l.Hosts() {
 			// The test's context has ended.
-			log, err := h.Sh(context.Background(), "cat /run/vxlan/vxland.log; vxlanctl status; cat /etc/vxlan/vxland.toml; vxlanctl key ls")
+			log, err := h.Sh(context.Background(), "cat /run/vxlan/vxland.log; vxlanctl status; cat /etc/vxlan/*.toml; vxlanctl key ls")
 			t.Logf("%s: agent:\n%s\n%v", h.Name(), log, err)
 		}
 	})

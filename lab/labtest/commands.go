@@ -19,6 +19,16 @@ func Sh(t testing.TB, h *lab.Host, script string) string {
 	return out
 }
 
+// Refused runs a script that must fail, and returns what it printed.
+func Refused(t testing.TB, h *lab.Host, script string) string {
+	t.Helper()
+	out, err := h.Sh(t.Context(), "exec 2>&1; "+script)
+	if err == nil {
+		t.Fatalf("%s on %s succeeded: %s", script, h.Name(), out)
+	}
+	return out
+}
+
 // Eventually repeats a script until it succeeds, for what is ready a moment after the command that
 // starts it.
 func Eventually(t testing.TB, h *lab.Host, script string) string {
@@ -57,16 +67,24 @@ func Within(t testing.TB, limit time.Duration, h *lab.Host, script string) time.
 // CreateNetwork types the documented command on every host of a lab.
 func CreateNetwork(t testing.TB, l *lab.Lab, name, flags string) {
 	t.Helper()
-	for _, h := range l.Hosts() {
-		Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=%s --opt physical_interface=eth0 %s %s",
-			VTEPs(l), flags, name))
+	CreateOn(t, l.Hosts(), name, flags)
+}
+
+// CreateOn types the documented command on each of the hosts, which are all that the network has.
+func CreateOn(t testing.TB, hosts []*lab.Host, name, flags string) {
+	t.Helper()
+	for _, h := range hosts {
+		Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=%s "+
+			"--opt physical_interface=eth0 %s %s", listOf(hosts), flags, name))
 	}
 }
 
-// VTEPs are the hosts' addresses, as the option remote_ips wants them.
-func VTEPs(l *lab.Lab) string {
+// VTEPs are the addresses of a lab's hosts, as the option remote_ips wants them.
+func VTEPs(l *lab.Lab) string { return listOf(l.Hosts()) }
+
+func listOf(hosts []*lab.Host) string {
 	var all []string
-	for _, h := range l.Hosts() {
+	for _, h := range hosts {
 		all = append(all, h.Addr4().String())
 	}
 	return strings.Join(all, ",")
@@ -75,7 +93,20 @@ func VTEPs(l *lab.Lab) string {
 // Address is a container's IPv4 address in a network, as Podman tells it.
 func Address(t testing.TB, h *lab.Host, container, network string) string {
 	t.Helper()
-	return Sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).IPAddress}}' %s", network, container))
+	return Field(t, h, container, network, "IPAddress")
+}
+
+// Field is what Podman tells of a container in a network: IPAddress, GlobalIPv6Address, MacAddress.
+func Field(t testing.TB, h *lab.Host, container, network, field string) string {
+	t.Helper()
+	return Sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).%s}}' %s",
+		network, field, container))
+}
+
+// Namespace is the path of a container's network namespace, for this process.
+func Namespace(t testing.TB, h *lab.Host, container string) string {
+	t.Helper()
+	return h.Path(Sh(t, h, "podman inspect -f '{{.NetworkSettings.SandboxKey}}' "+container))
 }
 
 // Page proves that a container gets the test page from a web server's address.
@@ -102,7 +133,8 @@ func Leftovers(t testing.TB, h *lab.Host) string {
 func AgentEnds(t testing.TB, h *lab.Host) {
 	t.Helper()
 	Eventually(t, h, "! pgrep ^vxland")
-	if left := Sh(t, h, "find /run/vxlan ! -type d ! -name lock ! -name vxland.lock ! -name vxland.log; ss -Hlxp | grep vxland || true"); left != "" {
+	if left := Sh(t, h, "find /run/vxlan ! -type d ! -name lock ! -name vxland.lock ! -name vxland.log; "+
+		"ss -Hlxp | grep vxland || true"); left != "" {
 		t.Errorf("the agent of %s has left\n%s", h.Name(), left)
 	}
 }

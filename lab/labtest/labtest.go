@@ -41,8 +41,15 @@ func Start(t testing.TB, config lab.Config) *lab.Lab {
 			t.Errorf("close lab: %v", err)
 		}
 	})
+	if !UsesPrograms() {
+		Each(t, l.Hosts(), func(h *lab.Host) { Sh(t, h, "mkdir -p /etc/vxlan; echo 'ebpf = false' >/etc/vxlan/vxland.toml") })
+	}
 	return l
 }
+
+// UsesPrograms tells whether agents use eBPF programs: unless VXLAN_EBPF is "false", so that all suites can
+// be run both ways. A test that writes an agent's configuration adds the setting itself.
+func UsesPrograms() bool { return os.Getenv("VXLAN_EBPF") != "false" }
 
 var tree = sync.OnceValues(func() (lab.Tree, error) {
 	// What an earlier run left, because it and its reaper were killed.

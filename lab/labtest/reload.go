@@ -11,7 +11,8 @@ import (
 // as is tried here.
 func ReloadsFixedAddress(t testing.TB, h *lab.Host) bool {
 	t.Helper()
-	Sh(t, h, "podman network create --disable-dns --subnet 10.199.0.0/24 probe; podman run -d --name probe --network probe:ip=10.199.0.9 localhost/web")
+	Sh(t, h, "podman network create --disable-dns --subnet 10.199.0.0/24 probe; podman run -d --name probe "+
+		"--network probe:ip=10.199.0.9 localhost/web")
 	out, err := h.Sh(t.Context(), "podman network reload probe 2>&1")
 	Sh(t, h, "podman rm -f -t0 probe || true; podman network rm -f -t0 probe") // the failed reload has lost the address
 	if err != nil {

@@ -20,5 +20,6 @@ func StartSystemd(t testing.TB, h *lab.Host) {
 // prints.
 func TryBySystemd(t testing.TB, h *lab.Host, script string) (string, error) {
 	t.Helper()
-	return h.Run(t.Context(), "sh", "-c", `exec nsenter -t "$(pgrep -ox systemd)" -p -m -- sh -euc "$1"`, "sh", "exec 2>&1; "+script)
+	return h.Run(t.Context(), "sh", "-c", `exec nsenter -t "$(pgrep -ox systemd)" -p -m -- sh -euc "$1"`, "sh",
+		"exec 2>&1; "+script)
 }

@@ -58,18 +58,21 @@ func ARP(op uint16, senderMAC MAC, senderIP netip.Addr, targetMAC MAC, targetIP 
 func IP(src, dst netip.Addr, protocol byte, payload []byte, sumAt int) []byte {
 	payload = slices.Clone(payload)
 	if sumAt >= 0 {
-		pseudo := slices.Concat(src.AsSlice(), dst.AsSlice(), bigEndian16(0), bigEndian16(uint16(len(payload))), bigEndian16(uint16(protocol)))
+		pseudo := slices.Concat(src.AsSlice(), dst.AsSlice(), bigEndian16(0), bigEndian16(uint16(len(payload))),
+			bigEndian16(uint16(protocol)))
 		binary.BigEndian.PutUint16(payload[sumAt:], checksum(slices.Concat(pseudo, payload)))
 	}
 	if src.Is6() {
 		// The hop limit that neighbour discovery demands (RFC 4861, section 7.1).
-		return slices.Concat([]byte{0x60, 0, 0, 0}, bigEndian16(uint16(len(payload))), []byte{protocol, 255}, src.AsSlice(), dst.AsSlice(), payload)
+		return slices.Concat([]byte{0x60, 0, 0, 0}, bigEndian16(uint16(len(payload))), []byte{protocol, 255},
+			src.AsSlice(), dst.AsSlice(), payload)
 	}
 	return slices.Concat(ipv4Header(src, dst, protocol, 0x4242, 0, len(payload)), payload)
 }
 
 func ipv4Header(src, dst netip.Addr, protocol byte, id, fragment uint16, size int) []byte {
-	h := slices.Concat([]byte{0x45, 0}, bigEndian16(uint16(20+size)), bigEndian16(id), bigEndian16(fragment), []byte{64, protocol, 0, 0}, src.AsSlice(), dst.AsSlice())
+	h := slices.Concat([]byte{0x45, 0}, bigEndian16(uint16(20+size)), bigEndian16(id), bigEndian16(fragment),
+		[]byte{64, protocol, 0, 0}, src.AsSlice(), dst.AsSlice())
 	binary.BigEndian.PutUint16(h[10:], checksum(h))
 	return h
 }
@@ -103,7 +106,8 @@ func checksum(b []byte) uint16 {
 
 // UDP is a packet.
 func UDP(src, dst netip.AddrPort, payload []byte) []byte {
-	datagram := slices.Concat(bigEndian16(src.Port()), bigEndian16(dst.Port()), bigEndian16(uint16(8+len(payload))), bigEndian16(0), payload)
+	datagram := slices.Concat(bigEndian16(src.Port()), bigEndian16(dst.Port()), bigEndian16(uint16(8+len(payload))),
+		bigEndian16(0), payload)
 	return IP(src.Addr(), dst.Addr(), 17, datagram, 6)
 }
 
@@ -123,7 +127,8 @@ func Advertisement(src, dst, target netip.Addr, mac MAC) []byte {
 // Inner unwraps a VXLAN frame seen on an IPv4 underlay; ok is false for any other.
 func Inner(frame []byte) (inner []byte, ok bool) {
 	const outer = 14 + 20 + 8 + 8
-	if len(frame) < outer+14 || EtherType(frame) != TypeIPv4 || frame[14] != 0x45 || frame[23] != 17 || binary.BigEndian.Uint16(frame[36:]) != 4789 {
+	if len(frame) < outer+14 || EtherType(frame) != TypeIPv4 || frame[14] != 0x45 || frame[23] != 17 ||
+		binary.BigEndian.Uint16(frame[36:]) != 4789 {
 		return nil, false
 	}
 	return frame[outer:], true

@@ -58,7 +58,8 @@ func (b build) newBOM(arch string, modules []module) (*cdx.BOM, error) {
 		if err != nil {
 			return nil, err
 		}
-		components = append(components, cdx.Component{BOMRef: program, Type: cdx.ComponentTypeApplication, Name: program, Version: b.version,
+		components = append(components, cdx.Component{BOMRef: program, Type: cdx.ComponentTypeApplication,
+			Name: program, Version: b.version,
 			Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: sum}}})
 		used := uses[program]
 		dependencies = append(dependencies, cdx.Dependency{Ref: program, Dependencies: &used})

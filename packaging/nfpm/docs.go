@@ -22,8 +22,10 @@ func (b build) writeDocs(modules []module) error {
 
 // writeChangelog writes the package manager's change log, in the form that nfpm reads.
 func (b build) writeChangelog(path string) error {
-	text := fmt.Sprintf("- semver: %s-%s\n  date: %s\n  packager: %s\n  deb: {urgency: medium, distributions: [unstable]}\n"+
-		"  changes:\n    - note: CHANGELOG.md in the source says what has changed.\n", b.version, release, b.date.Format(time.RFC3339), maintainer)
+	text := fmt.Sprintf("- semver: %s-%s\n  date: %s\n  packager: %s\n"+
+		"  deb: {urgency: medium, distributions: [unstable]}\n"+
+		"  changes:\n    - note: CHANGELOG.md in the source says what has changed.\n",
+		b.version, release, b.date.Format(time.RFC3339), maintainer)
 	return os.WriteFile(path, []byte(text), 0o644)
 }
 

@@ -77,7 +77,8 @@ func writeLicences(w io.Writer, root string, modules []module) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "The programs of vxlan-driver contain the Go modules below. Their source is what `go mod download MODULE@VERSION` fetches.")
+	fmt.Fprintln(w, "The programs of vxlan-driver contain the Go modules below. Their source is what `go mod "+
+		"download MODULE@VERSION` fetches.")
 	for _, m := range modules {
 		fmt.Fprintf(w, "\n%s\n%s %s\n\n", strings.Repeat("=", 80), m.Path, m.Version)
 		found := false

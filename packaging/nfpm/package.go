@@ -42,7 +42,6 @@ var relationsOf = map[string]relations{
 	"archlinux": {[]string{"netavark>=1.6", "nftables"}, nil},
 }
 
-// writePackage writes one package.
 func (b build) writePackage(format, arch string) error {
 	stage, err := os.MkdirTemp("", "vxlan-driver-package-")
 	if err != nil {
@@ -71,7 +70,8 @@ func (b build) writePackage(format, arch string) error {
 // stageFiles puts the files into a directory as they are on a host.
 func (b build) stageFiles(stage, format, arch string) error {
 	install := exec.Command(filepath.Join(b.root, "packaging/install.sh"), "install")
-	install.Env = append(os.Environ(), "PREFIX=/usr", "DESTDIR="+stage, "TAKER="+format, "PROGRAMS="+filepath.Join(b.programs, arch))
+	install.Env = append(os.Environ(), "PREFIX=/usr", "DESTDIR="+stage, "TAKER="+format,
+		"PROGRAMS="+filepath.Join(b.programs, arch))
 	if out, err := install.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
@@ -95,12 +95,14 @@ func (b build) describePackage(dir, format, arch string) (*nfpm.Info, error) {
 		License: licences, Changelog: changelog, MTime: b.date, DisableGlobbing: true,
 		Overridables: nfpm.Overridables{
 			Depends: relationsOf[format].depends, Recommends: relationsOf[format].recommends, Contents: contents,
-			Scripts: nfpm.Scripts{PostInstall: script("postinstall.sh"), PreRemove: script("preremove.sh"), PostRemove: script("postremove.sh")},
+			Scripts: nfpm.Scripts{PostInstall: script("postinstall.sh"), PreRemove: script("preremove.sh"),
+				PostRemove: script("postremove.sh")},
 			// The name of the machine that built it would differ.
 			RPM: nfpm.RPM{BuildHost: "localhost", Group: "System Environment/Daemons", Summary: summary, Compression: "zstd"},
 			// Debian before 12 cannot read zstd.
-			Deb:       nfpm.Deb{Compression: "xz"},
-			ArchLinux: nfpm.ArchLinux{Packager: maintainer, Scripts: nfpm.ArchLinuxScripts{PostUpgrade: script("postinstall.sh")}},
+			Deb: nfpm.Deb{Compression: "xz"},
+			ArchLinux: nfpm.ArchLinux{Packager: maintainer,
+				Scripts: nfpm.ArchLinuxScripts{PostUpgrade: script("postinstall.sh")}},
 		},
 	}
 	switch format { // only dpkg's begins with the summary
@@ -134,7 +136,8 @@ func (b build) listContents(stage, format string) (contents files.Contents, err 
 			return err
 		}
 		c := &files.Content{Source: path, Destination: to, Type: fileType(to, format),
-			FileInfo: &files.ContentFileInfo{Owner: "root", Group: "root", Mode: info.Mode().Perm(), MTime: b.date, Size: info.Size()}}
+			FileInfo: &files.ContentFileInfo{Owner: "root", Group: "root", Mode: info.Mode().Perm(), MTime: b.date,
+				Size: info.Size()}}
 		if entry.IsDir() {
 			c.Source, c.Type, c.FileInfo.Size = "", files.TypeDir, 0
 		}

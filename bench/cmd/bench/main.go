@@ -23,7 +23,8 @@ const usage = `Usage: bench [FLAGS], as root, in a checkout of the project in wh
   -section LIST   start,traffic,scale,plugin,agent or some of them; each takes less than six minutes (default all)
   -out DIR        where tables (SECTION.md, report.md) and plots (.svg) go; report.md has the tables of earlier runs
                   too (default bench/out)
-  -times N        N times as many rounds: it takes nearly N times as long, and intervals narrow with the root of N (1 to 20, default 1)
+  -times N        N times as many rounds: it takes nearly N times as long, and intervals narrow with the root of N
+                  (1 to 20, default 1)
   -quick          few rounds of the most important rows; write nothing, and fail if a ratio is beyond its bound
 `
 
@@ -54,7 +55,8 @@ func runBench(ctx context.Context, args []string) error {
 	if *times < 1 || *times > 20 {
 		return fmt.Errorf("-times %d: must be 1 to 20\n%s", *times, usage)
 	}
-	s := &suite.Suite{Log: os.Stderr, Quick: *quick, Times: *times, Plugin: "bin/vxlan", Agent: "bin/vxland", Probe: "bin/probe", Module: "."}
+	s := &suite.Suite{Log: os.Stderr, Quick: *quick, Times: *times, Plugin: "bin/vxlan", Agent: "bin/vxland",
+		Probe: "bin/probe", Module: "."}
 	env, err := s.Environment(ctx)
 	if err != nil {
 		return err
@@ -131,7 +133,8 @@ func writeSection(dir string, rep report.Section, env report.Table) error {
 }
 
 func writeReport(dir string) error {
-	report := "# Measurements\n\nMedians; in brackets the interval that holds the true median with 95 % confidence. Ratios are medians of the ratios of neighbouring runs.\n"
+	report := "# Measurements\n\nMedians; in brackets the interval that holds the true median with 95 % confidence. " +
+		"Ratios are medians of the ratios of neighbouring runs.\n"
 	for _, section := range suite.Sections {
 		text, err := os.ReadFile(filepath.Join(dir, section.Name+".md"))
 		if errors.Is(err, os.ErrNotExist) {

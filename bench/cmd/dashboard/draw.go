@@ -20,7 +20,8 @@ const (
 	bright, soft       = "#e3e4ec", "#a4a8b0"
 )
 
-var colors = []string{"#73bf69", "#f2cc0c", "#5794f2", "#ff780a", "#f2495c", "#b877d9", "#8ab8ff", "#c0d8ff", "#96d98d", "#ffb357"}
+var colors = []string{"#73bf69", "#f2cc0c", "#5794f2", "#ff780a", "#f2495c", "#b877d9", "#8ab8ff", "#c0d8ff",
+	"#96d98d", "#ffb357"}
 
 // drawing collects panels.
 type drawing struct {
@@ -48,14 +49,16 @@ func (d *drawing) text(x, y int, color, text string) {
 
 // label is a small text. Anchor is start, middle or end.
 func (d *drawing) label(x, y int, anchor, text string) {
-	d.printf("<text x=\"%d\" y=\"%d\" fill=\"%s\" font-size=\"10\" text-anchor=\"%s\">%s</text>\n", x, y, soft, anchor, html.EscapeString(text))
+	d.printf("<text x=\"%d\" y=\"%d\" fill=\"%s\" font-size=\"10\" text-anchor=\"%s\">%s</text>\n",
+		x, y, soft, anchor, html.EscapeString(text))
 }
 
 // panel draws a panel with its title.
 func (d *drawing) panel(p panel, all []series) {
 	b := box{p.GridPos.X*column + gap, p.GridPos.Y*row + gap, p.GridPos.W*column - 2*gap, p.GridPos.H*row - 2*gap}
 	d.height = max(d.height, b.y+b.h+gap)
-	d.printf("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\" stroke=\"%s\"/>\n", b.x, b.y, b.w, b.h, paper, frame)
+	d.printf("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\" stroke=\"%s\"/>\n",
+		b.x, b.y, b.w, b.h, paper, frame)
 	switch p.Type {
 	case "stat":
 		d.stat(p, all, b)
@@ -82,7 +85,8 @@ func (d *drawing) stat(p panel, all []series, b box) {
 	}
 	fill := map[string]string{"green": "#2f7527", "red": "#b3152a"}[color]
 	d.printf("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n", b.x, b.y, b.w, b.h, fill)
-	d.printf("<text x=\"%d\" y=\"%d\" fill=\"#fff\" font-size=\"36\" text-anchor=\"middle\">%s</text>\n", b.x+b.w/2, b.y+b.h/2+24, html.EscapeString(text))
+	d.printf("<text x=\"%d\" y=\"%d\" fill=\"#fff\" font-size=\"36\" text-anchor=\"middle\">%s</text>\n",
+		b.x+b.w/2, b.y+b.h/2+24, html.EscapeString(text))
 }
 
 // table has a line a series.
@@ -95,7 +99,8 @@ func (d *drawing) table(all []series, b box) {
 			}
 		}
 		if len(s.values) > 0 {
-			d.text(b.x+8, b.y+40+i*18, bright, fmt.Sprintf("%s: %s hosts", strings.Join(parts, ", "), format(s.values[len(s.values)-1].v, "short")))
+			d.text(b.x+8, b.y+40+i*18, bright, fmt.Sprintf("%s: %s hosts", strings.Join(parts, ", "),
+				format(s.values[len(s.values)-1].v, "short")))
 		}
 	}
 	if len(all) == 0 {

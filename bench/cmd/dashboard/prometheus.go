@@ -89,7 +89,8 @@ type answer struct {
 // query asks for the values of an expression at the end, or over the whole time.
 func (p prometheus) query(ctx context.Context, expr string, whole bool) ([]series, error) {
 	begin := p.end.Add(-p.length)
-	args := url.Values{"query": {expr}, "end": {unix(p.end)}, "start": {unix(begin)}, "step": {fmt.Sprint(p.length.Seconds() / samples)}}
+	args := url.Values{"query": {expr}, "end": {unix(p.end)}, "start": {unix(begin)},
+		"step": {fmt.Sprint(p.length.Seconds() / samples)}}
 	if !whole {
 		args.Set("start", unix(p.end))
 	}

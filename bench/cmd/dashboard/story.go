@@ -32,15 +32,18 @@ var chapters = []struct {
 }{
 	{20 * time.Second, 1, "for n in 4 5; do podman run -d --name web-$n --network blue localhost/web >/dev/null; done"},
 	{40 * time.Second, 0, "nft flush ruleset; ip link del vxlan-blue"},
-	{60 * time.Second, 2, "nft 'table inet block { chain in { type filter hook input priority 0; udp dport 4789 drop; }; }'"},
+	{60 * time.Second, 2, "nft 'table inet block { chain in { type filter hook input priority 0; " +
+		"udp dport 4789 drop; }; }'"},
 	{90 * time.Second, 2, "nft delete table inet block"},
-	{120 * time.Second, 0, inContainer("web-1", "for n in $(seq 100); do echo x >/dev/udp/198.18.0.12/4789; sleep 0.1; done", "&")},
+	{120 * time.Second, 0, inContainer("web-1",
+		"for n in $(seq 100); do echo x >/dev/udp/198.18.0.12/4789; sleep 0.1; done", "&")},
 	{140 * time.Second, 1, "podman rm -f -t0 web-4 >/dev/null"},
 }
 
 // inContainer runs a script in a container's network namespace.
 func inContainer(name, script, how string) string {
-	return "nsenter -t $(podman inspect -f '{{.State.Pid}}' " + name + ") -n bash -c '" + script + "' >/dev/null 2>&1 </dev/null " + how
+	return "nsenter -t $(podman inspect -f '{{.State.Pid}}' " + name + ") -n bash -c '" + script + "' >/dev/null " +
+		"2>&1 </dev/null " + how
 }
 
 // tell runs the story, and returns the picture of it.
@@ -97,7 +100,8 @@ func begin(ctx context.Context) (_ *story, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.lab, err = lab.Start(ctx, lab.Config{Tree: tree, Hosts: 3, Plugin: "bin/vxlan", Binaries: []string{"bin/vxland", "bin/vxlanctl"}})
+	s.lab, err = lab.Start(ctx, lab.Config{Tree: tree, Hosts: 3, Plugin: "bin/vxlan",
+		Binaries: []string{"bin/vxland", "bin/vxlanctl"}})
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +135,8 @@ func furnish(ctx context.Context, h *lab.Host, addrs string, number int) error {
 	if err := h.WriteFile("/etc/vxlan/vxland.toml", []byte(config), 0o600); err != nil {
 		return err
 	}
-	create := "podman network create --driver vxlan --opt local_ip=auto --opt physical_interface=eth0 --opt remote_ips=" + addrs
+	create := "podman network create --driver vxlan --opt local_ip=auto --opt physical_interface=eth0 --opt " +
+		"remote_ips=" + addrs
 	for _, command := range []string{
 		create + " --opt vni=100 --subnet 10.0.0.0/24 blue",
 		create + " --opt vni=101 --subnet 10.0.1.0/24 red",
@@ -160,7 +165,8 @@ func (s *story) startPrometheus() (err error) {
 	if err := os.WriteFile(filepath.Join(s.dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
 		return err
 	}
-	s.prometheus = exec.Command("nsenter", "--net="+s.lab.Hosts()[0].Netns(), path, "--config.file="+s.dir+"/prometheus.yml",
+	s.prometheus = exec.Command("nsenter", "--net="+s.lab.Hosts()[0].Netns(), path,
+		"--config.file="+s.dir+"/prometheus.yml",
 		"--storage.tsdb.path="+s.dir+"/data", "--web.listen-address=127.0.0.1:9090", "--log.level=error")
 	s.prometheus.Stderr = os.Stderr
 	return s.prometheus.Start()

@@ -100,11 +100,13 @@ func (p *Plane) sendQuestion(host cluster.Host, question []byte) (q askedQuestio
 	node, isMember := p.peers.members[key]
 	switch {
 	case len(question) > wire.MaxQuestion:
-		return q, nil, fmt.Errorf("ask host %s: the question has %d bytes, at most %d are allowed", host.Label(), len(question), wire.MaxQuestion)
+		return q, nil, fmt.Errorf("ask host %s: the question has %d bytes, at most %d are allowed",
+			host.Label(), len(question), wire.MaxQuestion)
 	case !isMember || !p.running:
 		return q, nil, fmt.Errorf("host %s is unreachable", host.Label())
 	case !wire.KnowsKind(node.Meta, wire.KindQuestion):
-		return q, nil, fmt.Errorf("host %s runs an older vxland that cannot be asked; install one version on all hosts", host.Label())
+		return q, nil, fmt.Errorf("host %s runs an older vxland that cannot be asked; install one version on all hosts",
+			host.Label())
 	}
 	q = askedQuestion{number: rand.Uint64(), host: key, label: host.Label(), answer: make(chan wire.Message, 1)}
 	p.questions.asked[q.number] = q

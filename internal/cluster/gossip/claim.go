@@ -23,14 +23,16 @@ const (
 )
 
 // Claim reserves addresses for a container, with the consent of all hosts that it reaches.
-func (p *Plane) Claim(ctx context.Context, network cluster.NetworkKey, containerID string, addrs []netip.Addr) (map[netip.Addr]cluster.Holder, error) {
+func (p *Plane) Claim(ctx context.Context, network cluster.NetworkKey, containerID string,
+	addrs []netip.Addr) (map[netip.Addr]cluster.Holder, error) {
 	p.mu.Lock()
 	if p.leaving {
 		p.mu.Unlock()
 		return nil, errors.New("this host leaves the cluster")
 	}
 	asked, others := p.claimPeers.choose(network, maps.Keys(p.peers.members), p.replica.MayBeOn)
-	wait, taken, err := p.replica.BeginClaim(replica.ClaimKey{Network: network, ContainerID: containerID}, addrs, asked, others)
+	wait, taken, err := p.replica.BeginClaim(replica.ClaimKey{Network: network, ContainerID: containerID}, addrs,
+		asked, others)
 	p.mu.Unlock()
 	if err != nil || len(taken) > 0 {
 		return taken, err

@@ -52,7 +52,6 @@ func (c claimPeers) noteSilent(network cluster.NetworkKey, silent []wire.Key) {
 	}
 }
 
-// noteAnswer notes that a host answers claims.
 func (c claimPeers) noteAnswer(host wire.Key) { delete(c.silent, host) }
 
 // memberJoined notes a new member, which may not know which networks this host is on.

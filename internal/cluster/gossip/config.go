@@ -109,9 +109,9 @@ func (c Config) memberlistConfig() (*memberlist.Config, error) {
 	m.TCPTimeout = guard.StreamTimeout
 	// One probe a second, an answer within half of it, and a suspicion of four probes (times log10
 	// of the number of hosts, if above 10). Then it is asked itself for half a second. So an unreachable
-	// host is hidden after about 6 s with 3 hosts and 10 s with 100. A host that swaps, or a link that flaps for a few seconds, is not
-	// hidden. Unconfirmed suspicions last 3 times as long, not the default 6, which took half a
-	// minute.
+	// host is hidden after about 6 s with 3 hosts and 10 s with 100. A host that swaps, or a link that
+	// flaps for a few seconds, is not hidden. Unconfirmed suspicions last 3 times as long, not the
+	// default 6, which took half a minute.
 	m.ProbeInterval, m.ProbeTimeout = time.Second, 500*time.Millisecond
 	m.SuspicionMult, m.SuspicionMaxTimeoutMult = 4, 3
 	m.GossipInterval, m.GossipNodes = gossipInterval, 3

@@ -133,3 +133,68 @@ func TestHostForgottenDuringPartition(t *testing.T) {
 		close(stop)
 	})
 }
+
+// silentHosts are those that do not answer.
+func (h *host) silentHosts() (silent []string) {
+	for _, r := range h.Health().Refused {
+		for _, host := range r.Hosts {
+			if r.Silent {
+				silent = append(silent, host.Addr.String())
+			}
+		}
+	}
+	return silent
+}
+
+// A host whose address is in the others' configuration leaves for good. Nobody misses it: neither as
+// long as it is remembered, nor later. When it comes again, it is found.
+func TestSeedThatLeft(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		hosts := make([]*host, 4)
+		for i := 1; i <= 3; i++ { // all have the first as their seed
+			hosts[i] = startHost(t, n, i, func(c *Config) { c.ForgetAfter = time.Minute })
+			hosts[i].announce("c")
+		}
+		a, b, c := hosts[1], hosts[2], hosts[3]
+		b.waitUntilSees(3*second, "host-1: c, host-3: c")
+		a.leave()
+		for _, after := range []time.Duration{10 * second, 40 * second, 3 * time.Minute} {
+			time.Sleep(after)
+			for _, h := range []*host{b, c} {
+				if silent := h.silentHosts(); len(silent) > 0 {
+					t.Errorf("after %v %v misses %v", after, h, silent)
+				}
+			}
+		}
+		c.leave()
+		b.waitUntilSees(3*second, "")
+		time.Sleep(10 * second)
+		if silent := b.silentHosts(); len(silent) > 0 || b.Health().Alone {
+			t.Errorf("who all others have left misses %v", silent)
+		}
+		a = startHost(t, n, 1)
+		a.announce("again")
+		b.waitUntilSees(time.Minute, "host-1: again")
+		a.crash()
+		b.waitUntilSees(time.Minute, "(host-1: again)")
+		time.Sleep(2 * maxRejoinBackoff)
+		if silent := b.silentHosts(); len(silent) != 1 {
+			t.Errorf("a host that has crashed: %v do not answer", silent)
+		}
+	})
+}
+
+// A host that a network lists, and whose agent has ended, is expected back.
+func TestListedHostThatLeft(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		a, b := startHost(t, n, 1), startHost(t, n, 2)
+		a.announce("c1")
+		b.announceTo("c2", hostAddr(1))
+		b.waitUntilSees(3*second, "host-1: c1")
+		a.leave()
+		time.Sleep(time.Minute)
+		if silent := b.silentHosts(); len(silent) != 1 {
+			t.Errorf("%v do not answer", silent)
+		}
+	})
+}

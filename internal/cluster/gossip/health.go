@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,8 @@ import (
 func (p *Plane) Health() cluster.Health {
 	h := cluster.Health{Refused: p.refusals.Refusals()}
 	p.mu.Lock()
+	p.noteLeftSeedsLocked()
+	p.omitLeftLocked(h.Refused)
 	h.Warnings = append(p.strayWarningsLocked(), p.limitWarningsLocked()...)
 	h.Synced, h.Alone, h.StaleSince = p.isSyncedLocked(), p.isAloneLocked(), p.aloneSince
 	p.mu.Unlock()
@@ -23,6 +26,33 @@ func (p *Plane) Health() cluster.Health {
 		h.Problem = problemOf(h.Refused, boottime.Now())
 	}
 	return h
+}
+
+// noteLeftSeedsLocked notes which of the configuration's seeds have left. What says so is forgotten
+// some day, and the seeds stay in the configuration.
+func (p *Plane) noteLeftSeedsLocked() {
+	for _, seed := range p.cfg.Seeds {
+		if p.replica.HasLeftFrom(seed.Addr()) {
+			p.peers.left[seed.Addr()] = true
+		}
+	}
+	// A host that a network lists is expected back.
+	for _, host := range p.listed {
+		delete(p.peers.left, host.Addr())
+	}
+}
+
+// omitLeftLocked takes hosts out that do not answer since they have left.
+func (p *Plane) omitLeftLocked(refused []cluster.Refusal) {
+	hasLeft := func(h cluster.RefusedHost) bool {
+		isListed := slices.ContainsFunc(p.listed, func(a netip.AddrPort) bool { return a.Addr() == h.Addr })
+		return !isListed && (p.peers.left[h.Addr] || p.replica.HasLeftFrom(h.Addr))
+	}
+	for i, r := range refused {
+		if r.Silent {
+			refused[i].Hosts = slices.DeleteFunc(r.Hosts, hasLeft)
+		}
+	}
 }
 
 // isSyncedLocked tells whether all seeds were asked, all records are here of those that answered,

@@ -24,6 +24,9 @@ type peers struct {
 	// not arrived, or they know this host from before its restart.
 	unknownSenders map[wire.Key]bool
 
+	// left are seeds whose host has left for good. They are asked all the same, as hosts come again.
+	left map[netip.Addr]bool
+
 	asked    map[netip.AddrPort]bool // seeds that a round has asked
 	awaited  map[netip.AddrPort]bool // hosts that were asked whether they are there, and if they answered
 	attempts map[netip.AddrPort]*attempt
@@ -40,6 +43,7 @@ func newPeers(self netip.AddrPort) *peers {
 		lost:           make(map[wire.Key]bool),
 		doubted:        make(map[wire.Key]*doubt),
 		unknownSenders: make(map[wire.Key]bool),
+		left:           make(map[netip.Addr]bool),
 		asked:          make(map[netip.AddrPort]bool),
 		awaited:        make(map[netip.AddrPort]bool),
 	}
@@ -69,9 +73,9 @@ func (p *peers) unaskedSeeds() (unasked []netip.AddrPort) {
 	return unasked
 }
 
-// hasSeeds tells whether there is another host to ask.
+// hasSeeds tells whether there is another host to ask, and it has not left.
 func (p *peers) hasSeeds() bool {
-	return slices.ContainsFunc(p.seeds, func(seed netip.AddrPort) bool { return seed != p.self })
+	return slices.ContainsFunc(p.seeds, func(seed netip.AddrPort) bool { return seed != p.self && !p.left[seed.Addr()] })
 }
 
 // answered tells whether a host has answered that it is there.
@@ -107,6 +111,7 @@ func nodeKey(n *memberlist.Node) wire.Key {
 func (p *peers) setMember(host wire.Key, n memberlist.Node) {
 	known := p.isMember(host)
 	p.members[host] = n
+	delete(p.left, host.Addr.Addr())
 	if known || len(p.members) == 1 {
 		p.list, p.format = nil, 0
 		return
@@ -153,7 +158,6 @@ func (p *peers) findCommonFormat(own wire.Range) uint8 {
 	return max(latest, own.Min)
 }
 
-// isMember tells whether the host is a member.
 func (p *peers) isMember(host wire.Key) bool {
 	_, ok := p.members[host]
 	return ok

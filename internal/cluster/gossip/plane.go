@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -44,7 +45,8 @@ type Plane struct {
 	cancelRun context.CancelFunc
 	running   bool
 	leaving   bool
-	seedsSet  bool // it is known who the seeds are
+	seedsSet  bool             // it is known who the seeds are
+	listed    []netip.AddrPort // hosts that networks list
 	peers     *peers
 	replica   *replica.Replica
 	contacts  map[contactKey]cluster.Contact // to the members
@@ -118,6 +120,7 @@ func (p *Plane) String() string {
 func (p *Plane) Set(local cluster.Local) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.listed = local.Listed
 	if p.peers.setSeeds(slices.Concat(p.cfg.Seeds, local.Listed)) || !p.seedsSet {
 		p.seedsSet = true
 		p.restrictSendersLocked()

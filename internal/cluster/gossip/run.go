@@ -29,7 +29,8 @@ func (p *Plane) Run(ctx context.Context) error {
 		return fmt.Errorf("start %v: %w", p, err)
 	}
 	if !p.cfg.hasKeys() {
-		p.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and accepts only listed hosts", "bind", p.cfg.Bind)
+		p.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and accepts only listed hosts",
+			"bind", p.cfg.Bind)
 	}
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context){
@@ -179,6 +180,7 @@ func (p *Plane) repair(repairAt *time.Time) (pending bool) {
 
 // forgetHostsLocked forgets hosts that have been gone for too long, and where they were.
 func (p *Plane) forgetHostsLocked(now time.Time) {
+	p.noteLeftSeedsLocked()
 	if p.replica.Forget(now) {
 		p.updateSnapshotLocked()
 	}

@@ -55,7 +55,9 @@ func (p *Plane) spreadLoop(ctx context.Context) {
 		}
 		for peers := p.nextSpread(); len(peers) > 0; peers = p.nextSpread() {
 			for _, peer := range peers {
-				pings.Go(func() { _, _ = p.memberlist.Ping(peer.String(), net.UDPAddrFromAddrPort(peer.Addr)) }) // only to send along
+				pings.Go(func() { // only what goes along with the ping counts
+					_, _ = p.memberlist.Ping(peer.String(), net.UDPAddrFromAddrPort(peer.Addr))
+				})
 			}
 			if !waitFor(ctx, spreadInterval) {
 				return

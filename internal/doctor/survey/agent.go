@@ -21,13 +21,14 @@ import (
 	"vxlan-driver/internal/hoststate"
 )
 
-// defaultAgentPort is where agents listen unless vxland.toml says otherwise.
-const defaultAgentPort = 7947
-
 // agent finds out how the agent is. One that was stopped would keep everybody waiting.
 func (c *collector) agent(networks []hoststate.Network) {
 	a := &c.Agent
-	a.Port = defaultAgentPort
+	settings, err := config.FilesAt(config.Path).LoadSettings()
+	if err != nil {
+		settings, _ = config.ParseSettings("") // the agent's program says what is wrong
+	}
+	a.Port, a.Kept = settings.Port, settings.KeepRunning
 	for _, n := range networks {
 		if n.NeedsAgent() {
 			a.Needed += len(n.Endpoints)
@@ -42,7 +43,7 @@ func (c *collector) agent(networks []hoststate.Network) {
 		a.BadConfig = checkConfig(c.ctx, a.Binary)
 	}
 	if a.BadConfig != "" {
-		a.BadLines = config.LinesToDisable(config.Path)
+		a.BadLines = config.FilesAt(config.Path).LinesToDisable()
 	}
 	pids := agentProcesses()
 	a.Running = len(pids) > 0

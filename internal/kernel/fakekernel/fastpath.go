@@ -15,8 +15,8 @@ import (
 func (ns *Namespace) SetFastPath(want kernel.FastPath) error { return ns.fastPath().Set(want) }
 
 // FastPathRemote implements reconcile.Namespace.
-func (ns *Namespace) FastPathRemote(device string) ([]kernel.MAC, error) {
-	return fastpath.New(FastPathKernel{ns}).Remote(device)
+func (ns *Namespace) FastPathRemote(want kernel.FastPath) ([]kernel.MAC, error) {
+	return fastpath.New(FastPathKernel{ns}).Remote(want.Device)
 }
 
 // EvictFastPath implements reconcile.Namespace.

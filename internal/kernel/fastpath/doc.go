@@ -10,5 +10,6 @@
 //   - The bridge gets static, sticky entries of the containers' MACs, since it cannot learn from packets that do not pass
 //     it.
 //
-// An eBPF program can be another Path.
+// Package bpfpath has another Path over this one, of eBPF programs. What these have pinned, this package can remove
+// (pinned.go): a plugin does, which does not link the library for them.
 package fastpath

@@ -31,10 +31,11 @@ func New(k Kernel) Redirector { return Redirector{k} }
 // that they are gone.
 const attempts = 3
 
-// Set implements Path.
+// Set implements Path. Who sends is for the bridge to check, so a network with port security gets
+// nothing.
 func (r Redirector) Set(want kernel.FastPath) (err error) {
-	if want.IsEmpty() {
-		return r.removeAll(want.Device)
+	if want.IsEmpty() || want.PortSecurity {
+		return r.RemoveAll(want.Device)
 	}
 	for range attempts {
 		if err = r.set(want); !errors.Is(err, kernel.ErrNotFound) {
@@ -53,11 +54,11 @@ func (r Redirector) set(want kernel.FastPath) (err error) {
 			return kernel.ErrPortsNeeded
 		}
 	}
-	if want.Ports, err = r.attachedPorts(want); err != nil {
+	if want.Ports, err = r.AttachedPorts(want); err != nil {
 		return err
 	}
 	// First the bridge: it cannot learn from packets that no longer pass it.
-	if err := r.setStaticEntries(want); err != nil {
+	if err := r.SetStaticEntries(want); err != nil {
 		return err
 	}
 	return errors.Join(r.setOutbound(want), r.setInbound(want))
@@ -87,9 +88,9 @@ func (r Redirector) Remote(device string) ([]kernel.MAC, error) {
 	return have.Remote, err
 }
 
-// attachedPorts leaves out ports that are not on the bridge. A container's veth goes with the
+// AttachedPorts leaves out ports that are not on the bridge. A container's veth goes with the
 // container, before its teardown, and another container may have got the name since.
-func (r Redirector) attachedPorts(want kernel.FastPath) (attached []kernel.FastPathPort, err error) {
+func (r Redirector) AttachedPorts(want kernel.FastPath) (attached []kernel.FastPathPort, err error) {
 	for _, p := range want.Ports {
 		l, err := r.kernel.Link(p.Name, 0)
 		if err != nil && !errors.Is(err, kernel.ErrNotFound) {
@@ -103,8 +104,8 @@ func (r Redirector) attachedPorts(want kernel.FastPath) (attached []kernel.FastP
 	return attached, nil
 }
 
-// setStaticEntries tells the bridge which MACs are behind its ports.
-func (r Redirector) setStaticEntries(want kernel.FastPath) error {
+// SetStaticEntries tells the bridge which MACs are behind its ports.
+func (r Redirector) SetStaticEntries(want kernel.FastPath) error {
 	var macs []kernel.MAC
 	for _, p := range want.Ports {
 		macs = append(macs, p.MAC)
@@ -177,8 +178,8 @@ func (r Redirector) removeInbound(device string, ports []kernel.FastPathPort) er
 	return errors.Join(errs...)
 }
 
-// removeAll removes the fast path of a VXLAN device that stays.
-func (r Redirector) removeAll(device string) error {
+// RemoveAll removes the fast path of a VXLAN device that stays.
+func (r Redirector) RemoveAll(device string) error {
 	err := r.Remove(device)
 	have, haveErr := r.kernel.Inbound(device)
 	return errors.Join(err, haveErr, r.removeInbound(device, have.Ports))

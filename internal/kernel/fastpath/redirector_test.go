@@ -279,3 +279,15 @@ func (h host) has(want kernel.FastPath) {
 		h.Errorf("remote MACs are %v, want %v", got, remote)
 	}
 }
+
+// Who sends is for the bridge to check.
+func TestNothingWithPortSecurity(t *testing.T) {
+	h := newHost(t)
+	want := wantPorts([]kernel.FastPathPort{port1}, remote1)
+	h.set(want)
+	want.PortSecurity = true
+	h.set(want)
+	if have := h.FastPathOutbound("vx0"); have.Exists {
+		t.Errorf("got %+v", have)
+	}
+}

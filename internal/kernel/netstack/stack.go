@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -19,6 +20,10 @@ type Stack struct {
 	*rtnl.Conn
 	path     string
 	firewall *nft.Conn // opened when first used: of a container's namespace, never
+	// Pins is where eBPF programs are pinned.
+	Pins string
+	// setFastPath sets up a fast path; nil: Stack only removes what there is.
+	setFastPath func(fastpath.Redirector, kernel.FastPath) error
 }
 
 // Open opens the namespace at path, or for "" the one that the caller is in.
@@ -27,7 +32,18 @@ func Open(path string) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stack{Conn: c, path: path}, nil
+	return &Stack{Conn: c, path: path, Pins: fastpath.PinDir}, nil
+}
+
+// OpenWithFastPath is Open for who sets up fast paths. The plugin only removes them, and is smaller
+// without this code.
+func OpenWithFastPath(path string) (*Stack, error) {
+	ns, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	ns.setFastPath = fastpath.Redirector.Set
+	return ns, nil
 }
 
 // Close closes the namespace's connections.
@@ -104,6 +120,15 @@ func (ns *Stack) ForeignFilters() ([]kernel.FilterTable, error) {
 	return conn.ForeignFilters()
 }
 
+// FilteredDevices returns the devices on which other programs filter what comes in, and by which table.
+func (ns *Stack) FilteredDevices() (map[string]string, error) {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return nil, err
+	}
+	return conn.FilteredDevices()
+}
+
 // AcceptedInDocker returns the bridges that AcceptInDocker has let pass, and whether all rules of
 // each are there.
 func (ns *Stack) AcceptedInDocker() (map[string]bool, error) {
@@ -142,29 +167,38 @@ func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err 
 }
 
 // SetFastPath makes a network's fast path what is wanted, and removes one that leads nowhere. The
-// error is kernel.ErrNoFastPath where the kernel cannot do it.
-func (ns *Stack) SetFastPath(want kernel.FastPath) error { return ns.fastPath().Set(want) }
+// error is kernel.ErrNoFastPath where the kernel cannot do it. A Stack that Open has opened removes
+// the fast path: packets pass the bridge.
+func (ns *Stack) SetFastPath(want kernel.FastPath) error {
+	if ns.setFastPath == nil {
+		return ns.FastPath().RemoveAll(want.Device)
+	}
+	return ns.setFastPath(ns.FastPath(), want)
+}
 
 // FastPathRemote returns the MACs on other hosts that packets are sent to past the bridge.
-func (ns *Stack) FastPathRemote(device string) ([]kernel.MAC, error) {
-	return ns.fastPath().Remote(device)
+func (ns *Stack) FastPathRemote(want kernel.FastPath) ([]kernel.MAC, error) {
+	return ns.FastPath().Remote(want.Device)
 }
 
 // EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.
 func (ns *Stack) EvictFastPath(device string, mac kernel.MAC) error {
-	return ns.fastPath().Evict(device, mac)
+	return cmp.Or(fastpath.EvictPinned(ns.Pins, device, mac, ns.Index), ns.FastPath().Evict(device, mac))
 }
 
 // EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is
 // there.
 func (ns *Stack) EvictFastPathPort(device string, port kernel.FastPathPort) error {
-	return ns.fastPath().EvictPort(device, port)
+	return cmp.Or(fastpath.EvictPinned(ns.Pins, device, port.MAC, ns.Index), ns.FastPath().EvictPort(device, port))
 }
 
 // RemoveFastPath removes what would outlive a VXLAN device that is about to go or has gone.
-func (ns *Stack) RemoveFastPath(device string) error { return ns.fastPath().Remove(device) }
+func (ns *Stack) RemoveFastPath(device string) error {
+	return cmp.Or(fastpath.RemovePinned(ns.Pins, device), ns.FastPath().Remove(device))
+}
 
-func (ns *Stack) fastPath() fastpath.Redirector {
+// FastPath returns the fast path of nftables and tc.
+func (ns *Stack) FastPath() fastpath.Redirector {
 	return fastpath.New(fastpath.Namespace{Links: ns.Conn, Firewall: ns.firewallConn})
 }
 

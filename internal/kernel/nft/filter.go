@@ -45,6 +45,29 @@ func (c *Conn) ForeignFilters() (all []kernel.FilterTable, err error) {
 	return all, nil
 }
 
+// FilteredDevices returns the devices on which other programs filter what comes in, and the table that
+// has the chain.
+func (c *Conn) FilteredDevices() (map[string]string, error) {
+	devices := make(map[string]string)
+	for _, family := range []kernel.Family{kernel.FamilyNetdev, kernel.FamilyInet} {
+		tables, err := c.filterTables(family)
+		if err != nil {
+			return nil, fmt.Errorf("read chains of devices: %w", err)
+		}
+		for _, t := range tables {
+			for _, chain := range t.Chains {
+				if chain.Hook != kernel.HookIngress {
+					continue
+				}
+				for _, device := range chain.Devices {
+					devices[device] = fmt.Sprint(t.Family, " ", t.Name)
+				}
+			}
+		}
+	}
+	return devices, nil
+}
+
 // filterTables returns the tables of a family that have a filtering chain, without their rules.
 func (c *Conn) filterTables(family kernel.Family) ([]kernel.FilterTable, error) {
 	answers, err := c.execute(newRequest(unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, family))

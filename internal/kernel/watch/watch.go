@@ -17,7 +17,7 @@ import (
 )
 
 // Changes sends, until ctx is done, whenever something may be missing in the caller's namespace.
-// That is when a link has changed or an address was added, and when a link, an address, a filter or
+// That is when a link or an IPsec policy has changed or an address was added, and when a link, an address, a filter or
 // a part of this project's firewall was deleted. Of the kernel parameters it reports forwarding and
 // rp_filter, and no other that this project sets. To a slow reader many changes are one event.
 //
@@ -28,8 +28,11 @@ import (
 // were deleted, as far as these are few: the reader deletes some itself all the time.
 func Changes(ctx context.Context) (changes <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error) {
 	to := newOutput()
-	for _, r := range []reports{linkReports, firewallReports(processName())} {
+	for _, r := range []reports{linkReports, firewallReports(processName()), policyReports} {
 		f, err := netlink.Subscribe(r.Subscription)
+		if r.Protocol == unix.NETLINK_XFRM && errors.Is(err, unix.EPROTONOSUPPORT) {
+			continue // the kernel has no IPsec
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("watch %s: %w", r.Name, err)
 		}
@@ -107,6 +110,8 @@ var linkReports = reports{
 			return true
 		case unix.RTM_DELTFILTER, unix.RTM_DELQDISC:
 			return true
+		case unix.RTM_NEWQDISC: // what limits a container's rate must not be passed by; clsact is the fast path's own
+			return len(m.Body) >= sizeofTCMsg && netlink.Text(netlink.Find(m.Body[sizeofTCMsg:], tcaKind)) != "clsact"
 		case unix.RTM_NEWNETCONF: // of forwarding or rp_filter, mostly
 			return true
 		}
@@ -118,6 +123,12 @@ var linkReports = reports{
 		}
 	},
 }
+
+// Of struct tcmsg and its attributes (linux/rtnetlink.h).
+const (
+	sizeofTCMsg = 20
+	tcaKind     = 1
+)
 
 // addKey adds the entry that a struct ndmsg with its attributes is about. Other bridges have such
 // entries too; whoever looks at their names finds nothing amiss.
@@ -153,6 +164,15 @@ func isForeignNeighbour(ndmsg []byte) bool {
 	return netlink.Uint8(netlink.Find(ndmsg[unix.SizeofNdMsg:], netlink.NDAProtocol)) != kernel.NeighbourProtocol
 }
 
+// xfrmnlgrpPolicy is XFRMNLGRP_POLICY (linux/xfrm.h).
+const xfrmnlgrpPolicy = 4
+
+// policyReports are of IPsec policies. eBPF programs must not send around one.
+var policyReports = reports{
+	Subscription: netlink.Subscription{Name: "IPsec policies", Protocol: unix.NETLINK_XFRM, Groups: []int{xfrmnlgrpPolicy}},
+	matters:      func(netlink.Message) bool { return true },
+}
+
 // nfnlgrpNftables is NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h).
 const nfnlgrpNftables = 7
 
@@ -169,9 +189,9 @@ func firewallReports(own string) reports {
 	return reports{Subscription: nftSubscription, matters: func(m netlink.Message) bool {
 		switch m.Type & 0xff {
 		case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
-			changed = changed || isOwnTable(m) || isDockerChain(m)
-		case unix.NFT_MSG_NEWCHAIN: // networks may want rules in it
-			changed = changed || isDockerChain(m)
+			changed = changed || isOwnTable(m) || isDockerChain(m) || isForeignDeviceChain(m)
+		case unix.NFT_MSG_NEWCHAIN: // networks may want rules in it, or it must not be passed by
+			changed = changed || isDockerChain(m) || isForeignDeviceChain(m)
 		case unix.NFT_MSG_NEWGEN:
 			matters := changed && (own == "" || nftText(m, unix.NFTA_GEN_PROC_NAME) != own)
 			changed = false
@@ -192,6 +212,13 @@ func processName() string {
 // table and of all that is in one (NFTA_TABLE_NAME, NFTA_RULE_TABLE, …).
 func isOwnTable(m netlink.Message) bool {
 	return strings.HasPrefix(nftText(m, unix.NFTA_TABLE_NAME), kernel.FirewallTable)
+}
+
+// isForeignDeviceChain tells whether a message is about another program's chain for the packets of a
+// device. The eBPF programs leave such a device alone.
+func isForeignDeviceChain(m netlink.Message) bool {
+	isChain := m.Type&0xff == unix.NFT_MSG_NEWCHAIN || m.Type&0xff == unix.NFT_MSG_DELCHAIN
+	return isChain && len(m.Body) > 0 && m.Body[0] == unix.NFPROTO_NETDEV && !isOwnTable(m)
 }
 
 // isDockerChain tells whether a message is about the chain in which networks may want rules, or

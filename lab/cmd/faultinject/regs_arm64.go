@@ -14,7 +14,8 @@ const ntARMSystemCall = 0x404
 func skipSyscall(thread int) {
 	none := int32(-1)
 	iov := unix.Iovec{Base: (*byte)(unsafe.Pointer(&none)), Len: 4}
-	_, _, _ = unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SETREGSET, uintptr(thread), ntARMSystemCall, uintptr(unsafe.Pointer(&iov)), 0, 0)
+	_, _, _ = unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SETREGSET, uintptr(thread), ntARMSystemCall,
+		uintptr(unsafe.Pointer(&iov)), 0, 0)
 }
 
 // setSyscallResult sets the error of the call that a thread leaves.

@@ -41,8 +41,8 @@ Flags, before the arguments:
   -mtu BYTES         up: MTU of the underlay (default 1500)
   -plugin PATH       up: netavark plugin to install in every host (default: bin/vxlan, if there is one)
   -binary PATH       up: program to copy to /usr/local/bin of every host; may be given several times
-  -suite SUITE       up, prepare: trixie (Podman 5.4, default), forky (Podman 5.8), experimental (Podman 6), docker, dnf (trixie with these), or host
-                     (this machine's own Podman)
+  -suite SUITE       up, prepare: trixie (Podman 5.4, default), forky (Podman 5.8), experimental (Podman 6),
+                     docker, dnf (trixie with these), or host (this machine's own Podman)
 
 Environment: VXLAN_LAB_SUITE is the default of -suite, VXLAN_LAB_CACHE replaces /var/cache/vxlan-lab.
 

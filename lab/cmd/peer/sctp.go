@@ -69,7 +69,8 @@ func parseSCTP(b []byte) (sctpPacket, error) {
 	if crc32.Checksum(c, crc32.MakeTable(crc32.Castagnoli)) != sum {
 		return sctpPacket{}, errors.New("wrong checksum")
 	}
-	p := sctpPacket{from: binary.BigEndian.Uint16(b), to: binary.BigEndian.Uint16(b[2:]), tag: binary.BigEndian.Uint32(b[16:]), chunk: b[12]}
+	p := sctpPacket{from: binary.BigEndian.Uint16(b), to: binary.BigEndian.Uint16(b[2:]),
+		tag: binary.BigEndian.Uint32(b[16:]), chunk: b[12]}
 	if len(b) > 36 && binary.BigEndian.Uint16(b[32:]) == cookieParam {
 		if n := int(binary.BigEndian.Uint16(b[34:])); n >= 4 && 32+n <= len(b) {
 			p.cookie = string(b[36 : 32+n])
@@ -106,7 +107,8 @@ func answerSCTP(conn *net.IPConn, name string, port int) {
 		if err != nil || p.chunk != chunkInit || int(p.to) != port {
 			continue
 		}
-		reply := sctpPacket{from: p.to, to: p.from, tag: p.tag, chunk: chunkInitAck, cookie: answerText(name, port, client.IP.String())}
+		reply := sctpPacket{from: p.to, to: p.from, tag: p.tag, chunk: chunkInitAck,
+			cookie: answerText(name, port, client.IP.String())}
 		_, _ = conn.WriteToIP(reply.marshal(), client)
 	}
 }

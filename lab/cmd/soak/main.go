@@ -56,7 +56,8 @@ func runSoak(seed uint64, cycles, workers int, local string) error {
 		calls, killed, abandoned, failed = calls+w.calls, killed+w.killed, abandoned+w.abandoned, failed+w.failed
 		slow += w.slow
 	}
-	fmt.Printf("seed %d: %d cycles, %d calls, %d of them killed, %d found a slow agent, %d containers abandoned, in %.1f s\n",
+	fmt.Printf("seed %d: %d cycles, %d calls, %d of them killed, %d found a slow agent, %d containers abandoned, "+
+		"in %.1f s\n",
 		seed, cycles, calls, killed, slow, abandoned, time.Since(begin).Seconds())
 	if slow*maxSlowPart > calls {
 		return fmt.Errorf("the agent was slow in %d of %d calls", slow, calls)

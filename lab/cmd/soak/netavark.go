@@ -23,7 +23,8 @@ type netavark struct {
 const stateDir = "/tmp/soak"
 
 func startNetavark(verb, namespace string, config []byte) *netavark {
-	n := &netavark{cmd: exec.Command(netavarkPath(), "--config", stateDir, "--plugin-directory", "/usr/local/libexec/netavark", verb, "/run/netns/"+namespace)}
+	n := &netavark{cmd: exec.Command(netavarkPath(), "--config", stateDir, "--plugin-directory",
+		"/usr/local/libexec/netavark", verb, "/run/netns/"+namespace)}
 	n.cmd.Stdin, n.cmd.Stdout, n.cmd.Stderr = bytes.NewReader(config), &n.out, &n.out
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	n.err = errors.Join(os.MkdirAll(stateDir, 0o755), n.cmd.Start())

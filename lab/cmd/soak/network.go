@@ -74,8 +74,10 @@ func makeNetwork(random *rand.Rand, i int, local string) network {
 		n.subnets = append(n.subnets, func(host int) string { return address + fmt.Sprint(host) })
 	}
 	n.config = map[string]any{
-		"name": n.name, "id": fmt.Sprintf("%d123456789abcdef0123456789abcdef", i), "driver": "vxlan", "network_interface": "br-vxlan-" + n.name,
-		"options": options, "subnets": subnets, "ipv6_enabled": six, "dns_enabled": random.IntN(3) > 0, "internal": random.IntN(4) == 0,
+		"name": n.name, "id": fmt.Sprintf("%d123456789abcdef0123456789abcdef", i), "driver": "vxlan",
+		"network_interface": "br-vxlan-" + n.name,
+		"options":           options, "subnets": subnets, "ipv6_enabled": six, "dns_enabled": random.IntN(3) > 0,
+		"internal": random.IntN(4) == 0,
 	}
 	return n
 }

@@ -76,7 +76,8 @@ func (w *worker) runCycle(number int) {
 	if !ended || w.random.IntN(10) == 0 { // now and then twice
 		w.callToEnd("teardown", config)
 	}
-	if out, err := exec.Command("ip", "-n", w.namespace, "-br", "link").Output(); err != nil || strings.Count(string(out), "\n") != 1 {
+	if out, err := exec.Command("ip", "-n", w.namespace, "-br", "link").Output(); err != nil ||
+		strings.Count(string(out), "\n") != 1 {
 		w.reportFailure("cycle %d left in the container: %s %v", number, out, err)
 	}
 }

@@ -57,7 +57,8 @@ type Transport struct {
 }
 
 // New returns a transport that passes on what comes from permitted addresses, and is no probe.
-func New(t memberlist.NodeAwareTransport, permits func(netip.Addr) bool, r *refusal.Counter, probes *PortProbes) *Transport {
+func New(t memberlist.NodeAwareTransport, permits func(netip.Addr) bool, r *refusal.Counter,
+	probes *PortProbes) *Transport {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &Transport{
 		NodeAwareTransport: t, permits: permits, refusals: r, probes: probes,
@@ -140,7 +141,8 @@ func (t *Transport) pumpStreams() {
 func (t *Transport) admit(from net.Addr) (netip.Addr, bool) {
 	addr := addrOf(from)
 	if !addr.IsValid() || !t.permits(addr) {
-		t.refusals.AddFrom(refusal.ReasonUnlisted, addr, "from "+from.String()+"; if it is one of the hosts, add it to remote_ips here")
+		t.refusals.AddFrom(refusal.ReasonUnlisted, addr, "from "+from.String()+"; if it is one of the hosts, "+
+			"add it to remote_ips here")
 		return addr, false
 	}
 	return addr, true

@@ -29,9 +29,12 @@ const (
 
 // What another host does with this one that tries to join it.
 const (
-	ReasonUnlistedThere Reason = "host does not list this one" // so it says
-	ReasonRefusedThere  Reason = "host refuses this one"       // it accepts the connection, and closes it; its own log has the reason
-	ReasonNoAnswer      Reason = "host does not answer"        // mostly since it has no container yet: nothing is refused
+	// ReasonUnlistedThere: so the host says.
+	ReasonUnlistedThere Reason = "host does not list this one"
+	// ReasonRefusedThere: it accepts the connection, and closes it. Its own log has the reason.
+	ReasonRefusedThere Reason = "host refuses this one"
+	// ReasonNoAnswer is mostly of a host that has no container yet. Nothing is refused then.
+	ReasonNoAnswer Reason = "host does not answer"
 )
 
 // isOfOtherHost tells whether it is another host that refuses this one, or does not answer it.
@@ -108,11 +111,13 @@ func (r *refused) add(addr netip.Addr, now time.Time) {
 	if !addr.IsValid() {
 		return
 	}
-	i, known := slices.BinarySearchFunc(r.hosts, addr, func(h cluster.RefusedHost, a netip.Addr) int { return h.Addr.Compare(a) })
+	i, known := slices.BinarySearchFunc(r.hosts, addr,
+		func(h cluster.RefusedHost, a netip.Addr) int { return h.Addr.Compare(a) })
 	if !known {
 		if len(r.hosts) >= maxHosts {
 			r.hosts = slices.DeleteFunc(r.hosts, func(h cluster.RefusedHost) bool { return now.Sub(h.Last) > quietHost })
-			i, _ = slices.BinarySearchFunc(r.hosts, addr, func(h cluster.RefusedHost, a netip.Addr) int { return h.Addr.Compare(a) })
+			i, _ = slices.BinarySearchFunc(r.hosts, addr,
+				func(h cluster.RefusedHost, a netip.Addr) int { return h.Addr.Compare(a) })
 		}
 		if len(r.hosts) >= maxHosts {
 			return

@@ -67,7 +67,8 @@ type addressClaim struct {
 
 // BeginClaim publishes a claim, unless some of the addresses are known to be taken. It waits for
 // answers of the peers, and only asks the others. EndClaim must be called in the end.
-func (c *claims) BeginClaim(key ClaimKey, addrs []netip.Addr, peers, others []wire.Key) (*ClaimWait, map[netip.Addr]cluster.Holder, error) {
+func (c *claims) BeginClaim(key ClaimKey, addrs []netip.Addr,
+	peers, others []wire.Key) (*ClaimWait, map[netip.Addr]cluster.Holder, error) {
 	if _, ok := c.record.membership(key.Network); !ok {
 		return nil, nil, fmt.Errorf("this host is not on network %v", key.Network)
 	}

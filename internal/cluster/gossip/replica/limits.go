@@ -144,7 +144,8 @@ func (r *Replica) applyLimits(now time.Time) (changed bool) {
 func (r *Replica) areLimitsReached() bool {
 	own := r.own.share()
 	isTooMuch := func(l Limits) bool {
-		return l.Hosts+1 > r.limits.Hosts || l.Endpoints+own.endpoints > r.limits.Endpoints || l.Bytes+own.bytes > r.limits.Bytes
+		return l.Hosts+1 > r.limits.Hosts || l.Endpoints+own.endpoints > r.limits.Endpoints ||
+			l.Bytes+own.bytes > r.limits.Bytes
 	}
 	if !isTooMuch(r.taken) {
 		return false

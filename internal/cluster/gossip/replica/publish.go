@@ -95,7 +95,8 @@ func (r *Replica) encodeAnnouncement(before wire.Record) []byte {
 			return delta
 		}
 	}
-	whole := r.out.encodeMessage(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: r.own.published}}})
+	whole := r.out.encodeMessage(wire.Message{Kind: wire.KindRecords,
+		Records: []wire.AgedRecord{{Record: r.own.published}}})
 	if delta != nil && len(delta) < len(whole) {
 		return delta
 	}
@@ -105,7 +106,8 @@ func (r *Replica) encodeAnnouncement(before wire.Record) []byte {
 // Leave publishes that this host leaves, and returns the message that says so.
 func (r *Replica) Leave() []byte {
 	r.own.publishLeave()
-	message := r.out.encodeMessage(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: r.own.published, Age: 1}}})
+	message := r.out.encodeMessage(wire.Message{Kind: wire.KindRecords,
+		Records: []wire.AgedRecord{{Record: r.own.published, Age: 1}}})
 	r.out.gossipDigest(wire.Digest{Key: r.cfg.Self, Version: r.own.published.Version, Age: 1})
 	r.out.sendToAll(message)
 	return message
@@ -186,9 +188,10 @@ func (o *ownRecord) announces() func(cluster.NetworkKey, string) bool {
 		if !ok {
 			return false
 		}
-		_, ok = slices.BinarySearchFunc(o.wanted.Memberships[i].Endpoints, containerID, func(e cluster.Endpoint, id string) int {
-			return cmp.Compare(e.ContainerID, id)
-		})
+		_, ok = slices.BinarySearchFunc(o.wanted.Memberships[i].Endpoints, containerID,
+			func(e cluster.Endpoint, id string) int {
+				return cmp.Compare(e.ContainerID, id)
+			})
 		return ok
 	}
 }

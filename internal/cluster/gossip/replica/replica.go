@@ -54,10 +54,12 @@ type Replica struct {
 	*requests
 	*acks
 	*claims
-	own      *ownRecord
-	out      *messenger
-	excluded map[wire.Key]string // records for which there is no room, this host's included, and which limit they are above
-	tookOut  map[wire.Key]int    // strays that this host took out, and how often it will say so
+	own *ownRecord
+	out *messenger
+	// excluded are the records for which there is no room, this host's included, and which limit they
+	// are above.
+	excluded map[wire.Key]string
+	tookOut  map[wire.Key]int // strays that this host took out, and how often it will say so
 	strays   chan struct{}
 
 	cfg             Config
@@ -170,7 +172,8 @@ func (r *Replica) handleDigests(m wire.Message, now time.Time) {
 	r.requests.send(m.From, missing)
 	var newer []wire.Digest
 	for _, d := range r.digestsToCompare(m, now) {
-		if v, listed := theirs[d.Key]; (m.Complete || listed) && (!listed || d.Version.Replaces(v, r.cfg.Self.SpeaksFor(d.Key))) {
+		v, listed := theirs[d.Key]
+		if listed && d.Version.Replaces(v, r.cfg.Self.SpeaksFor(d.Key)) || !listed && m.Complete {
 			newer = append(newer, d)
 		}
 	}

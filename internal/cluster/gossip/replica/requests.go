@@ -105,7 +105,8 @@ func (p *requests) RetryRequests(now time.Time) {
 			continue
 		}
 		q.tries++
-		if q.tries > maxTries || len(members) == 0 || !p.table.wantsVersion(wire.Digest{Key: host, Version: q.version}, q.fromOwner) {
+		if q.tries > maxTries || len(members) == 0 || !p.table.wantsVersion(wire.Digest{Key: host, Version: q.version},
+			q.fromOwner) {
 			delete(p.byHost, host)
 			continue
 		}

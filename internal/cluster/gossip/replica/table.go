@@ -230,7 +230,19 @@ func (t *table) Snapshot() cluster.Snapshot {
 }
 
 func (e *entry) host() cluster.Host {
-	return cluster.Host{ID: e.Key.ID, Name: e.Name, Addr: e.Key.Addr.Addr(), Memberships: e.Memberships, UnreachableSince: e.goneSince}
+	return cluster.Host{ID: e.Key.ID, Name: e.Name, Addr: e.Key.Addr.Addr(), Memberships: e.Memberships,
+		UnreachableSince: e.goneSince}
+}
+
+// HasLeftFrom tells whether a host has left for good that was at an address, and no other is there.
+func (t *table) HasLeftFrom(addr netip.Addr) (left bool) {
+	for host, e := range t.entries {
+		if host.Addr.Addr() == addr && e.isVisible() {
+			return false
+		}
+		left = left || host.Addr.Addr() == addr && e.Left
+	}
+	return left
 }
 
 // HasLeft tells whether a host announced that it leaves the cluster.

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/bpfpath"
+	"vxlan-driver/internal/kernel/netstack"
+)
+
+// usePrograms lets the host's packets between containers of two hosts pass by eBPF programs. If they
+// are not wanted, it removes those of an earlier agent, and returns nil.
+func usePrograms(host *hoststate.Host, wanted bool) (*bpfpath.Programs, error) {
+	programs := new(bpfpath.Programs)
+	if !wanted {
+		host.Open = opening(netstack.OpenWithFastPath)
+		return nil, programs.RemovePinned()
+	}
+	host.Open = opening(programs.Open)
+	host.FastPathChecksSenders = func(device string) bool { return programs.State(device).Reason == "" }
+	return programs, nil
+}
+
+// opening returns what opens a namespace, as hoststate.Host has it.
+func opening[NS hoststate.Namespace](open func(string) (NS, error)) func(string) (hoststate.Namespace, error) {
+	return func(path string) (hoststate.Namespace, error) {
+		ns, err := open(path)
+		if err != nil {
+			return nil, err // an untyped nil
+		}
+		return ns, nil
+	}
+}
+
+// fastPathOf returns the agent's way to ask how packets go.
+func fastPathOf(programs *bpfpath.Programs) func(device string) agentapi.FastPathStatus {
+	if programs == nil {
+		return nil
+	}
+	return func(device string) agentapi.FastPathStatus {
+		s := programs.State(device)
+		return agentapi.FastPathStatus{EBPF: s.Attached, Reason: s.Reason}
+	}
+}
+
+// followRoutes spares the programs the look-up of a route for each packet, until ctx is done.
+func followRoutes(ctx context.Context, programs *bpfpath.Programs, log *slog.Logger) {
+	if err := programs.FollowRoutes(ctx, ""); err != nil {
+		log.Warn("cannot follow routes to other hosts; each packet's route is looked up", "err", err)
+	}
+}
+
+// readCounters returns the agent's way to read what networks have counted. VXLAN devices do not see
+// what the programs take.
+func readCounters(programs *bpfpath.Programs) func(links []string) (kernel.Counters, error) {
+	return func(links []string) (kernel.Counters, error) {
+		counters, err := netstack.ReadCounters("", links)
+		if err == nil && programs != nil {
+			err = programs.AddCounters(counters.Links)
+		}
+		return counters, err
+	}
+}

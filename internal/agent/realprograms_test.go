@@ -1,0 +1,121 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel/bpfpath"
+	"vxlan-driver/internal/kernel/netnstest"
+	"vxlan-driver/internal/netavark"
+	"vxlan-driver/internal/plugin"
+)
+
+// usePrograms lets the agent attach eBPF programs, pinned in a file system of the test's.
+func (b *bigHost) usePrograms() *bpfpath.Programs {
+	b.t.Helper()
+	dir := b.t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		b.t.Skipf("no BPF file system: %v", err)
+	}
+	b.t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			b.t.Error(err)
+		}
+	})
+	programs := &bpfpath.Programs{Dir: filepath.Join(dir, "vxlan-driver")}
+	b.openHost = func(path string) (hoststate.Namespace, error) { return programs.Open(path) }
+	b.Host.FastPathChecksSenders = func(device string) bool { return programs.State(device).Reason == "" }
+	return programs
+}
+
+// The tables of eBPF programs have what is wanted after any news. With the host's last container all goes.
+func TestProgramsFollowNews(t *testing.T) {
+	for name, network := range map[string]string{"plain": manyHostsNetwork, "port security": withOption(manyHostsNetwork, "port_security", "true")} {
+		t.Run(name, func(t *testing.T) {
+			b := newBigHostOn(t, network, 30, 5, 2)
+			programs := b.usePrograms()
+			wantNone := func(when string) {
+				t.Helper()
+				if keys := b.drifted(); len(keys.MACs) > 0 {
+					t.Errorf("%s: these are not as wanted: %v", when, keys.MACs)
+				}
+				if s := programs.State("vxlan-blue"); !s.Attached {
+					t.Errorf("%s: %+v", when, s)
+				}
+			}
+			settle := func() {
+				t.Helper()
+				for range 2 { // the first may attach the programs, the second sees what their tables lack
+					b.listSoon()
+					b.mustTurn(scopeFull)
+					b.drain()
+				}
+			}
+			settle()
+			wantNone("at first")
+			for range 20 {
+				b.startRemote()
+				b.stopRemote()
+				b.mustTurn(scopeForwarding)
+			}
+			b.addHost()
+			b.mustTurn(scopeForwarding)
+			b.drain()
+			wantNone("after news")
+			sh := netnstest.Shell(t, b.ns)
+			sh("ip xfrm policy add src 198.18.0.0/15 dst 198.18.0.0/15 dir out tmpl proto esp mode transport")
+			b.mustTurn(scopeFull)
+			if s := programs.State("vxlan-blue"); s.Attached || s.Reason == "" {
+				t.Errorf("with IPsec: %+v", s)
+			}
+			if _, err := os.Stat(programs.Dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("with IPsec: %v", err)
+			}
+			sh("ip xfrm policy flush")
+			settle()
+			settle()
+			wantNone("without IPsec again")
+			b.stopOwn(2)
+			if _, err := os.Stat(programs.Dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("after the last container: %v", err)
+			}
+		})
+	}
+}
+
+// stopOwn stops this host's first containers.
+func (b *bigHost) stopOwn(count int) {
+	b.t.Helper()
+	p := &plugin.Plugin{Host: b.Host, Agent: grantingAgent{}}
+	for i := range count {
+		err := p.Teardown("", netavark.Request{
+			ContainerID: fmt.Sprintf("%064x", 0xf00+i), ContainerName: fmt.Sprint("own-", i), Network: json.RawMessage(b.config),
+			Options: json.RawMessage(`{"interface_name": "eth0"}`),
+		})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// withOption returns a network with one more option.
+func withOption(network, name, value string) string {
+	var n map[string]any
+	if err := json.Unmarshal([]byte(network), &n); err != nil {
+		panic(err)
+	}
+	n["options"].(map[string]any)[name] = value
+	out, err := json.Marshal(n)
+	if err != nil {
+		panic(err)
+	}
+	return string(out)
+}

@@ -1,0 +1,106 @@
+package bpfpath
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// recreateDevice makes the VXLAN device anew, with other attributes.
+func (h *realHost) recreateDevice(attributes string) {
+	h.Helper()
+	h.sh("ip link del vx.0; ip link add vx.0 mtu 1450 type vxlan id 100 dstport 4789 nolearning local " + h.vtep.String() + " " + attributes + "; ip link set vx.0 master br0 up")
+}
+
+// Programs need an Ethernet interface below.
+func TestUnfitUnderlay(t *testing.T) {
+	for attributes, want := range map[string]string{
+		"dev lo": "the underlay interface lo is not Ethernet",
+		"":       "vx.0 has no underlay interface",
+
+		"dev eth0 df set": "outer packets are not to be fragmented (df=set)",
+	} {
+		a, b := newPair(t, underlay{})
+		a.recreateDevice(attributes)
+		if err := a.net.Set(a.want(b)); err != nil {
+			t.Fatal(err)
+		}
+		if s := a.programs.State("vx.0"); s.Attached || s.Reason != want {
+			t.Errorf("got %+v, want %s", s, want)
+		}
+		a.hasPins("")
+		// With port security nobody asks for a fast path then. It comes back with an underlay.
+		secure := a.want(b)
+		secure.PortSecurity = true
+		if err := a.net.Set(secure); err != nil {
+			t.Fatal(err)
+		}
+		secure.Disable()
+		if err := a.net.Set(secure); err != nil {
+			t.Fatal(err)
+		}
+		if s := a.programs.State("vx.0"); s.Reason != want {
+			t.Errorf("got %+v, want %s", s, want)
+		}
+		a.recreateDevice("dev eth0")
+		if err := a.net.Set(secure); err != nil {
+			t.Fatal(err)
+		}
+		if s := a.programs.State("vx.0"); s != (State{}) {
+			t.Errorf("got %+v", s)
+		}
+	}
+}
+
+// The underlay's MTU is lowered. What no longer fits goes to the VXLAN device, which says so.
+func TestLowerUnderlay(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	for _, h := range []*realHost{a, b} {
+		h.sh("ip link set eth0 mtu 1400")
+	}
+	connectPair(a, b)
+	a.in("ping -c 1 -W 5 10.0.0.2")
+	send := newDatagrams(t, a, b, "10.0.0.2:5000")
+	before := a.counted().SentPackets
+	send(text(1350 - 28))
+	if a.counted().SentPackets != before+1 {
+		t.Error("what just fits was not sent by the program")
+	}
+	// The VXLAN device tells the container what fits.
+	send(text(1350 - 27))
+	send(text(1400))
+	if route := a.in("ip route get 10.0.0.2"); !strings.Contains(route, "mtu 1350") {
+		t.Errorf("the container was told nothing: %s", route)
+	}
+}
+
+// Ten thousand containers of other hosts are in the table in milliseconds.
+func TestManyRemotes(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	a.set(a.want(b))
+	w := a.want(b)
+	for i := range 10_000 {
+		w.Remote = append(w.Remote, kernel.MAC{2, 1, 0, 0, byte(i >> 8), byte(i)})
+		w.FDB = append(w.FDB, kernel.FDB{Dst: netip.AddrFrom4([4]byte{198, 18, byte(i % 4), byte(i)})})
+	}
+	began := time.Now()
+	index, err := a.net.ns.Index("vx.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.programs.setRemotes(w, uint32(index)); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(began)
+	t.Logf("10,000 remote containers took %v", took)
+	if took > 500*time.Millisecond { // ten times what is wanted, as the machine may be busy
+		t.Errorf("it took %v", took)
+	}
+	remotes, err := dump[programsStation, programsRemote](a.programs.objects.Remotes)
+	if err != nil || len(remotes) != 10_001 {
+		t.Errorf("%d are in the table, %v", len(remotes), err)
+	}
+}

@@ -1,0 +1,182 @@
+package bpfpath
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/fastpath"
+	"vxlan-driver/internal/kernel/netns"
+)
+
+// Path is the fastpath.Path of a namespace with programs.
+type Path struct {
+	fastpath.Redirector // what the programs do not take
+	programs            *Programs
+	ns                  Namespace
+	nspath              string // of the namespace
+}
+
+// Set implements fastpath.Path. Where the programs cannot be used, packets go as they did without
+// them, and State tells why.
+func (p Path) Set(want kernel.FastPath) error {
+	below := p.Redirector.Set(want)
+	if below != nil && !errors.Is(below, kernel.ErrNoFastPath) {
+		return below
+	}
+	p.programs.mu.Lock()
+	defer p.programs.mu.Unlock()
+	if want.IsEmpty() {
+		p.forgetState(want)
+		return p.programs.detach(want.Device, p.ns)
+	}
+	err := netns.DoIn(p.nspath, func() error { return p.set(want) })
+	if unfit, ok := errors.AsType[unfitError](err); ok {
+		p.programs.setState(want.Device, State{Reason: unfit.reason})
+		return errors.Join(below, p.programs.detach(want.Device, p.ns))
+	}
+	return err
+}
+
+// forgetState forgets why a network has no programs, unless that still holds. One with port security
+// does not even ask for a fast path meanwhile.
+func (p Path) forgetState(want kernel.FastPath) {
+	if want.PortSecurity {
+		if _, err := describe(p.ns, want); err != nil {
+			return
+		}
+		others, err := p.findOthers()
+		if err != nil || others.filtered[want.Device] != "" || p.checkEncryption(want) != nil || p.programs.load() != nil {
+			return
+		}
+	}
+	delete(p.programs.states, want.Device)
+}
+
+func (p Path) set(want kernel.FastPath) error {
+	if want.SkipPorts {
+		return p.setKnownRemotes(want)
+	}
+	network, err := describe(p.ns, want)
+	if err != nil {
+		return err
+	}
+	if err := p.checkEncryption(want); err != nil {
+		return err
+	}
+	others, err := p.findOthers()
+	if err != nil {
+		return err
+	}
+	if table := others.filtered[want.Device]; table != "" {
+		return unfitError{fmt.Sprintf("the table %s of another program filters packets of %s", table, want.Device)}
+	}
+	if err := p.programs.load(); err != nil {
+		return unfitError{err.Error()}
+	}
+	ports, err := p.setPorts(want)
+	if err != nil {
+		return err
+	}
+	if want.Ports = slices.DeleteFunc(ports, others.handle); len(want.Ports) == 0 {
+		delete(p.programs.states, want.Device)
+		return p.programs.detach(want.Device, p.ns)
+	}
+	err = p.programs.setNetwork(want, network, p.ns)
+	if errors.Is(err, errNoTCX) {
+		return unfitError{errNoTCX.Error()}
+	}
+	if err == nil {
+		p.programs.setState(want.Device, State{Attached: true, PortSecurity: want.PortSecurity})
+	}
+	return err
+}
+
+// setPorts tells the bridge which MACs are behind its ports: it cannot learn from packets that do not
+// pass it. It returns the ports that are on the bridge.
+func (p Path) setPorts(want kernel.FastPath) (attached []kernel.FastPathPort, err error) {
+	if want.Ports, err = p.AttachedPorts(want); err != nil {
+		return nil, err
+	}
+	return want.Ports, p.SetStaticEntries(want)
+}
+
+// checkEncryption keeps the programs from sending around IPsec, which they know nothing of.
+func (p Path) checkEncryption(want kernel.FastPath) error {
+	device, err := p.ns.Link(want.Device, 0)
+	if err != nil {
+		return err
+	}
+	encrypts, err := isEncrypted(p.nspath, device.Tunnel.Local)
+	if encrypts {
+		err = unfitError{fmt.Sprintf("an IPsec policy is about packets of %s", device.Tunnel.Local)}
+	}
+	return err
+}
+
+// setKnownRemotes sets what is looked at of the MACs on other hosts, while the rest stays.
+func (p Path) setKnownRemotes(want kernel.FastPath) error {
+	if p.programs.objects == nil {
+		return nil // without programs, or not yet
+	}
+	index, err := p.ns.Index(want.Device)
+	if err != nil {
+		return err
+	}
+	return p.programs.setRemotes(want, uint32(index))
+}
+
+// Remote returns the MACs on other hosts that packets are sent to past the bridge, in any order.
+func (p Path) Remote(want kernel.FastPath) ([]kernel.MAC, error) {
+	below, err := p.Redirector.Remote(want.Device)
+	if err != nil {
+		return nil, err
+	}
+	p.programs.mu.Lock()
+	defer p.programs.mu.Unlock()
+	state := p.programs.states[want.Device]
+	if !state.Attached || p.programs.objects == nil {
+		return below, nil
+	}
+	index, err := p.ns.Index(want.Device)
+	if err != nil {
+		return nil, err
+	}
+	all, err := dump[programsStation, programsRemote](p.programs.objects.Remotes)
+	if err != nil {
+		return nil, err
+	}
+	vteps := make(map[kernel.MAC]programsAddress)
+	for k, v := range all {
+		if k.Device == uint32(index) {
+			vteps[k.Mac] = v.Vtep
+		}
+	}
+	if state.PortSecurity { // then below has none
+		below = want.Remote
+	}
+	return agreed(want, below, vteps), nil
+}
+
+// agreed returns the MACs that both ways send where they should, and those that one of them should not
+// have. It uses up vteps.
+func agreed(want kernel.FastPath, below []kernel.MAC, vteps map[kernel.MAC]programsAddress) (macs []kernel.MAC) {
+	wanted := make(map[kernel.MAC]programsAddress, len(want.Remote))
+	for i, mac := range want.Remote {
+		wanted[mac] = toAddress(want.FDB[i].Dst)
+	}
+	for _, mac := range below {
+		vtep, isWanted := wanted[mac]
+		if at, ok := vteps[mac]; !isWanted || ok && at == vtep {
+			macs = append(macs, mac)
+		}
+		delete(vteps, mac)
+	}
+	for mac := range vteps {
+		if _, isWanted := wanted[mac]; !isWanted {
+			macs = append(macs, mac)
+		}
+	}
+	return macs
+}

@@ -1,0 +1,157 @@
+package bpfpath
+
+import (
+	"fmt"
+	"maps"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// peerKey is another host on a network.
+type peerKey struct {
+	device uint32 // index of the network's VXLAN device
+	vtep   programsAddress
+}
+
+// peerTable says which counters each host on a network has.
+type peerTable struct {
+	index map[peerKey]uint32
+	used  map[uint32]bool
+	next  uint32 // where to look for counters that are not used
+}
+
+// newPeerTable returns what remotes use. The counters with index 0 are for all that have none.
+func newPeerTable(remotes map[programsStation]programsRemote) *peerTable {
+	t := &peerTable{make(map[peerKey]uint32), map[uint32]bool{0: true}, 1}
+	for s, r := range remotes {
+		if r.Peer != 0 {
+			t.index[peerKey{s.Device, r.Vtep}], t.used[r.Peer] = r.Peer, true
+		}
+	}
+	return t
+}
+
+// take returns the counters of a host on a network, of so many that there are, and whether they were
+// another's before. If none are left, it returns 0.
+func (t *peerTable) take(key peerKey, count uint32) (index uint32, isNew bool) {
+	if index, ok := t.index[key]; ok {
+		return index, false
+	}
+	for range count {
+		at := t.next % count
+		t.next = at + 1
+		if !t.used[at] {
+			t.index[key], t.used[at] = at, true
+			return at, true
+		}
+	}
+	return 0, false
+}
+
+// hosts are the other hosts on all networks.
+func (t *peerTable) hosts() map[peerKey]uint32 {
+	if t == nil {
+		return nil
+	}
+	return t.index
+}
+
+// free gives back the counters of hosts.
+func (t *peerTable) free(unused func(peerKey) bool) {
+	maps.DeleteFunc(t.index, func(k peerKey, index uint32) bool {
+		if unused(k) {
+			delete(t.used, index)
+			return true
+		}
+		return false
+	})
+}
+
+// peer returns the counters of another host on a network. They are zero if they are new.
+func (p *Programs) peer(key peerKey) (uint32, error) {
+	index, isNew := p.peers.take(key, p.objects.Counts.MaxEntries())
+	if !isNew {
+		return index, nil
+	}
+	var zero []programsCounters // one for each CPU
+	if err := p.objects.Counts.Lookup(index, &zero); err != nil {
+		return 0, err
+	}
+	clear(zero)
+	if err := p.objects.Hops.Put(index, programsHop{}); err != nil {
+		return 0, err
+	}
+	delete(p.hops, key)
+	p.wantHops()
+	return index, p.objects.Counts.Put(index, zero)
+}
+
+// read returns counters, of all CPUs together.
+func (p *Programs) read(index uint32) (sum programsCounters, err error) {
+	var all []programsCounters
+	err = p.objects.Counts.Lookup(index, &all)
+	for _, c := range all {
+		sum = sum.plus(c)
+	}
+	return sum, err
+}
+
+func (c programsCounters) plus(d programsCounters) programsCounters {
+	c.SentPackets, c.SentBytes = c.SentPackets+d.SentPackets, c.SentBytes+d.SentBytes
+	c.ReceivedPackets, c.ReceivedBytes = c.ReceivedPackets+d.ReceivedPackets, c.ReceivedBytes+d.ReceivedBytes
+	c.UnwrappedPackets, c.UnwrappedBytes = c.UnwrappedPackets+d.UnwrappedPackets, c.UnwrappedBytes+d.UnwrappedBytes
+	return c
+}
+
+// AddCounters adds what the programs took to what VXLAN devices have counted, which they do not see.
+// It is by the devices' names.
+func (p *Programs) AddCounters(devices map[string]kernel.LinkCounters) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.objects == nil {
+		return nil
+	}
+	for name, l := range devices {
+		sum, err := p.countersOf(p.devices[name])
+		if err != nil {
+			return fmt.Errorf("read counters of eBPF programs: %w", err)
+		}
+		l.SentPackets, l.SentBytes = l.SentPackets+sum.SentPackets, l.SentBytes+sum.SentBytes
+		l.ReceivedPackets, l.ReceivedBytes = l.ReceivedPackets+sum.ReceivedPackets, l.ReceivedBytes+sum.ReceivedBytes
+		devices[name] = l
+	}
+	return nil
+}
+
+// countersOf returns the counters of a network: of its hosts, and of those that it had before.
+func (p *Programs) countersOf(device uint32) (programsCounters, error) {
+	sum := p.counted[device]
+	for key, index := range p.peers.index {
+		if key.device != device {
+			continue
+		}
+		c, err := p.read(index)
+		if err != nil {
+			return sum, err
+		}
+		sum = sum.plus(c)
+	}
+	return sum, nil
+}
+
+// forgetPeers frees the counters of a network's hosts that have no container any more. have are all
+// of its remotes.
+func (p *Programs) forgetPeers(device uint32, have map[programsStation]programsRemote) {
+	used := newPeerTable(have).index
+	p.peers.free(func(k peerKey) bool {
+		_, ok := used[k]
+		if ok || k.device != device {
+			return false
+		}
+		c, err := p.read(p.peers.index[k])
+		if err == nil {
+			p.counted[device] = p.counted[device].plus(c)
+		}
+		return true
+	})
+}

@@ -1,0 +1,195 @@
+package bpfpath
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel/fastpath"
+)
+
+// layout names the directory of the pinned tables. It must change with the meaning of a table's
+// values, so that programs of two versions never share one. Until the new version has set up
+// everything, packets go without programs.
+const layout = "1"
+
+// Programs are the programs and tables of a host. An agent has one value of it, since tables are
+// opened once. The zero value is ready.
+type Programs struct {
+	// Dir is where they are pinned; "": fastpath.PinDir.
+	Dir string
+
+	mu      sync.Mutex
+	objects *programsObjects // nil: not loaded
+	peers   *peerTable
+	states  map[string]State            // by VXLAN device
+	devices map[string]uint32           // the indexes of these
+	counted map[uint32]programsCounters // of hosts that left networks, by the device's index
+	// networks are how VXLAN devices wrap, by index.
+	networks map[uint32]programsNetwork
+	// hops are the hosts whose next hop is in the table, or known to be none.
+	hops       map[peerKey]bool
+	hopsEra    int
+	hopsWanted chan struct{} // of FollowRoutes
+}
+
+// State says how the packets of a network go.
+type State struct {
+	// Attached tells that the programs take them.
+	Attached bool
+	// PortSecurity tells that they check who sends. Nothing else takes packets then.
+	PortSecurity bool
+	// Reason says why not.
+	Reason string
+}
+
+// State returns the state of a VXLAN device's network.
+func (p *Programs) State(device string) State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.states[device]
+}
+
+func (p *Programs) setState(device string, s State) {
+	if p.states == nil {
+		p.states = make(map[string]State)
+	}
+	p.states[device] = s
+}
+
+func (p *Programs) dir() string {
+	if p.Dir == "" {
+		return fastpath.PinDir
+	}
+	return p.Dir
+}
+
+func (p *Programs) layoutDir() string { return filepath.Join(p.dir(), layout) }
+
+// RemovePinned removes the programs and tables that an earlier agent has left.
+func (p *Programs) RemovePinned() error { return os.RemoveAll(p.dir()) }
+
+// isPinned tells whether the tables are those that are pinned. A plugin removes them with the host's
+// last network.
+func (p *Programs) isPinned() bool {
+	pinned, err := ebpf.LoadPinnedMap(filepath.Join(p.layoutDir(), fastpath.PinnedLocals), nil)
+	if err != nil {
+		return false
+	}
+	defer pinned.Close()
+	return sameMap(pinned, p.objects.Locals)
+}
+
+func sameMap(a, b *ebpf.Map) bool {
+	infoA, errA := a.Info()
+	infoB, errB := b.Info()
+	if errA != nil || errB != nil {
+		return false
+	}
+	idA, okA := infoA.ID()
+	idB, okB := infoB.ID()
+	return okA && okB && idA == idB
+}
+
+// release closes the tables if nothing is pinned any more.
+func (p *Programs) release() {
+	if p.objects != nil && !p.isPinned() {
+		p.objects.Close()
+		p.objects, p.peers = nil, nil
+	}
+}
+
+// forget forgets a network whose pins were removed.
+func (p *Programs) forget(device string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.states, device)
+	p.release()
+}
+
+// load loads the programs, and takes over the tables of an earlier agent.
+func (p *Programs) load() error {
+	p.release()
+	if p.objects != nil {
+		return nil
+	}
+	if err := ensureFileSystem(filepath.Dir(p.dir())); err != nil {
+		return err
+	}
+	if err := p.removeOtherLayouts(); err != nil {
+		return err
+	}
+	objects, err := p.loadPinned()
+	if errors.Is(err, ebpf.ErrMapIncompatible) {
+		if err := os.RemoveAll(p.layoutDir()); err != nil {
+			return err
+		}
+		objects, err = p.loadPinned()
+	}
+	if err != nil {
+		return err
+	}
+	remotes, err := dump[programsStation, programsRemote](objects.Remotes)
+	if err != nil {
+		objects.Close()
+		return err
+	}
+	p.objects, p.peers = objects, newPeerTable(remotes)
+	p.devices, p.counted = make(map[string]uint32), make(map[uint32]programsCounters)
+	p.networks, p.hops = make(map[uint32]programsNetwork), nil
+	if err := p.objects.HopsUntil.Put(uint32(0), uint64(0)); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (p *Programs) loadPinned() (*programsObjects, error) {
+	spec, err := loadPrograms()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range spec.Maps {
+		m.Pinning = ebpf.PinByName
+	}
+	if err := os.MkdirAll(filepath.Join(p.layoutDir(), "networks"), 0o700); err != nil {
+		return nil, err
+	}
+	objects := new(programsObjects)
+	err = spec.LoadAndAssign(objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.layoutDir()}})
+	return objects, err
+}
+
+// removeOtherLayouts removes what another version of this program has pinned.
+func (p *Programs) removeOtherLayouts() error {
+	entries, err := os.ReadDir(p.dir())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range entries {
+		if e.Name() != layout {
+			errs = append(errs, os.RemoveAll(filepath.Join(p.dir(), e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ensureFileSystem mounts the BPF file system where it is not, as it is without systemd.
+func ensureFileSystem(dir string) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return fmt.Errorf("find the BPF file system at %s: %w", dir, err)
+	}
+	if fs.Type == unix.BPF_FS_MAGIC {
+		return nil
+	}
+	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=0700"); err != nil {
+		return fmt.Errorf("mount the BPF file system at %s: %w", dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+/* The tables. The agent fills them; the programs only read them, and count.
+ *
+ * IPv4 addresses are the last four bytes of an address of sixteen, as in ::ffff:10.0.0.1. */
+#pragma once
+#include "kernel.h"
+
+#define MAX_NETWORKS 4096
+#define MAX_CONTAINERS 8192 /* of this host */
+#define MAX_REMOTES 131072
+#define MAX_PEERS 4096 /* pairs of a network and another host */
+
+struct address {
+	__be32 word[4];
+};
+
+/* How a network's packets are wrapped: the VXLAN device's own attributes. */
+struct network {
+	struct address local; /* VTEP of this host */
+	__u32 device;	      /* index of the VXLAN device */
+	__u32 underlay;	      /* index of the underlay interface */
+	__be32 vni;	      /* in the upper 24 bits, as in a VXLAN header */
+	__be16 port;
+	__u16 mtu;	  /* of the longest inner IP packet */
+	__u16 first_port; /* of the outer source ports */
+	__u16 port_count; /* one less than there are, as the kernel counts */
+	__u8 ttl;	  /* 0: the inner packet's */
+	__u8 tos;	  /* 1: the inner packet's */
+	__u8 df;	  /* enum ifla_vxlan_df */
+	__u8 flags;
+};
+
+/* of struct network */
+#define NETWORK_IPV6 1	       /* the underlay is IPv6 */
+#define NETWORK_PORT_SECURITY 2 /* ports send from their own addresses only */
+#define NETWORK_CHECKSUM 4	       /* outer packets have a checksum */
+
+#define DF_SET 1
+#define DF_INHERIT 2
+#define TOS_INHERIT 1
+
+/* A container's port, by its index. */
+struct port {
+	struct network network;
+	__u8 mac[ETH_ALEN];
+	__u16 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_CONTAINERS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct port);
+} ports SEC(".maps");
+
+/* An address that a port may send from, where its network has port security. */
+struct source {
+	struct address address;
+	__u32 port;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_CONTAINERS * 8);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct source);
+	__type(value, __u32);
+} sources SEC(".maps");
+
+/* A MAC on a network. The plugin deletes entries by this key, so its layout must stay. */
+struct station {
+	__u32 device; /* index of the network's VXLAN device */
+	__u8 mac[ETH_ALEN];
+	__u16 pad;
+};
+
+/* A container of another host. */
+struct remote {
+	struct address vtep;
+	__u32 peer; /* index of its host's counters on this network */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_REMOTES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct station);
+	__type(value, struct remote);
+} remotes SEC(".maps");
+
+/* Containers of this host: the index of the port. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_CONTAINERS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct station);
+	__type(value, __u32);
+} locals SEC(".maps");
+
+/* What the packets of a network have in their outer headers. */
+struct tunnel {
+	struct address local;
+	__be32 vni; /* as in struct network */
+	__be16 port;
+	__u16 pad;
+};
+
+/* The network that they are of. */
+struct tunnel_end {
+	__u32 device; /* index of its VXLAN device */
+	__u32 flags;  /* of struct network */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_NETWORKS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct tunnel);
+	__type(value, struct tunnel_end);
+} tunnels SEC(".maps");
+
+/* Where packets to another host leave the underlay interface for: struct bpf_redir_neigh. Family 0 lets
+ * the kernel look up the route of each packet. By struct remote's peer. */
+struct hop {
+	__u32 family;
+	__be32 address[4]; /* IPv4 is the first word */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_PEERS);
+	__type(key, __u32);
+	__type(value, struct hop);
+} hops SEC(".maps");
+
+/* Until when hops are right, in nanoseconds since the machine's start. The agent says so while it hears
+ * of changes of routes: without it the kernel looks them up again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} hops_until SEC(".maps");
+
+/* Returns the next hop, or 0 if it is not known. */
+static __always_inline struct hop *hop_of(__u32 peer)
+{
+	__u32 first = 0;
+	__u64 *until = bpf_map_lookup_elem(&hops_until, &first);
+	struct hop *hop;
+
+	if (!until || bpf_ktime_get_coarse_ns() >= *until)
+		return 0;
+	hop = bpf_map_lookup_elem(&hops, &peer);
+	return hop && hop->family ? hop : 0;
+}
+
+struct counters {
+	__u64 sent_packets;
+	__u64 sent_bytes; /* of inner frames */
+	__u64 received_packets;
+	__u64 received_bytes;
+	__u64 unwrapped_packets; /* received, too: the VXLAN device had unwrapped and counted them */
+	__u64 unwrapped_bytes;
+};
+
+/* By struct remote's peer. 0 is for hosts that have no counters of their own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_PEERS);
+	__type(key, __u32);
+	__type(value, struct counters);
+} counts SEC(".maps");
+
+static __always_inline struct counters *counters_of(__u32 peer)
+{
+	return bpf_map_lookup_elem(&counts, &peer);
+}
+
+/* A packet that stands for several, before it is cut up or after it was put together, counts as
+ * those. */
+static __always_inline __u32 packets_in(struct __sk_buff *skb)
+{
+	return skb->gso_segs ? skb->gso_segs : 1;
+}
+
+static __always_inline void set_station(struct station *s, __u32 device, const __u8 *mac)
+{
+	s->device = device;
+	__builtin_memcpy(s->mac, mac, ETH_ALEN);
+	s->pad = 0;
+}
+
+static __always_inline void set_ip4(struct address *a, __be32 ip4)
+{
+	a->word[0] = 0;
+	a->word[1] = 0;
+	a->word[2] = bpf_htonl(0xffff);
+	a->word[3] = ip4;
+}
+
+static __always_inline void set_ip6(struct address *a, const __be32 *ip6)
+{
+	__builtin_memcpy(a->word, ip6, sizeof(a->word));
+}
+
+static __always_inline int same_address(const struct address *a, const struct address *b)
+{
+	return a->word[3] == b->word[3] && a->word[2] == b->word[2] && a->word[1] == b->word[1] &&
+	       a->word[0] == b->word[0];
+}
+
+static __always_inline int same_mac(const __u8 *a, const __u8 *b)
+{
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4] && a[5] == b[5];
+}

@@ -1,0 +1,136 @@
+/* From another host to a container. */
+#pragma once
+#include "inner.h"
+#include "send.h"
+
+/* Takes the outer headers, len bytes behind the Ethernet header, off the packet. */
+static __always_inline int unwrap(struct __sk_buff *skb, __u32 len, const struct inner *in)
+{
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+
+	if (skb->protocol != in->ethernet.protocol)
+		flags |= in->ethernet.protocol == ETH_P_IP ? BPF_F_ADJ_ROOM_DECAP_L3_IPV4 : BPF_F_ADJ_ROOM_DECAP_L3_IPV6;
+	if (bpf_skb_adjust_room(skb, -(__s32)len, BPF_ADJ_ROOM_MAC, flags))
+		return -1;
+	bpf_skb_store_bytes(skb, 0, &in->ethernet, sizeof(in->ethernet), 0);
+	/* What the card says of checksums began with the outer one. The kernel does the same, even if that is 0. */
+	bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
+	return 0;
+}
+
+/* Tells whether the outer checksum is right. Over IPv6 one must be there, unless all hosts agree that
+ * there is none (RFC 6936). */
+static __always_inline int has_right_sum(const struct udphdr *udp, const struct vxlanhdr *vxlan, const struct inner *in,
+					 __u64 addresses, __u32 flags)
+{
+	if (!udp->check)
+		return !(flags & NETWORK_IPV6 && flags & NETWORK_CHECKSUM);
+	return in->has_sum && fold(sum_udp(udp, vxlan, in) + udp->check + addresses) == 0xffff;
+}
+
+/* What the outer headers say. */
+struct outer {
+	struct address from;
+	struct tunnel tunnel;
+	__u64 addresses; /* their sum */
+	__u32 len;	 /* of all headers but Ethernet's */
+	__u8 ecn;
+};
+
+/* Tells whether the mark of congestion is to be copied to the inner packet (RFC 6040, section 4.2).
+ * The kernel does. */
+static __always_inline int changes_ecn(__u8 outer, __u8 inner)
+{
+	return outer == ECN_CE || (outer == ECN_ECT_1 && (inner & ECN_MASK) == ECN_ECT_0);
+}
+
+/* Passes on what is VXLAN of one of our networks, comes from the host that has the inner sender, and
+ * is for a container. */
+static __always_inline int receive(struct __sk_buff *skb, struct udphdr *udp, void *end, struct outer *o)
+{
+	struct vxlanhdr *vxlan = (void *)(udp + 1);
+	struct remote *sender;
+	struct counters *count;
+	struct station s;
+	struct inner in;
+	struct tunnel_end *here;
+	__u32 *port;
+
+	if ((void *)(vxlan + 1) > end || vxlan->flags != VXLAN_HAS_VNI || vxlan->vni & bpf_htonl(0xff))
+		return TCX_NEXT;
+	o->tunnel.vni = vxlan->vni;
+	o->tunnel.port = udp->dest;
+	o->tunnel.pad = 0;
+	here = bpf_map_lookup_elem(&tunnels, &o->tunnel);
+	if (!here || read_inner(&in, vxlan + 1, end) || changes_ecn(o->ecn, in.tos))
+		return TCX_NEXT;
+	set_station(&s, here->device, in.ethernet.source);
+	sender = bpf_map_lookup_elem(&remotes, &s);
+	if (!sender || !same_address(&sender->vtep, &o->from))
+		return TCX_NEXT;
+	set_station(&s, here->device, in.ethernet.destination);
+	port = bpf_map_lookup_elem(&locals, &s);
+	if (!port)
+		return TCX_NEXT;
+	if (!has_right_sum(udp, vxlan, &in, o->addresses, here->flags))
+		return TCX_NEXT;
+	count = counters_of(sender->peer);
+	if (count) {
+		count->received_packets++;
+		count->received_bytes += skb->len - o->len;
+	}
+	if (unwrap(skb, o->len, &in))
+		return TCX_NEXT;
+	skb->mark = 0; /* the host's marks are no container's matter */
+	return bpf_redirect_peer(*port, 0);
+}
+
+static __always_inline int receive4(struct __sk_buff *skb, void *at, void *end)
+{
+	struct iphdr *ip = at;
+	struct udphdr *udp = (void *)(ip + 1);
+	struct outer o;
+
+	if ((void *)(udp + 1) > end || ip->version_ihl != 0x45 || ip->protocol != IPPROTO_UDP ||
+	    ip->frag_off & IP_FRAGMENT)
+		return TCX_NEXT;
+	if (fold(sum_ip4(ip)) != 0xffff)
+		return TCX_NEXT;
+	if (udp->len != bpf_htons(skb->len - sizeof(struct ethhdr) - sizeof(*ip)) ||
+	    ip->tot_len != bpf_htons(skb->len - sizeof(struct ethhdr)))
+		return TCX_NEXT; /* a card pads the shortest, but none of ours is that short */
+	set_ip4(&o.from, ip->saddr);
+	set_ip4(&o.tunnel.local, ip->daddr);
+	o.len = OUTER4_LEN;
+	o.ecn = ip->tos & ECN_MASK;
+	o.addresses = (__u64)ip->saddr + ip->daddr;
+	return receive(skb, udp, end, &o);
+}
+
+static __always_inline int receive6(struct __sk_buff *skb, void *at, void *end)
+{
+	struct ip6hdr *ip = at;
+	struct udphdr *udp = (void *)(ip + 1);
+	struct outer o;
+
+	if ((void *)(udp + 1) > end || bpf_ntohl(ip->version_class_label) >> 28 != 6 || ip->nexthdr != IPPROTO_UDP)
+		return TCX_NEXT;
+	if (ip->payload_len != udp->len || udp->len != bpf_htons(skb->len - sizeof(struct ethhdr) - sizeof(*ip)))
+		return TCX_NEXT;
+	set_ip6(&o.from, ip->saddr);
+	set_ip6(&o.tunnel.local, ip->daddr);
+	o.len = OUTER6_LEN;
+	o.ecn = (bpf_ntohl(ip->version_class_label) >> 20) & ECN_MASK;
+	o.addresses = sum_words(&o.from) + sum_words(&o.tunnel.local);
+	return receive(skb, udp, end, &o);
+}
+
+/* Headers of a short packet: the longest outer ones, and inner IPv6 and TCP. */
+#define ALL_HEADERS (sizeof(struct ethhdr) + OUTER6_LEN + sizeof(struct ip6hdr) + sizeof(struct tcphdr))
+
+/* A card may leave headers where a program cannot read them. */
+static __always_inline void pull_headers(struct __sk_buff *skb)
+{
+	if ((long)skb->data_end - (long)skb->data < (long)ALL_HEADERS && skb->len > skb->data_end - skb->data)
+		bpf_skb_pull_data(skb, skb->len < ALL_HEADERS ? skb->len : ALL_HEADERS);
+}

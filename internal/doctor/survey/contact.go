@@ -18,6 +18,8 @@ const (
 	// maxContacts bounds how many hosts are tried whose agents do not answer.
 	maxContacts = 8
 	contactWait = time.Second
+	// defaultAgentPort is where agents listen unless vxland.toml says otherwise.
+	defaultAgentPort = 7947
 	// quietAge, and a second for each host, is longer than an agent takes to hear of a host that it
 	// reaches. One that it does not reach may still reach it, and then comes and goes.
 	quietAge = 6 * time.Second

@@ -44,6 +44,11 @@ func checkInsides(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// lacksNames tells whether the name server does not answer a container.
+func (n Network) lacksNames(container string) bool {
+	return slices.ContainsFunc(n.Names, func(a NameAnswer) bool { return a.Container == container && a.Err != "" })
+}
+
 // ownFilters is about what a container has of its own that may drop its packets, where it does not
 // answer, or gets no answer from its gateway or from somebody who answers this host.
 func (n Network) ownFilters(in Inside) []diagnosis.Finding {
@@ -51,7 +56,7 @@ func (n Network) ownFilters(in Inside) []diagnosis.Finding {
 	getsNone := slices.ContainsFunc(n.Exchanges, func(e Exchange) bool {
 		return e.From == in.Container && !e.Ping && e.HostPing
 	})
-	isLost := in.NoGateway || isSilent || getsNone
+	isLost := in.NoGateway || isSilent || getsNone || n.lacksNames(in.Container)
 	if !isLost || len(in.Filters) == 0 {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-const allPins = "counts hops hops_until locals networks/vx:0/device networks/vx:0/port-02000a000001 networks/vx:0/underlay ports remotes sources tunnels"
+const allPins = "counts hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/port-02000a000001 networks/vx:0/underlay ports remotes sources tunnels"
 
 // containerB is where the container of host 2 listens.
 const containerB = "10.0.0.2:5000"
@@ -42,7 +42,7 @@ func TestEvict(t *testing.T) {
 	if takes(a, b) {
 		t.Error("the programs still take packets")
 	}
-	b.hasPins("counts hops hops_until locals networks/vx:0/device networks/vx:0/underlay ports remotes sources tunnels")
+	b.hasPins("counts hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/underlay ports remotes sources tunnels")
 	if err := b.stack.EvictFastPath("vx.0", b.mac()); err != nil {
 		t.Errorf("again: %v", err)
 	}

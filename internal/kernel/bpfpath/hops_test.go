@@ -75,6 +75,7 @@ func TestHopsFollowRoutes(t *testing.T) {
 		"IPv6": {underlay{ipv6: true}, "fd18::2", "fd18::7", "fd18::8"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a, b := newPair(t, test.underlay)
 			bits := map[bool]string{false: "/24", true: "/64 nodad"}[test.underlay.ipv6]
 			b.sh("ip address add " + test.by + bits + " dev eth0; ip address add " + test.other + bits + " dev eth0")

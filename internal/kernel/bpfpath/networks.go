@@ -26,7 +26,7 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 	if err := p.setRemotes(want, network.Device); err != nil {
 		return err
 	}
-	t, err := wantedTables(want, network, ns)
+	t, err := wantedTables(want, p.limited(network), ns)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,13 @@ type hopQuery struct {
 	key     peerKey
 }
 
-func lookupHops(path string, wanted []hopQuery) (map[peerKey]programsHop, error) {
+// hopRoute is the route to another host.
+type hopRoute struct {
+	hop programsHop
+	mtu uint32 // 0: that of the underlay interface
+}
+
+func lookupHops(path string, wanted []hopQuery) (map[peerKey]hopRoute, error) {
 	if len(wanted) == 0 {
 		return nil, nil
 	}
@@ -24,14 +30,14 @@ func lookupHops(path string, wanted []hopQuery) (map[peerKey]programsHop, error)
 		return nil, err
 	}
 	defer conn.Close()
-	found := make(map[peerKey]programsHop, len(wanted))
+	found := make(map[peerKey]hopRoute, len(wanted))
 	for _, q := range wanted {
 		answers, err := conn.Execute(q.request())
 		if err != nil || len(answers) == 0 {
-			found[q.key] = programsHop{} // no route; what the kernel says of that, it says to the packet
+			found[q.key] = hopRoute{} // no route; what the kernel says of that, it says to the packet
 			continue
 		}
-		found[q.key] = q.hop(answers[0])
+		found[q.key] = hopRoute{q.hop(answers[0]), routeMTU(answers[0])}
 	}
 	return found, nil
 }
@@ -60,7 +66,8 @@ func (q hopQuery) request() *netlink.Builder {
 // hop returns the hop of a route. One that has several, or something else that is special, has none:
 // then the kernel looks up each packet.
 func (q hopQuery) hop(route []byte) (hop programsHop) {
-	if len(route) < unix.SizeofRtMsg || route[7] != unix.RTN_UNICAST {
+	// A rule may be about TOS, and then a packet's way depends on it.
+	if len(route) < unix.SizeofRtMsg || route[7] != unix.RTN_UNICAST || q.network.Tos == tosInherit {
 		return hop
 	}
 	attrs := route[unix.SizeofRtMsg:]
@@ -84,6 +91,14 @@ func (q hopQuery) hop(route []byte) (hop programsHop) {
 		hop.Address = [4]uint32{words[3]}
 	}
 	return hop
+}
+
+// routeMTU returns a route's own MTU, or 0.
+func routeMTU(route []byte) uint32 {
+	if len(route) < unix.SizeofRtMsg {
+		return 0
+	}
+	return netlink.Uint32(netlink.Find(netlink.Find(route[unix.SizeofRtMsg:], unix.RTA_METRICS), unix.RTAX_MTU))
 }
 
 // routePrefix returns where a route leads. What the kernel has learned itself about one address is none.

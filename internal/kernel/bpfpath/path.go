@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/fastpath"
 	"vxlan-driver/internal/kernel/netns"
@@ -32,6 +34,9 @@ func (p Path) Set(want kernel.FastPath) error {
 		return p.programs.detach(want.Device, p.ns)
 	}
 	err := netns.DoIn(p.nspath, func() error { return p.set(want) })
+	if errors.Is(err, unix.E2BIG) {
+		err = unfitError{"a table of the eBPF programs is full"} // and what is in it may be out of date
+	}
 	if unfit, ok := errors.AsType[unfitError](err); ok {
 		p.programs.setState(want.Device, State{Reason: unfit.reason})
 		return errors.Join(below, p.programs.detach(want.Device, p.ns))
@@ -117,7 +122,7 @@ func (p Path) checkEncryption(want kernel.FastPath) error {
 
 // setKnownRemotes sets what is looked at of the MACs on other hosts, while the rest stays.
 func (p Path) setKnownRemotes(want kernel.FastPath) error {
-	if p.programs.objects == nil {
+	if p.programs.objects == nil || !p.programs.states[want.Device].Attached {
 		return nil // without programs, or not yet
 	}
 	index, err := p.ns.Index(want.Device)

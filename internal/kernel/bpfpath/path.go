@@ -52,7 +52,7 @@ func (p Path) forgetState(want kernel.FastPath) {
 			return
 		}
 		others, err := p.findOthers()
-		if err != nil || p.checkDevice(others, want.Device) != nil || p.checkEncryption(want) != nil || p.programs.load() != nil {
+		if err != nil || p.checkDevice(others, want.Device) != nil || p.checkEncryption(want) != nil || p.checkRules() != nil || p.programs.load() != nil {
 			return
 		}
 	}
@@ -68,6 +68,9 @@ func (p Path) set(want kernel.FastPath) error {
 		return err
 	}
 	if err := p.checkEncryption(want); err != nil {
+		return err
+	}
+	if err := p.checkRules(); err != nil {
 		return err
 	}
 	others, err := p.findOthers()

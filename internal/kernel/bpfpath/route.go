@@ -2,6 +2,7 @@ package bpfpath
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -114,4 +115,36 @@ func routePrefix(m []byte) (netip.Prefix, bool) {
 		addr = dst
 	}
 	return netip.PrefixFrom(addr, int(m[1])), true
+}
+
+// Of linux/fib_rules.h, which package unix lacks.
+const (
+	sizeofRule          = 12 // struct fib_rule_hdr
+	fraIPProto          = 22
+	fraSourcePorts      = 23
+	fraDestinationPorts = 24
+)
+
+// checkRules wants no routing rule about protocols or ports: the VXLAN device looks up routes with them,
+// but bpf_redirect_neigh does not.
+func (p Path) checkRules() error {
+	conn, err := netlink.Open(p.nspath, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	request := netlink.NewRequest(unix.RTM_GETRULE, unix.NLM_F_DUMP)
+	request.Raw(make([]byte, sizeofRule)...)
+	rules, err := conn.Execute(request)
+	if err != nil {
+		return fmt.Errorf("read routing rules: %w", err)
+	}
+	for _, r := range rules {
+		for _, about := range []uint16{fraIPProto, fraSourcePorts, fraDestinationPorts} {
+			if len(r) >= sizeofRule && netlink.Find(r[sizeofRule:], about) != nil {
+				return unfitError{"a routing rule is about protocols or ports"}
+			}
+		}
+	}
+	return nil
 }

@@ -101,7 +101,7 @@ var linkReports = reports{
 	netlink.Subscription{
 		Name: "links", Protocol: unix.NETLINK_ROUTE,
 		Groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC,
-			unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF},
+			unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE},
 		Ignored: unix.RTM_NEWNEIGH, // comes in thousands
 	},
 	func(m netlink.Message) bool {
@@ -109,6 +109,8 @@ var linkReports = reports{
 		case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_DELADDR, unix.RTM_NEWADDR: // an underlay may be back
 			return true
 		case unix.RTM_DELTFILTER, unix.RTM_DELQDISC:
+			return true
+		case unix.RTM_NEWRULE, unix.RTM_DELRULE: // eBPF programs do not follow all of them
 			return true
 		case unix.RTM_NEWQDISC: // what limits a container's rate must not be passed by; clsact is the fast path's own
 			return len(m.Body) >= sizeofTCMsg && netlink.Text(netlink.Find(m.Body[sizeofTCMsg:], tcaKind)) != "clsact"

@@ -114,6 +114,8 @@ func TestDeletionsAreReported(t *testing.T) {
 		"ip xfrm policy add src 198.18.0.1 dst 198.18.0.2 dir out",
 		"ip xfrm policy del src 198.18.0.1 dst 198.18.0.2 dir out",
 		"ip xfrm policy setdefault out block",
+		"ip rule add ipproto udp dport 4789 lookup 99",
+		"ip -6 rule add ipproto udp dport 4789 lookup 99",
 		"nft add table netdev other; nft add chain netdev other c '{ type filter hook ingress device v0 priority 0; }'",
 		"nft delete table netdev other",
 		"tc qdisc add dev br0 root tbf rate 1mbit burst 32kbit latency 400ms",

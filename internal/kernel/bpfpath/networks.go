@@ -38,11 +38,11 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 	if err != nil {
 		return fmt.Errorf("fill tables of %s: %w", want.Device, err)
 	}
-	if err := p.attachNetwork(want, network, t); err != nil {
+	// A port that has another MAC now has the program already.
+	if err := errors.Join(p.detachOtherPorts(want), p.attachNetwork(want, network, t)); err != nil {
 		return fmt.Errorf("attach programs of %s: %w", want.Device, err)
 	}
 	return errors.Join(
-		p.detachOtherPorts(want),
 		deleteWhere(p.objects.Tunnels, func(k programsTunnel, v programsTunnelEnd) bool {
 			return v.Device == network.Device && k != tunnelOf(network)
 		}),

@@ -145,7 +145,7 @@ func TestRecreatedDevice(t *testing.T) {
 	a, b := newPair(t, underlay{})
 	connectPair(a, b)
 	b.sh(`ip link del vx.0; ip link add vx.0 mtu 1450 type vxlan id 100 dstport 4789 local 198.18.0.2 dev eth0 nolearning; ip link set vx.0 master br0 up
-		bridge fdb add ` + a.mac().String() + ` dev vx.0 dst 198.18.0.1; bridge fdb add ` + a.mac().String() + ` dev vx.0 master static`)
+		bridge fdb replace ` + a.mac().String() + ` dev vx.0 dst 198.18.0.1; bridge fdb replace ` + a.mac().String() + ` dev vx.0 master static`)
 	b.set(b.want(a))
 	if !takes(a, b) {
 		t.Error("not by the programs")

@@ -345,6 +345,7 @@ type Stream struct {
 	Port     uint16
 	VNI      uint32
 	Out      bool // they left this host; else they came
+	Refused  bool // From says that nobody has the port there; of which network is not known
 	Count    int
 	// Of those that came some had wrong checksums: in the outer header, where it matters also none at
 	// all, or in the packet inside.

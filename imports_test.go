@@ -32,6 +32,8 @@ var layers = map[string][]string{
 	"internal/foreignfilter":                {"internal/plan"},
 	"internal/iptables":                     {"internal/kernel"},
 	"internal/netavark":                     {},
+	"internal/golden":                       {},
+	"internal/logtest":                      {},
 	"internal/dns":                          {},
 	"internal/kernel/netns":                 {},
 	"internal/kernel/netlink":               {"internal/kernel/netns"},

@@ -80,7 +80,9 @@ func (h localHost) Reload() (networks int, err error) {
 }
 
 // AgentConfig implements ctl.AgentConfigured.
-func (localHost) AgentConfig() (config.Config, error) { return config.FilesAt(config.Path).LoadSettings() }
+func (localHost) AgentConfig() (config.Config, error) {
+	return config.FilesAt(config.Path).LoadSettings()
+}
 
 // Cleanup removes what the driver has on the host.
 func (h localHost) Cleanup(force bool) (networks []string, err error) {

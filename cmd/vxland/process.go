@@ -72,9 +72,9 @@ func (p *process) ConfigChange() string {
 	case err != nil:
 		return fmt.Sprintf("its configuration is invalid now, so it goes on with the one from before: %v; correct it", err)
 	case p.config.KeyFile != "" && c.KeyFile == "":
-		return p.options.config + " was changed after it had started, and " + agentapi.NamesNoKey
+		return "its configuration was changed after it had started, and " + agentapi.NamesNoKey
 	case !reflect.DeepEqual(c, p.config):
-		return p.options.config + " was changed after it had started"
+		return "its configuration was changed after it had started"
 	}
 	return ""
 }

@@ -11,8 +11,8 @@ import (
 // Difference is what two hosts' definitions of one network have not alike.
 type Difference struct{ What, This, Other string }
 
-// show shows both, and says where each is.
-func (d Difference) show(this, other string) string {
+// describe shows both, and says where each is.
+func (d Difference) describe(this, other string) string {
 	return fmt.Sprintf("%s: %s %s, %s %s", d.What, cmp.Or(d.This, "not given"), this, cmp.Or(d.Other, "not given"), other)
 }
 
@@ -81,7 +81,7 @@ func Conflict(here []Definition, d Definition) (exists bool, err error) {
 func lines(diffs []Difference, this, other string) string {
 	var all []string
 	for _, d := range diffs {
-		all = append(all, "  "+d.show(this, other))
+		all = append(all, "  "+d.describe(this, other))
 	}
 	return strings.Join(all, "\n")
 }

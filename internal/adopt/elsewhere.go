@@ -69,7 +69,7 @@ func (d Definition) isSame(other Definition) bool {
 func joinDifferences(diffs []Difference, this, other string) string {
 	var all []string
 	for _, d := range diffs {
-		all = append(all, d.show(this, other))
+		all = append(all, d.describe(this, other))
 	}
 	return strings.Join(all, "; ")
 }

@@ -185,8 +185,15 @@ func (f *forwarder) Pending() (after time.Duration, pending bool) {
 
 // LookAt notes entries to look at, whatever network they are of. Mostly this agent deleted them
 // itself, and nothing is amiss.
+//
+// A flood entry may have been any VXLAN device's, such as one of a network that has gone. The kernel
+// cannot be asked for one, so all entries are listed.
 func (f *forwarder) LookAt(keys kernel.ForwardingKeys) {
+	flooded := keys.Flood
+	keys.Flood = nil
 	for _, n := range f.networks {
+		isWanted := func(e kernel.FDB) bool { return slices.Contains(n.local.VTEP.Flood, e.Dst) }
+		n.checkAll = n.checkAll || slices.ContainsFunc(flooded, isWanted)
 		n.suspect.Add(n.unexpected(keys))
 		n.look(keys)
 		n.checkPorts = n.checkPorts || slices.ContainsFunc(n.local.Endpoints, func(r *store.Record) bool { return slices.Contains(keys.MACs, r.MAC) })

@@ -116,6 +116,10 @@ func TestForwardingRepairsAreCounted(t *testing.T) {
 		r.deletedEntries <- kernel.ForwardingKeys{MACs: []kernel.MAC{before.FDB[0].MAC, {2, 0xee}}, Flood: before.Flood[2:3]}
 		sleep(time.Second)
 		r.wantRepairs("two entries were deleted", &counted, map[repairs.Kind]uint64{"forwarding": 2})
+		sleep(3 * time.Second)
+		r.deletedEntries <- kernel.ForwardingKeys{Flood: append(before.Flood[1:2:2], kernel.FDB{Dst: vtep(98)})}
+		sleep(time.Second)
+		r.wantRepairs("flood entries of other devices were deleted", &counted, nil)
 		r.mu.Lock()
 		if err := host.Apply(kernel.AddFDB{Name: device, FDB: kernel.FDB{MAC: kernel.MAC{2, 7}, Dst: vtep(98)}}); err != nil {
 			t.Fatal(err)

@@ -141,6 +141,9 @@ func TestManyHosts(t *testing.T) {
 	runtime.LockOSThread() // for threadTime
 	defer runtime.UnlockOSThread()
 	b := newBigHost(t, manyHosts-1, containersEach, containersEach)
+	if os.Getenv("VXLAN_EBPF") != "false" {
+		b.usePrograms()
+	}
 	b.hearKernel()
 	b.reportLock("first turn", func() { b.mustTurn(scopeFull) })
 	b.reportLock("turns until all hosts are known", b.learnHosts)

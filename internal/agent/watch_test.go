@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,10 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"vxlan-driver/internal/logtest"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,24 +30,6 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(m.Run())
-}
-
-// lockedBuffer is a log that may be read meanwhile.
-type lockedBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
-}
-
-func (b *lockedBuffer) text() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.String()
 }
 
 // newPollingWatcher returns a watcher for which there is no inotify instance, and which polls
@@ -167,7 +149,7 @@ func waitForWarning(w *pathWatcher, when, want string) error {
 func runLimitedWatch(dir string) error {
 	const instances = "files cannot be watched, so the agent looks at them each second: inotify_init1: too many open files; raise sysctl fs.inotify.max_user_instances"
 	const watches = "inotify_add_watch: no space left on device; raise sysctl fs.inotify.max_user_watches"
-	var log lockedBuffer
+	var log logtest.Buffer
 	w := newPathWatcher(slog.New(slog.NewTextHandler(&log, nil)))
 	w.pollInterval, w.retryInterval = 10*time.Millisecond, 200*time.Millisecond
 	if err := limitInotify(0, 0); err != nil {
@@ -192,8 +174,8 @@ func runLimitedWatch(dir string) error {
 		return err
 	}
 	for _, text := range []string{instances, watches, "files are watched again"} {
-		if n := strings.Count(log.text(), text); n != 1 {
-			return fmt.Errorf("%d times %q in the log\n%s", n, text, log.text())
+		if n := log.Count(text); n != 1 {
+			return fmt.Errorf("%d times %q in the log\n%s", n, text, log.String())
 		}
 	}
 	return nil

@@ -46,7 +46,8 @@ type bundleOptions struct {
 
 func bundleCommand(host BundledHost, version string) *cobra.Command {
 	opts := bundleOptions{
-		version: version, configDir: filepath.Dir(config.Path), config: config.FilesAt(config.Path), environ: os.Environ(), run: runProgram,
+		version: version, configDir: filepath.Dir(config.Path), config: config.FilesAt(config.Path),
+		environ: os.Environ(), run: runProgram,
 	}
 	cmd := &cobra.Command{
 		Use:   "bundle",

@@ -42,7 +42,8 @@ TCP and UDP that eBPF programs pass on do not pass the VXLAN device: they are th
 once, as VXLAN packets. Packets between two containers of this host are not recorded.
 
 FILTER is in the language of tcpdump (pcap-filter(7)), and is about packets as the
-containers see them. It selects VXLAN packets by what they carry.
+containers see them. It selects VXLAN packets by what they carry. Type -- before one
+that has a word with a leading hyphen.
 
 Without -o it prints a line a packet. With -o it writes a pcapng file for Wireshark,
 in which addresses have the names of their containers. It needs the package tcpdump.`,
@@ -68,7 +69,6 @@ in which addresses have the names of their containers. It needs the package tcpd
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "write a pcapng `FILE`; - is the standard output")
 	cmd.Flags().IntVarP(&count, "count", "c", 0, "stop after so many packets")
-	cmd.Flags().SetInterspersed(false) // a filter may have words that begin with -
 	return cmd
 }
 

@@ -118,7 +118,7 @@ func (o doctorOptions) run(cmd *cobra.Command, host Host, args []string) error {
 	err := o.Run(cmd, func(p *output.Printer) error {
 		d, err := o.diagnose(cmd.Context(), host, args)
 		if err != nil {
-			return fmt.Errorf("doctor: %w", err)
+			return unknownError{fmt.Errorf("doctor: %w", err)}
 		}
 		d = wantedFindings(p, d)
 		level, d.Possible = d.Level, nil // which count only where something is lost
@@ -233,14 +233,16 @@ func writeFinding(p *output.Printer, b *strings.Builder, f diagnosis.Finding) {
 	if f.Level != diagnosis.Failure {
 		colour = output.Yellow
 	}
-	output.Fprintf(b, "%s %s %s", string(f.Code), p.Paint(colour, f.Level.String()), f.Host)
+	level, about := f.Level.String(), f.Host
 	if f.Network != "" {
-		b.WriteString(" " + output.Printable(f.Network))
+		about += " " + f.Network
 	}
-	output.Fprintf(b, ": %s\n", f.Summary)
+	head := p.Wrap("", "  ", fmt.Sprintf("%s %s %s: %s", f.Code, level, about, f.Summary))
+	b.WriteString(strings.Replace(head, level, string(p.Paint(colour, level)), 1))
 	for _, line := range f.Evidence {
-		output.Fprintf(b, "    seen: %s\n", line)
+		b.WriteString(p.Wrap("    seen: ", "          ", line))
 	}
+	// Commands are lines of their own, also if they are long: people copy them.
 	for _, line := range f.Mend {
 		output.Fprintf(b, "    mend: %s\n", line)
 	}
@@ -265,7 +267,7 @@ func printUpgrade(ctx context.Context, p *output.Printer, host Host, upgrade str
 	}
 	have, err := host.UpgradeHost(ctx)
 	if err != nil {
-		return fmt.Errorf("doctor: %w", err)
+		return unknownError{fmt.Errorf("doctor: %w", err)}
 	}
 	report := upgradeReport{Program: program, From: have.Podman, To: version}
 	report.Changes = doctor.UpgradeChanges(have, program, version)
@@ -277,10 +279,10 @@ func printUpgrade(ctx context.Context, p *output.Printer, host Host, upgrade str
 			report.Concerns++
 		}
 	}
-	return p.Report(report, report.print)
+	return p.Report(report, func(out io.Writer) error { return report.print(p, out) })
 }
 
-func (r upgradeReport) print(out io.Writer) error {
+func (r upgradeReport) print(p *output.Printer, out io.Writer) error {
 	var b strings.Builder
 	if len(r.Changes) == 0 {
 		output.Fprintf(&b, "nothing known changes for networks from %s %s to %s\n", r.Program, r.From, r.To)
@@ -293,7 +295,7 @@ func (r upgradeReport) print(out io.Writer) error {
 			b.WriteString("    nothing of it was found on this host\n")
 		}
 		for _, line := range c.Evidence {
-			output.Fprintf(&b, "    seen: %s\n", line)
+			b.WriteString(p.Wrap("    seen: ", "          ", line))
 		}
 		for _, line := range c.Mend {
 			output.Fprintf(&b, "    mend: %s\n", line)

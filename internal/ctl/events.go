@@ -295,7 +295,7 @@ func (r *eventReader) printEvent(p *output.Printer, e HostEvent) error {
 		if e.Code != "" {
 			line += " [" + e.Code + "]"
 		}
-		_, err := output.Fprintln(out, line)
+		_, err := io.WriteString(out, p.Wrap("", strings.Repeat(" ", len(time.Stamp)+1), line))
 		return err
 	})
 }

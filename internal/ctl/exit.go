@@ -28,6 +28,12 @@ type exitStatus int
 // Error is for those who handle it like other errors.
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
+// unknownError is the error of a subcommand whose exit code is a level: 1 would be a warning.
+type unknownError struct{ error }
+
+// Unwrap returns the cause.
+func (e unknownError) Unwrap() error { return e.error }
+
 // levelError makes the level the exit code, as monitoring plugins do.
 func levelError(l diagnosis.Level) error {
 	if l == diagnosis.OK {
@@ -46,6 +52,9 @@ func ExitCode(err error) int {
 	}
 	if _, ok := errors.AsType[output.UsageError](err); ok {
 		return exitUsage
+	}
+	if _, ok := errors.AsType[unknownError](err); ok {
+		return int(diagnosis.Unknown)
 	}
 	return exitError
 }

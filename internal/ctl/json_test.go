@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,9 +17,8 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/enrol"
+	"vxlan-driver/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // jsonCommands are all commands that print JSON of what a host has.
 var jsonCommands = []string{
@@ -108,19 +105,7 @@ func TestJSONFields(t *testing.T) {
 			fmt.Fprintf(&b, "  %s\n", f)
 		}
 	}
-	const golden = "testdata/json-fields.txt"
-	if *update {
-		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.String() != string(want) {
-		t.Errorf("the fields are\n%s", b.String())
-	}
+	golden.Compare(t, "json-fields.txt", b.String())
 }
 
 // collectFields notes the paths of all fields, with their types.

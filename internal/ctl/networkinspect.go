@@ -100,7 +100,7 @@ func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string)
 		}
 		return b.String()
 	}
-	output.Fprintf(&b, "network %s (%s): VNI %d, UDP port %d\n", n.Name, n.ID, n.VNI, n.Port)
+	b.WriteString(p.Wrap("", "  ", fmt.Sprintf("network %s (%s): VNI %d, UDP port %d", n.Name, n.ID, n.VNI, n.Port)))
 	if n.VTEP.IsValid() {
 		output.Fprintf(&b, "sends from %v by %s, MTU %d\n", n.VTEP, n.Interface, n.MTU)
 		output.Fprintf(&b, "bridge %s, VXLAN device %s\n", n.Bridge, n.Device)

@@ -81,7 +81,7 @@ of the network's MTU do not pass. With -q it prints nothing.`,
 					return fmt.Errorf("ping: %w", err)
 				}
 				if !p.Quiet {
-					err = p.Report(r, func(out io.Writer) error { return printPing(out, r) })
+					err = p.Report(r, func(out io.Writer) error { return printPing(p, out, r) })
 				}
 				if err != nil {
 					return err
@@ -169,8 +169,11 @@ func (r PingResult) level() error {
 	return nil
 }
 
-func printPing(out io.Writer, r PingResult) error {
-	output.Fprintf(out, "%s → %s (%s), %s\n", r.Path.From, r.Path.To, r.Path.Dst, r.Way)
+func printPing(p *output.Printer, out io.Writer, r PingResult) error {
+	head := p.Wrap("", "  ", fmt.Sprintf("%s → %s (%s), %s", r.Path.From, r.Path.To, r.Path.Dst, r.Way))
+	if _, err := io.WriteString(out, head); err != nil {
+		return err
+	}
 	output.Fprintf(out, "sent %d, received %d, lost %d%%\n", r.Sent, r.Received, 100*(r.Sent-r.Received)/r.Sent)
 	if r.Received == 0 {
 		_, err := output.Fprintln(out, "# no answer; see where packets get lost: vxlanctl trace, or vxlanctl doctor")

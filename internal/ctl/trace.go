@@ -195,7 +195,8 @@ func (t Trace) outcome(probeErr error) string {
 	}
 	switch {
 	case len(t.Here) == 0 && t.Programs:
-		return fmt.Sprintf("eBPF programs took the packet past the rules, and %s does not answer: nothing listens there, its "+
+		return fmt.Sprintf("eBPF programs took the packet past the rules, and %s does not answer: "+
+			"nothing listens there, its "+
 			"own rules drop it, or it was lost on the way; without a port, trace sends pings, which the rules see", t.Path.To)
 	case len(t.Here) == 0 && !t.Path.SameHost:
 		reason := "no packet left the container"

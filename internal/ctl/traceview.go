@@ -42,31 +42,34 @@ func printTrace(p *output.Printer, out io.Writer, t Trace) error {
 	}
 	path := fmt.Sprintf("%s (%s) on host %s → %s (%s) on host %s, network %s", t.Path.From, t.Path.Src, t.Path.Host,
 		t.Path.To, t.Path.Dst, orDash(t.Path.ToHost), t.Path.Network)
-	output.Fprintln(out, path)
-	hop := printHops(out, "host "+t.Path.Host, t.Here, 0)
+	text := p.Wrap("", "  ", path)
+	hops, count := hopsText(p, "host "+t.Path.Host, t.Here, 0)
+	text += hops
 	if !t.Path.SameHost {
-		printHops(out, "host "+t.Path.ToHost, t.There, hop)
+		hops, _ = hopsText(p, "host "+t.Path.ToHost, t.There, count)
+		text += hops
 	}
-	_, err := output.Fprintln(out, t.Outcome)
+	_, err := io.WriteString(out, text+p.Wrap("", "  ", t.Outcome))
 	return err
 }
 
-// printHops prints what happened on a host, each thing once: all packets take the same way.
-func printHops(out io.Writer, host string, events []agentapi.TraceEvent, hop int) int {
+// hopsText is what happened on a host, each thing once: all packets take the same way. Hops are
+// numbered from the given count on.
+func hopsText(p *output.Printer, host string, events []agentapi.TraceEvent, hop int) (text string, count int) {
 	if len(events) == 0 {
-		return hop
+		return "", hop
 	}
-	output.Fprintln(out, host)
+	text = p.Wrap("", "  ", host)
 	printed := make(map[string]bool)
 	for _, e := range events {
-		line := output.Printable(describeRule(e) + ": " + e.Verdict)
+		line := describeRule(e) + ": " + e.Verdict
 		// Rules that only count or go on say nothing, unless they have a comment.
 		if e.Head != "" || e.Verdict == "continue" && e.Comment == "" || printed[line] {
 			continue
 		}
 		printed[line] = true
 		hop++
-		output.Fprintf(out, "  %2d  %s\n", hop, line)
+		text += p.Wrap(fmt.Sprintf("  %2d  ", hop), "      ", line)
 	}
-	return hop
+	return text, hop
 }

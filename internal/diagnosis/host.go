@@ -10,6 +10,8 @@ const (
 	RecordLost     Code = "VX0106"
 	SysctlFile     Code = "VX0107"
 	SecurityDenied Code = "VX0108"
+	LockHeld       Code = "VX0109"
+	NetworkEdited  Code = "VX0110"
 )
 
 var hostEntries = []Entry{
@@ -73,5 +75,21 @@ var hostEntries = []Entry{
 			"A profile or policy of this host is stricter than the distribution's."},
 		Mends: []string{"Restore the labels, or allow in the policy what the evidence shows: the finding prints the " +
 			"commands."},
+	},
+	{
+		Code: LockHeld, Title: "a process has the driver's lock for long",
+		Meaning: "Whoever changes the networks of a host has the lock /run/vxlan/lock meanwhile. A start or a stop of a " +
+			"container waits for it for up to a minute, and then fails.",
+		Causes: []string{"A program of the driver was stopped by a signal, or waits for a file system that does not answer.",
+			"Somebody took the lock by `flock`, and did not give it back."},
+		Mends: []string{"End the process that the finding names, or let it go on."},
+	},
+	{
+		Code: NetworkEdited, Title: "Podman has a network otherwise than its containers run",
+		Meaning: "The file of the network in Podman's directory was changed while containers of the network run. The next " +
+			"container that starts changes the network for all of them, or fails.",
+		Causes: []string{"Somebody edited the file, or copied one from another host."},
+		Mends: []string{"Type the command that the finding prints: it puts back the file as the containers run with it.",
+			"If the change is meant, type it as `vxlanctl network set NETWORK OPTION=VALUE`."},
 	},
 }

@@ -73,6 +73,7 @@ func manPages(root string, date time.Time) (map[string][]byte, error) {
 func addCommandPages(pages map[string][]byte, cmd *cobra.Command, date time.Time) error {
 	var b bytes.Buffer
 	header := &doc.GenManHeader{Section: "1", Date: &date, Source: manSource, Manual: manManual}
+	cmd.Long = cmd.Long + listSubcommands(cmd)
 	if err := doc.GenMan(cmd, header, &b); err != nil {
 		return fmt.Errorf("man page of %s: %w", cmd.CommandPath(), err)
 	}
@@ -86,6 +87,28 @@ func addCommandPages(pages map[string][]byte, cmd *cobra.Command, date time.Time
 		}
 	}
 	return nil
+}
+
+// listSubcommands returns a list of the subcommands below the headings of the help, as the library
+// only names them at a page's end.
+func listSubcommands(cmd *cobra.Command) string {
+	groups := cmd.Groups()
+	if len(groups) == 0 {
+		groups = []*cobra.Group{{Title: "Its commands:"}}
+	}
+	var b strings.Builder
+	for _, g := range groups {
+		var list strings.Builder
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() && sub.GroupID == g.ID {
+				fmt.Fprintf(&list, "    %-*s %s\n", sub.NamePadding(), sub.Name(), sub.Short)
+			}
+		}
+		if list.Len() > 0 {
+			fmt.Fprintf(&b, "\n\n%s\n\n%s", g.Title, list.String())
+		}
+	}
+	return b.String()
 }
 
 // renderMarkdown turns a page's text into a man page.

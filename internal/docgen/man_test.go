@@ -27,7 +27,7 @@ func testPages(t *testing.T) map[string][]byte {
 	return pages
 }
 
-// Each command has a page that names all its flags and has its examples.
+// Each command has a page that names all its flags and subcommands, and has its examples.
 func TestEveryCommandHasManPage(t *testing.T) {
 	pages := testPages(t)
 	var check func(*cobra.Command)
@@ -43,6 +43,9 @@ func TestEveryCommandHasManPage(t *testing.T) {
 		}
 		for _, sub := range c.Commands() {
 			if sub.IsAvailableCommand() {
+				if !strings.Contains(strings.ReplaceAll(page, `\-`, "-"), sub.Name()+" ") || !strings.Contains(page, sub.Short) {
+					t.Errorf("the page of %s does not say what %s is for", c.CommandPath(), sub.Name())
+				}
 				check(sub)
 			}
 		}

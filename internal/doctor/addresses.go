@@ -106,6 +106,10 @@ func checkGateways(f *Facts) (findings []diagnosis.Finding) {
 				Evidence: []string{fmt.Sprintf("%s answers for it", c.MAC)},
 				Mend:     []string{fmt.Sprintf("take the address off the device with the MAC %s", c.MAC)},
 			}
+			if c.Port != "" && c.Port != n.Device.Name && n.ownerOf(c.Port) == "" {
+				found.Evidence = append(found.Evidence, fmt.Sprintf("it is behind the port %s, which is not the network's", c.Port))
+				found.Mend = []string{"ip link set " + c.Port + " nomaster"}
+			}
 			for _, e := range n.Endpoints {
 				if e.MAC == c.MAC {
 					found.Evidence = append(found.Evidence, "that is container "+e.ContainerName)

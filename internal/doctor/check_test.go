@@ -196,7 +196,9 @@ func TestChecks(t *testing.T) {
 			f.Changes = []Change{change(kernel.SetMTU{Name: "br-blue", MTU: 1350})}
 		}, []string{"VX0205 failure eth0 has the MTU 1400, and packets of the network's MTU 1450 need 1500"}, []string{"ip link set eth0 mtu 1500", reload}},
 		{"port taken", func(f *Facts) { f.Sockets[1].Program, f.Sockets[1].PID = "socat", 77 }, []string{"VX0206 failure the program socat has UDP port 4789, which the network needs"}, nil},
-		{"address twice on the underlay", func(f *Facts) { f.Networks[0].Elsewhere = []Claimant{{addr("198.18.0.12"), kernel.MAC{2, 9}, "eth0"}} },
+		{"address twice on the underlay", func(f *Facts) {
+			f.Networks[0].Elsewhere = []Claimant{{addr("198.18.0.12"), kernel.MAC{2, 9}, "eth0", ""}}
+		},
 			[]string{"VX0307 failure another host on eth0 has the address 198.18.0.12 too"}, nil},
 		{"no place", func(f *Facts) { f.Misplaced = map[string]string{"red": "option local_ip: gone"} },
 			[]string{"VX0201 warning a container of the network would not start here: option local_ip: gone"}, nil},
@@ -346,7 +348,7 @@ func TestChecks(t *testing.T) {
 		{"directories", func(f *Facts) {
 			f.Dirs = []Dir{{Path: "/run/vxlan", MountedAt: "/run", ReadOnly: true}, {Path: "/var/lib/vxlan", MountedAt: "/", Free: 4096}, {Path: "/x", Free: 1 << 30}}
 		}, []string{"VX0906 failure /run/vxlan is read-only", "VX0906 failure the file system of /var/lib/vxlan is full"},
-			[]string{"mount -o remount,bind,rw /run || mount -o remount,rw /run"}},
+			[]string{"mount -o remount,rw /run || mount -o remount,bind,rw /run"}},
 		{"chain of firewalld, which does not trust the bridge", func(f *Facts) {
 			f.Zones["br-blue"] = ""
 			f.Blocking = []foreignfilter.BlockingChain{
@@ -419,6 +421,30 @@ func TestChecks(t *testing.T) {
 		{"two hosts with one address", func(f *Facts) {
 			f.Networks[0].Neighbours = []Neighbour{{Addr: addr("198.18.0.11"), Answers: []kernel.MAC{{2, 8}, {2, 9}}}}
 		}, []string{"VX0307 failure several hosts on eth0 have the address 198.18.0.11"}, nil},
+		{"underlay's MTU raised", func(f *Facts) {
+			f.Moved = []string{"network blue has an MTU of 8950 now, no longer 1450, since eth0 has 9000"}
+		}, []string{"VX0205 failure eth0 has the MTU 9000, no longer 1500, and the network's MTU follows it"},
+			[]string{"ip link set eth0 mtu 1500   # or raise that of all hosts, and of what is between them", reload}},
+		{"gateway behind a foreign port", func(f *Facts) {
+			f.Networks[0].Elsewhere = []Claimant{{addr("10.0.0.1"), kernel.MAC{2, 9}, "br-blue", "tap7"}}
+		}, []string{"VX0604 failure somebody on br-blue answers for the gateway's address 10.0.0.1"}, []string{"ip link set tap7 nomaster"}},
+		{"lock", func(f *Facts) { f.LockHolder = Holder{[]int{77, 78}, "sleep", "/run/vxlan/lock"} },
+			[]string{"VX0109 failure process 77 (sleep) has had the lock /run/vxlan/lock for long, and no container starts or stops meanwhile"}, []string{"kill 77 78"}},
+		{"lock of another PID namespace", func(f *Facts) { f.LockHolder = Holder{Path: "/run/vxlan/lock"} },
+			[]string{"VX0109 failure a process has had the lock /run/vxlan/lock for long, and no container starts or stops meanwhile"}, []string{"fuser -k /run/vxlan/lock"}},
+		{"network's file edited", func(f *Facts) {
+			f.Networks[0].ConfigFile, f.Networks[0].Kept, f.Networks[0].Edited = "/etc/n.json", "/run/n.json", []string{`vni: "9", and not "7"`}
+		}, []string{`VX0110 failure Podman has the network otherwise than its containers run: vni: "9", and not "7"`}, []string{"cp /run/n.json /etc/n.json"}},
+		{"rules about names, and names are answered", func(f *Facts) { f.Rules = []Rule{{Text: "udp dport 53 drop", OfNames: true, Delete: "x"}} }, nil, nil},
+		{"rules about names", func(f *Facts) {
+			f.Networks[0].Names[0].Err = "no answer"
+			f.Rules = []Rule{{Text: "udp dport 53 drop", OfNames: true, Delete: "nft delete it"}, {Text: "udp dport 53 redirect to :5353", OfNames: true, Translates: true, Delete: "x"}}
+		}, []string{"VX0803 failure a rule of another program drops questions for names, or their answers", "VX0803 failure a rule of another program leads questions for names elsewhere"},
+			[]string{"nft delete it"}},
+		{"agents with different ports", func(f *Facts) {
+			f.Agent.Port, f.Contacts = 7948, []Contact{{To: addr("198.18.0.11"), TCP: TCPRefused, OtherPort: 7947}}
+		}, []string{"VX0713 failure the agent of host 198.18.0.11 has the port 7947, and this host's has 7948, so they do not hear each other"},
+			[]string{"sed -i '/^ *port *=/s/^/# /' /etc/vxlan/vxland.toml   # or set one port on all hosts", reload}},
 		{"one MAC for two hosts", func(f *Facts) {
 			f.Networks[0].Neighbours = []Neighbour{{Addr: addr("198.18.0.11"), OwnMAC: kernel.MAC{2, 9}, Answers: []kernel.MAC{{2, 9}}}}
 		}, []string{"VX0602 failure this host and host 198.18.0.11 have one MAC on eth0"}, []string{"ip link set eth0 address 02:fe:c6:12:00:0c"}},
@@ -532,7 +558,9 @@ func TestChecks(t *testing.T) {
 			other.ContainerName, other.MAC = "cc", kernel.MAC{2, 2}
 			f.Networks[0].Endpoints = append(f.Networks[0].Endpoints, other)
 		}, []string{"VX0601 failure containers cb and cc both have the address 10.0.0.2"}, nil},
-		{"gateway twice", func(f *Facts) { f.Networks[0].Elsewhere = []Claimant{{addr("10.0.0.1"), kernel.MAC{2, 1}, "br-blue"}} },
+		{"gateway twice", func(f *Facts) {
+			f.Networks[0].Elsewhere = []Claimant{{addr("10.0.0.1"), kernel.MAC{2, 1}, "br-blue", ""}}
+		},
 			[]string{"VX0604 failure somebody on br-blue answers for the gateway's address 10.0.0.1"}, []string{"nsenter --net=/run/netns/cb ip address delete 10.0.0.1/24 dev eth0"}},
 		{"agent missing", func(f *Facts) { f.Agent.Running, f.Agent.Report = false, nil }, []string{"VX0701 failure the agent does not run, and 1 container needs it"}, []string{reload}},
 		{"agent of a member missing", func(f *Facts) { f.Agent = Agent{Binary: "/bin/vxland", Kept: true} }, []string{"VX0701 failure the agent does not run, and its configuration says keep_running"}, []string{reload}},

@@ -16,6 +16,9 @@ func (f *Facts) withContacts(findings []diagnosis.Finding) []diagnosis.Finding {
 	var blocked []diagnosis.Finding
 	for _, c := range f.Contacts {
 		host := f.hostAt(c.To)
+		if c.OtherPort != 0 {
+			blocked = append(blocked, f.otherPort(c, host))
+		}
 		if c.TCP == TCPSilent && (c.Ping || f.tunnelPasses(c.To)) {
 			blocked = append(blocked, f.blockedPort(c, host))
 		}
@@ -32,7 +35,7 @@ func (f *Facts) withContacts(findings []diagnosis.Finding) []diagnosis.Finding {
 func contactLine(c Contact) string {
 	switch {
 	case c.TCP == TCPRefused:
-		return "it refuses connections to the agents' port, so its agent does not run"
+		return "it refuses connections to the agents' port, so its agent does not run, or has another port"
 	case c.TCP == TCPOpened:
 		return "it accepts connections to the agents' port"
 	case c.Ping:
@@ -51,6 +54,18 @@ func (f *Facts) tunnelPasses(addr netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// otherPort is about a host whose agent listens where agents do unless they are told otherwise, as this
+// one was.
+func (f *Facts) otherPort(c Contact, host knownHost) diagnosis.Finding {
+	return diagnosis.Finding{
+		Code: diagnosis.AgentsPortBlocked, Level: diagnosis.Failure,
+		Summary: fmt.Sprintf("the agent of host %s has the port %d, and this host's has %d, so they do not hear each other",
+			host.label, c.OtherPort, f.Agent.Port),
+		Evidence: []string{"grep port /etc/vxlan/vxland.toml"},
+		Mend:     []string{"sed -i '/^ *port *=/s/^/# /' /etc/vxlan/vxland.toml   # or set one port on all hosts", reload},
+	}
 }
 
 func (f *Facts) blockedPort(c Contact, host knownHost) diagnosis.Finding {

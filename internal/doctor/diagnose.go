@@ -29,7 +29,7 @@ type check func(*Facts) []diagnosis.Finding
 
 // checks are all checks, causes before what follows from them.
 var checks = []check{
-	checkGaps, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman, checkDirs,
+	checkGaps, checkLock, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman, checkDirs,
 	checkUnderlay, checkOwnAddresses, checkCarrier, checkFlags, checkRoutes, checkNeighbours,
 	checkUnderlayMTU, checkPathPings,
 	checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
@@ -49,7 +49,11 @@ func Diagnose(f Facts) Diagnosis {
 	for _, n := range f.Networks {
 		d.Networks = append(d.Networks, n.Name)
 	}
-	for _, check := range checks {
+	made := checks
+	if f.LockHolder.Path != "" { // nothing else could be found out
+		made = []check{checkLock}
+	}
+	for _, check := range made {
 		for _, found := range check(&f) {
 			if found.Host == "" {
 				found.Host = f.Host

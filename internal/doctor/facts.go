@@ -55,10 +55,19 @@ type Facts struct {
 	BothProbed bool
 	// BadSums are what this host and its containers dropped meanwhile, for wrong checksums.
 	BadSums []BadSum
+	// LockHolder has the store's lock for long; zero: nobody has.
+	LockHolder Holder
 	// Damaged are records that cannot be read.
 	Damaged []Damage
 	// Unrecorded are containers whose record is lost, as sentences.
 	Unrecorded []string
+}
+
+// Holder is who has a lock.
+type Holder struct {
+	PIDs    []int  // nil: they are not seen from here
+	Program string // of one of them
+	Path    string // of what is locked; "": nothing is
 }
 
 // Gap is something that could not be found out.
@@ -80,6 +89,8 @@ type Network struct {
 	Holder string
 	// ConfigFile is where Podman should have the network; "": it has it. Kept is a copy.
 	ConfigFile, Kept string
+	// Edited is in what ConfigFile differs from Kept; then it is set though Podman has the network.
+	Edited []string
 	// Definition is the network as Podman has it; nil: it cannot be created again by a command.
 	Definition     *adopt.Definition
 	Underlay       kernel.Interface // as it is now; zero: it is gone
@@ -121,6 +132,8 @@ type Contact struct {
 	TCP      TCPAnswer // of the agents' port
 	Ping     bool
 	IsMember bool // of the cluster: its agent answered once
+	// OtherPort is one on which it answers, where it refuses the agents' port; 0: none.
+	OtherPort uint16
 }
 
 // TCPAnswer is what became of a connection that was tried.
@@ -176,6 +189,7 @@ type Claimant struct {
 	Addr netip.Addr
 	MAC  kernel.MAC
 	Link string // where it was asked
+	Port string // of a bridge, behind which it is; "": it is not known
 }
 
 // Change is what is missing or wrong, as the change that mends it.
@@ -311,6 +325,7 @@ type Rule struct {
 	Marks        bool         // a rule of a firewall marks packets
 	Changes      bool         // it changes frames on bridges
 	Untracks     bool         // it exempts packets of a bridge from tracking
+	OfNames      bool         // it is about questions for names
 	Translates   bool
 	LacksState   bool // an IPsec policy asks for a state (a security association) that is not there
 }

@@ -147,6 +147,25 @@ func checkDenials(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// checkLock says who keeps all others from changing the networks of this host.
+func checkLock(f *Facts) []diagnosis.Finding {
+	h := f.LockHolder
+	if h.Path == "" {
+		return nil
+	}
+	found := diagnosis.Finding{
+		Code: diagnosis.LockHeld, Level: diagnosis.Failure,
+		Summary:  fmt.Sprintf("a process has had the lock %s for long, and no container starts or stops meanwhile", h.Path),
+		Evidence: []string{"cat /proc/locks"}, Mend: []string{"fuser -k " + h.Path},
+	}
+	if len(h.PIDs) > 0 {
+		const format = "process %d (%s) has had the lock %s for long, and no container starts or stops meanwhile"
+		found.Summary = fmt.Sprintf(format, h.PIDs[0], h.Program, h.Path)
+		found.Mend = []string{"kill " + strings.Trim(fmt.Sprint(h.PIDs), "[]")}
+	}
+	return []diagnosis.Finding{found}
+}
+
 // checkLimits says which tables are nearly full.
 func checkLimits(f *Facts) (findings []diagnosis.Finding) {
 	codes := map[string]diagnosis.Code{"connections": diagnosis.ConntrackFull}
@@ -185,7 +204,7 @@ func checkDirs(f *Facts) (findings []diagnosis.Finding) {
 		case d.ReadOnly:
 			found.Summary = fmt.Sprintf("%s is read-only", d.Path)
 			found.Evidence = []string{"findmnt -T " + d.Path}
-			found.Mend = []string{"mount -o remount,bind,rw " + d.MountedAt + " || mount -o remount,rw " + d.MountedAt}
+			found.Mend = []string{"mount -o remount,rw " + d.MountedAt + " || mount -o remount,bind,rw " + d.MountedAt}
 		case d.Free < leastFree || d.NoFiles:
 			found.Summary = fmt.Sprintf("the file system of %s is full", d.Path)
 			found.Mend = []string{"free some space on " + d.MountedAt + ": du -xh " + d.MountedAt + " | sort -h | tail"}

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -39,73 +38,15 @@ type SilentRouter struct {
 func checkInsides(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, in := range n.Insides {
-			add := func(what, seen, command string) {
-				findings = append(findings, diagnosis.Finding{
-					Code: diagnosis.ContainerAltered, Level: diagnosis.Failure, Network: n.Name,
-					Summary:  fmt.Sprintf("container %s: %s", in.Container, what),
-					Evidence: []string{"in the container: " + seen}, Mend: []string{"nsenter --net=" + in.Namespace + " " + command},
-				})
-			}
-			if in.NoARP {
-				add(in.Interface+" has ARP switched off", "ip link show dev "+in.Interface, "ip link set "+in.Interface+" arp on")
-			}
-			for _, k := range in.Neighbours {
-				mac, known := n.macOf(k.Addr)
-				if !known && len(k.Answers) == 1 {
-					mac, known = k.Answers[0], true
-				}
-				if known && mac != k.MAC {
-					add(fmt.Sprintf("it sends to %s by the MAC %s, and %s has the address", k.Addr, k.MAC, mac),
-						"ip neigh show nud permanent", fmt.Sprintf("ip neigh delete %s dev %s", k.Addr, in.Interface))
-				}
-			}
-			for _, a := range in.Addrs {
-				if owner, taken := n.ownerBeside(in.Container, a.Addr()); taken {
-					findings = append(findings, diagnosis.Finding{
-						Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure, Network: n.Name,
-						Summary: fmt.Sprintf("container %s has the address %s, which is that of another container", in.Container,
-							a.Addr()),
-						Evidence: []string{"in the container: ip address show dev " + in.Interface,
-							fmt.Sprintf("%s has the address", owner)},
-						Mend: []string{fmt.Sprintf("nsenter --net=%s ip address delete %s dev %s", in.Namespace, a, in.Interface)},
-					})
-				}
-			}
-			for _, r := range in.DeadEnds {
-				add(fmt.Sprintf("it has a route of type %s to %s", r.Type, r.Dst), "ip route show table all type "+r.Type, r.Delete)
-			}
-			for _, r := range in.Rules {
-				add("it has a rule that refuses packets", "ip rule: "+r.Text, r.Delete)
-			}
-			for _, r := range in.SilentRouters {
-				if r.Dst != "default" {
-					add(fmt.Sprintf("it sends to %s what is for %s, and nobody has that address", r.Router, r.Dst),
-						"ip route show", fmt.Sprintf("ip route delete %s via %s dev %s", r.Dst, r.Router, in.Interface))
-					continue
-				}
-				add(fmt.Sprintf("it sends to %s what leaves the network, and nobody has that address", r.Router),
-					"ip route show default",
-					fmt.Sprintf("ip route replace default via %s dev %s", n.gatewayFor(r.Router), in.Interface))
-			}
-			for _, a := range in.Unowned {
-				add(fmt.Sprintf("it does not take packets to its address %s for its own", a), "ip route show table local",
-					fmt.Sprintf("%s route add local %s dev %s table local", ipCommand(a), a, in.Interface))
-			}
-			for _, key := range slices.Sorted(maps.Keys(in.Parameters)) {
-				if r := badParameter(key, in.Parameters[key]); r != nil {
-					add(fmt.Sprintf("%s is %s: %s", dotted(key), in.Parameters[key], r.effect), "sysctl "+key,
-						fmt.Sprintf("sysctl -w %s=%s", key, r.better))
-				}
-			}
-			findings = append(findings, n.ownFilters(in)...)
-			for _, h := range in.Hooks {
-				if h.Drops {
-					add("a "+h.What+" drops its packets", h.Text, h.Remove)
-				}
-			}
+			findings = append(findings, checkInside(n, in)...)
 		}
 	}
 	return findings
+}
+
+// lacksNames tells whether the name server does not answer a container.
+func (n Network) lacksNames(container string) bool {
+	return slices.ContainsFunc(n.Names, func(a NameAnswer) bool { return a.Container == container && a.Err != "" })
 }
 
 // ownFilters is about what a container has of its own that may drop its packets, where it does not
@@ -115,7 +56,7 @@ func (n Network) ownFilters(in Inside) []diagnosis.Finding {
 	getsNone := slices.ContainsFunc(n.Exchanges, func(e Exchange) bool {
 		return e.From == in.Container && !e.Ping && e.HostPing
 	})
-	isLost := in.NoGateway || isSilent || getsNone
+	isLost := in.NoGateway || isSilent || getsNone || n.lacksNames(in.Container)
 	if !isLost || len(in.Filters) == 0 {
 		return nil
 	}

@@ -178,11 +178,35 @@ func (f *Facts) ruleOfMark() *Rule {
 	return &f.Routing.Rules[i]
 }
 
+// rulesOfNames is about a rule that drops questions for names, or leads them elsewhere, where names are
+// not answered.
+func (f *Facts) rulesOfNames(r Rule) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		if !slices.ContainsFunc(n.Names, func(a NameAnswer) bool { return a.Err != "" && !a.Upstream }) {
+			continue
+		}
+		found := diagnosis.Finding{
+			Code: diagnosis.NamesBlocked, Level: diagnosis.Failure, Network: n.Name,
+			Summary:  "a rule of another program drops questions for names, or their answers",
+			Evidence: []string{cut(r.Text, maxLine)}, Mend: []string{r.Delete},
+		}
+		if r.Translates {
+			found.Summary = "a rule of another program leads questions for names elsewhere"
+		}
+		findings = append(findings, found)
+	}
+	return findings
+}
+
 // checkNamedRules says which rules of other programs name a network's port or device, and translate
 // or drop. What drops for certain is found by following packets. The others count where something is
 // lost.
 func checkNamedRules(f *Facts) (findings []diagnosis.Finding) {
 	for _, r := range f.Rules {
+		if r.OfNames {
+			findings = append(findings, f.rulesOfNames(r)...)
+			continue
+		}
 		found := diagnosis.Finding{
 			Code: diagnosis.ForeignRule, Level: diagnosis.Warning,
 			Summary:  "a rule of another program may drop packets of networks",

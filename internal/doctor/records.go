@@ -31,7 +31,14 @@ func checkUnrecorded(f *Facts) (findings []diagnosis.Finding) {
 		findings = append(findings, found)
 	}
 	for _, n := range f.Networks {
-		if n.ConfigFile != "" {
+		if len(n.Edited) > 0 {
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.NetworkEdited, Level: diagnosis.Failure, Network: n.Name,
+				Summary:  "Podman has the network otherwise than its containers run: " + n.Edited[0],
+				Evidence: append(atMost(n.Edited, maxEvidence), fmt.Sprintf("diff %s %s", n.Kept, n.ConfigFile)),
+				Mend:     []string{fmt.Sprintf("cp %s %s", n.Kept, n.ConfigFile)},
+			})
+		} else if n.ConfigFile != "" {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.RecordLost, Level: diagnosis.Failure, Network: n.Name,
 				Summary:  "Podman does not know the network any more, and its containers do not start again",

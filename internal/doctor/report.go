@@ -41,18 +41,7 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 		add(withAdvice(diagnosis.Finding{Code: diagnosis.ForeignDrop, Level: diagnosis.Failure}, text))
 	}
 	for _, n := range r.Networks {
-		if n.Home != "" {
-			add(diagnosis.Finding{
-				Code: diagnosis.UnderlayMoved, Level: diagnosis.Warning, Network: n.Name,
-				Summary: fmt.Sprintf("network %s sends from %s by %s, until %s can be used again", n.Name, n.VTEP, n.Interface,
-					n.Home),
-			})
-		}
-		for _, t := range n.Tunnels {
-			if !isPartial(pathOf(r, n.Name, t.Host)) {
-				add(fromTunnel(n.Name, t))
-			}
-		}
+		findings = append(findings, fromNetwork(r, n)...)
 	}
 	for _, c := range r.Clusters {
 		findings = append(findings, fromCluster(c)...)
@@ -65,6 +54,23 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 		}
 	}
 	diagnosis.Sort(findings)
+	return findings
+}
+
+// fromNetwork is about a network's place on the underlay, and its tunnels.
+func fromNetwork(r agentapi.StatusReport, n agentapi.NetworkStatus) (findings []diagnosis.Finding) {
+	if n.Home != "" {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.UnderlayMoved, Level: diagnosis.Warning, Network: n.Name,
+			Summary: fmt.Sprintf("network %s sends from %s by %s, until %s can be used again",
+				n.Name, n.VTEP, n.Interface, n.Home),
+		})
+	}
+	for _, t := range n.Tunnels {
+		if !isPartial(pathOf(r, n.Name, t.Host)) {
+			findings = append(findings, fromTunnel(n.Name, t))
+		}
+	}
 	return findings
 }
 

@@ -136,6 +136,14 @@ func moved(f *Facts, text string) diagnosis.Finding {
 			found.Evidence = []string{fmt.Sprintf("a reload makes the network's MTU %d; other hosts have another one then", now)}
 			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+network.Overhead(n.VTEP.Local.Is6())),
 				reload}
+		} else if has > 0 {
+			found.Code, found.Level = diagnosis.UnderlayMTU, diagnosis.Failure
+			found.Summary = fmt.Sprintf("%s has the MTU %d, no longer %d, and the network's MTU follows it", device, has,
+				before+network.Overhead(n.VTEP.Local.Is6()))
+			found.Evidence = []string{fmt.Sprintf("a reload makes the network's MTU %d, and that of other hosts is %d", now,
+				before)}
+			const format = "ip link set %s mtu %d   # or raise that of all hosts, and of what is between them"
+			found.Mend = []string{fmt.Sprintf(format, device, before+network.Overhead(n.VTEP.Local.Is6())), reload}
 		}
 	}
 	return found

@@ -27,8 +27,9 @@ type visitor struct {
 	addr   netip.Addr
 }
 
-// admit tells whether a token is good for a visitor, and whether that host has used it already.
-func (s *Store) admit(id string, v visitor) (done bool, err error) {
+// checkAdmission tells whether a token is good for a visitor, and whether that host has used it
+// already.
+func (s *Store) checkAdmission(id string, v visitor) (done bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, err := s.checkLocked(id, v)
@@ -38,10 +39,10 @@ func (s *Store) admit(id string, v visitor) (done bool, err error) {
 	return r.Use != nil && r.Use.Confirmed, nil
 }
 
-// reserve notes that the visitor is given the key. From then on the token is good for that host
+// reserveFor notes that the visitor is given the key. From then on the token is good for that host
 // alone.
-func (s *Store) reserve(id string, v visitor) error {
-	return s.change(id, v, func(r *record) error {
+func (s *Store) reserveFor(id string, v visitor) error {
+	return s.changeRecord(id, v, func(r *record) error {
 		if r.Use == nil {
 			hash := v.joiner.hash()
 			r.Use = &use{Joiner: hash[:], Host: v.host, Addr: v.addr, At: s.clock.Now()}
@@ -57,9 +58,9 @@ func (s *Store) reserve(id string, v visitor) error {
 	})
 }
 
-// consume notes that the visitor has stored the key.
-func (s *Store) consume(id string, v visitor) error {
-	return s.change(id, v, func(r *record) error {
+// markUsed notes that the visitor has stored the key.
+func (s *Store) markUsed(id string, v visitor) error {
+	return s.changeRecord(id, v, func(r *record) error {
 		if r.Use == nil {
 			return refusal{Code: codeProtocol}
 		}
@@ -90,8 +91,8 @@ func (s *Store) CloseUses() error {
 	return errors.Join(errs...)
 }
 
-// change changes a token that is good for the visitor, in the file first.
-func (s *Store) change(id string, v visitor, edit func(*record) error) error {
+// changeRecord changes a token that is good for the visitor, in the file first.
+func (s *Store) changeRecord(id string, v visitor, edit func(*record) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, err := s.checkLocked(id, v)
@@ -128,7 +129,7 @@ func (s *Store) checkLocked(id string, v visitor) (*record, error) {
 		age, _ := r.Use.At.since(now)
 		return nil, refusal{Code: codeUsed, UsedBy: r.Use.label(), Age: age}
 	}
-	if r.left(now) == 0 {
+	if r.timeLeft(now) == 0 {
 		age, _ := r.Created.since(now)
 		return nil, refusal{Code: codeExpired, Age: max(age-r.TTL, 0)}
 	}

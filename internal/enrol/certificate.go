@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// newCertificate makes a certificate for one token. Its dates and names mean nothing: it is known by
-// its fingerprint, and ends with the token.
+// newCertificate makes a certificate for one token. Its dates and names mean nothing: it is known
+// by its fingerprint, and ends with the token.
 func newCertificate() (der, key []byte, err error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -48,8 +48,8 @@ func fingerprintOf(der []byte) (Fingerprint, error) {
 	return Fingerprint(sum[:]), nil
 }
 
-// serverName is what the joining host asks for, so that the issuer shows the token's certificate. It
-// is sent in the clear, and no secret.
+// serverName is what the joining host asks for, so that the issuer shows the token's certificate.
+// It is sent in the clear, and no secret.
 func serverName(id string) string { return id + nameSuffix }
 
 const nameSuffix = ".join.vxlan"

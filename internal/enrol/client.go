@@ -19,10 +19,12 @@ import (
 
 const (
 	dialTimeout = 3 * time.Second
-	// probeTimeout is longer than the ways by one tunnel port take, if each of them loses everything.
+	// probeTimeout is longer than the ways by one tunnel port take, if each of them loses
+	// everything.
 	probeTimeout = 40 * time.Second
-	// pathTime is for the ways by all tunnel ports. What is left of the session is for the rest of the
-	// join. Of eight ports each has 30 seconds, where package pathcheck takes 23 at the very most.
+	// pathTime is for the ways by all tunnel ports. What is left of the session is for the rest of
+	// the join. Of eight ports each has 30 seconds, where package pathcheck takes 23 at the very
+	// most.
 	pathTime = sessionTimeout * 4 / 5
 )
 
@@ -41,7 +43,8 @@ type Session struct {
 	Offer Offer
 	// Self is this host's address, from which it talks, and Peer the issuer's.
 	Self, Peer netip.Addr
-	// ClockAhead is by how much the issuer's clock is ahead, and ClockAccuracy how well that is known.
+	// ClockAhead is by how much the issuer's clock is ahead, and ClockAccuracy how well that is
+	// known.
 	ClockAhead, ClockAccuracy time.Duration
 }
 
@@ -80,7 +83,7 @@ func (j Joiner) enterAt(ctx context.Context, at netip.AddrPort, t Token) (*Sessi
 		messageTimeout); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	a, err := s.await(messageTimeout)
+	a, err := s.awaitAnswer(messageTimeout)
 	if err == nil && a.Offer == nil {
 		err = refusal{Code: codeProtocol}
 	}
@@ -115,8 +118,8 @@ func explainDial(err error, port uint16) error {
 	return err
 }
 
-// unrecognizedName is the TLS alert of a host that has no such token (RFC 6066, section 3). The type
-// of a remote alert is not exported.
+// unrecognizedName is the TLS alert of a host that has no such token (RFC 6066, section 3). The
+// type of a remote alert is not exported.
 const unrecognizedName = "tls: unrecognized name"
 
 func explainHandshake(err error) error {
@@ -136,8 +139,8 @@ func explainHandshake(err error) error {
 	return fmt.Errorf("who answers there does not speak as a host that lets others in: %w", err)
 }
 
-// await reads the next answer. A refusal is an error.
-func (s *Session) await(timeout time.Duration) (answer, error) {
+// awaitAnswer reads the next answer. A refusal is an error.
+func (s *Session) awaitAnswer(timeout time.Duration) (answer, error) {
 	var a answer
 	if err := s.receive(&a, timeout); err != nil {
 		return answer{}, fmt.Errorf("the other host ended the connection: %w", err)
@@ -152,7 +155,7 @@ func (s *Session) ask(r request, timeout time.Duration) (answer, error) {
 	if err := s.send(r, messageTimeout); err != nil {
 		return answer{}, fmt.Errorf("the other host ended the connection: %w", err)
 	}
-	return s.await(timeout)
+	return s.awaitAnswer(timeout)
 }
 
 // maxProbeVNI is the largest VNI.
@@ -164,9 +167,9 @@ const DefaultTunnelPort = 4789
 // maxTunnelPorts bounds how many tunnel ports are tried. Mostly all networks have the same.
 const maxTunnelPorts = 8
 
-// PathSpecs returns what is to be tried between this host and the issuer, one spec a tunnel port: the
-// port of each network, and the default one, which the next network has. mtu is that of this host's
-// interface.
+// PathSpecs returns what is to be tried between this host and the issuer, one spec a tunnel port:
+// the port of each network, and the default one, which the next network has. mtu is that of this
+// host's interface.
 func (s *Session) PathSpecs(mtu int) (specs []PathSpec) {
 	ports := slices.Clone(s.Offer.TunnelPorts)
 	if !slices.Contains(ports, DefaultTunnelPort) {
@@ -213,7 +216,7 @@ func (s *Session) Probe(ctx context.Context, spec PathSpec, path Path, selfMTU i
 	sides.Mine = path.Probe(probing, *a.Ready)
 	stop()
 	// The other host began a moment later.
-	if a, err = s.await(spec.timeLimit() + messageTimeout); err != nil {
+	if a, err = s.awaitAnswer(spec.timeLimit() + messageTimeout); err != nil {
 		return PathSides{}, err
 	}
 	if a.Report == nil {

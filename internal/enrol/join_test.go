@@ -94,11 +94,11 @@ func TestInterruptedJoinIsBounded(t *testing.T) {
 	id := token.Fingerprint.ID()
 	v := visitor{secret: token.Secret, joiner: NewSecret(), host: "host-b", addr: r.addr.Addr()}
 	for i := range maxDeliveries {
-		if err := r.store.reserve(id, v); err != nil {
+		if err := r.store.reserveFor(id, v); err != nil {
 			t.Fatalf("time %d: %v", i, err)
 		}
 	}
-	if err := r.store.reserve(id, v); err == nil || !strings.Contains(err.Error(), "too often") {
+	if err := r.store.reserveFor(id, v); err == nil || !strings.Contains(err.Error(), "too often") {
 		t.Errorf("got %v", err)
 	}
 }

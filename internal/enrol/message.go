@@ -33,7 +33,8 @@ type Offer struct {
 	Joiner    netip.Addr `json:"joiner"` // of the joining host, as seen here
 	Cluster   string     `json:"cluster"`
 	AgentPort uint16     `json:"agent_port"`
-	// TunnelPorts are the UDP ports of the packets of the networks that the host has, if it has any.
+	// TunnelPorts are the UDP ports of the packets of the networks that the host has, if it has
+	// any.
 	TunnelPorts []uint16 `json:"tunnel_ports,omitempty"`
 	// MTU is that of the interface, in bytes.
 	MTU  int       `json:"mtu"`

@@ -79,8 +79,8 @@ type PathFinding struct {
 type PathSides struct {
 	Spec       PathSpec
 	Self, Peer string // as people know them
-	// PortUnused tells that no network there has the tunnel's port yet. What is wrong with it keeps no
-	// host from joining.
+	// PortUnused tells that no network there has the tunnel's port yet. What is wrong with it keeps
+	// no host from joining.
 	PortUnused    bool
 	Mine, Theirs  PathReport
 	SelfReady     PathReady

@@ -1,7 +1,6 @@
 package enrol
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/adopt"
+	"vxlan-driver/internal/logtest"
 )
 
 const clusterKey = "QmFzZTY0S2V5VGhhdElzU2VjcmV0MTIzNDU2Nzg5MDE="
@@ -23,25 +23,8 @@ type rig struct {
 	store  *Store
 	issuer *fakeIssuer
 	addr   netip.AddrPort
-	log    *safeBuffer
+	log    *logtest.Buffer
 	stop   func()
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // fakeClock is a clock that only tests move.
@@ -128,11 +111,11 @@ func (p *fakePath) Close() {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{
-		t: t, dir: t.TempDir(), issuer: new(fakeIssuer), log: new(safeBuffer),
+		t: t, dir: t.TempDir(), issuer: new(fakeIssuer), log: new(logtest.Buffer),
 		clock: &fakeClock{now: Moment{Boot: "first", Up: time.Hour, Wall: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}},
 	}
-	// Other programs' connections come from ports of 127.0.0.1. One of these could be this port while
-	// no agent listens.
+	// Other programs' connections come from ports of 127.0.0.1. One of these could be this port
+	// while no agent listens.
 	r.start("127.76.0.1:0")
 	t.Cleanup(func() { r.stop() })
 	return r

@@ -56,12 +56,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer cancel() // before Wait
 	err := accept.Connections(ctx, l, func(error) {}, func(conn net.Conn) {
 		from := addrOf(conn.RemoteAddr())
-		if !s.enter(from) {
+		if !s.admitVisitor(from) {
 			_ = conn.Close() // nothing was sent on it
 			return
 		}
 		serving.Go(func() {
-			defer s.leave()
+			defer s.dismissVisitor()
 			s.serveConn(ctx, conn, from)
 		})
 	})
@@ -79,8 +79,8 @@ func addrOf(a net.Addr) netip.Addr {
 	return tcp.AddrPort().Addr().Unmap().WithZone("")
 }
 
-// enter counts an attempt, and tells whether it is within the limits.
-func (s *Server) enter(from netip.Addr) bool {
+// admitVisitor counts an attempt, and tells whether it is within the limits.
+func (s *Server) admitVisitor(from netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.attempts == nil {
@@ -104,7 +104,7 @@ func (s *Server) enter(from netip.Addr) bool {
 	return true
 }
 
-func (s *Server) leave() {
+func (s *Server) dismissVisitor() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.visitors--
@@ -151,7 +151,7 @@ type visit struct {
 }
 
 func (v *visit) serve(ctx context.Context) error {
-	if err := v.welcome(); err != nil {
+	if err := v.exchangeNames(); err != nil {
 		return err
 	}
 	defer v.closePath()
@@ -163,15 +163,15 @@ func (v *visit) serve(ctx context.Context) error {
 		v.closePath()
 		switch {
 		case r.Probe != nil:
-			if err := v.probe(ctx, *r.Probe); err != nil {
+			if err := v.tryPaths(ctx, *r.Probe); err != nil {
 				return err
 			}
 		case r.Take:
-			if err := v.grant(); err != nil {
+			if err := v.grantKey(); err != nil {
 				return err
 			}
 		case r.Stored:
-			if err := v.Store.consume(v.id, v.visitor); err != nil {
+			if err := v.Store.markUsed(v.id, v.visitor); err != nil {
 				return v.refuse(err)
 			}
 			v.Log.Info("a host has joined by a token", "token", v.id, "from", v.addr, "host", v.host)
@@ -182,8 +182,8 @@ func (v *visit) serve(ctx context.Context) error {
 	}
 }
 
-// welcome reads who comes, and answers with who is here.
-func (v *visit) welcome() error {
+// exchangeNames reads who comes, and answers with who is here.
+func (v *visit) exchangeNames() error {
 	var h hello
 	if err := v.receive(&h, messageTimeout); err != nil {
 		return err
@@ -195,7 +195,7 @@ func (v *visit) welcome() error {
 		return v.refuse(refusal{Code: codeProtocol})
 	}
 	v.secret, v.joiner, v.host = Secret(h.Secret), Secret(h.Joiner), printable(h.Host)
-	done, err := v.Store.admit(v.id, v.visitor)
+	done, err := v.Store.checkAdmission(v.id, v.visitor)
 	if err != nil {
 		return v.refuse(err)
 	}
@@ -215,11 +215,11 @@ func printable(name string) string {
 	return name[:min(len(name), maxHostNameSize)]
 }
 
-// grant gives the host the key. The token is that host's from then on.
-func (v *visit) grant() error {
+// grantKey gives the host the key. The token is that host's from then on.
+func (v *visit) grantKey() error {
 	g, err := v.Issuer.Grant()
 	if err == nil {
-		err = v.Store.reserve(v.id, v.visitor)
+		err = v.Store.reserveFor(v.id, v.visitor)
 	}
 	if err != nil {
 		return v.refuse(err)
@@ -238,8 +238,8 @@ func (v *visit) refuse(why error) error {
 	return why
 }
 
-// probe tries the ways between the hosts, while the other host does the same.
-func (v *visit) probe(ctx context.Context, spec PathSpec) error {
+// tryPaths tries the ways between the hosts, while the other host does the same.
+func (v *visit) tryPaths(ctx context.Context, spec PathSpec) error {
 	spec.Self, spec.Peer = v.self, v.addr
 	path, err := v.Issuer.OpenPath(ctx, spec)
 	if err != nil {

@@ -163,7 +163,7 @@ func (s *Store) List() (all []Info) {
 	s.removeOldLocked()
 	now := s.clock.Now()
 	for _, r := range s.tokens {
-		info := Info{ID: r.ID, Addrs: r.Addrs, Port: r.Port, Left: r.left(now)}
+		info := Info{ID: r.ID, Addrs: r.Addrs, Port: r.Port, Left: r.timeLeft(now)}
 		if u := r.Use; u != nil {
 			info.UsedBy, info.Pending = u.label(), !u.Confirmed
 			info.UsedAgo, _ = u.At.since(now)
@@ -215,8 +215,8 @@ func (s *Store) Revoke(id string) (Info, error) {
 // keepExpired is how long an expired token is kept, so that who comes with it is told.
 const keepExpired = 24 * time.Hour
 
-// left returns for how long a token is still good.
-func (r *record) left(now Moment) time.Duration {
+// timeLeft returns for how long a token is still good.
+func (r *record) timeLeft(now Moment) time.Duration {
 	age, known := r.Created.since(now)
 	if !known {
 		return 0

@@ -65,16 +65,16 @@ const (
 // one spelling.
 var encoding = base64.RawURLEncoding.Strict()
 
-// String prints the token as a person types it: vx1.SEEDS.FINGERPRINT.SECRET. The secret is followed
-// by a checksum of the whole.
+// String prints the token as a person types it: vx1.SEEDS.FINGERPRINT.SECRET. The secret is
+// followed by a checksum of the whole.
 func (t Token) String() string {
-	head := strings.Join([]string{tokenPrefix, encoding.EncodeToString(t.seeds()),
+	head := strings.Join([]string{tokenPrefix, encoding.EncodeToString(t.encodeSeeds()),
 		encoding.EncodeToString(t.Fingerprint[:])}, ".")
 	return head + "." + encoding.EncodeToString(append(t.Secret[:], checksum(head, t.Secret)...))
 }
 
-// seeds encodes the port and the addresses.
-func (t Token) seeds() []byte {
+// encodeSeeds returns the port and the addresses.
+func (t Token) encodeSeeds() []byte {
 	b := binary.BigEndian.AppendUint16(nil, t.Port)
 	for _, a := range t.Addrs {
 		family := byte(family6)

@@ -136,6 +136,8 @@ func TestSuspectChains(t *testing.T) {
 END
 iptables-nft -A INPUT -p udp --dport 4000:5000 -j NFQUEUE
 cat <<'END'`, map[string][]string{"INPUT": {tunnel}}},
+		{"a MAC on bridges", `table bridge f { chain c { type filter hook prerouting priority -300; ether saddr 02:1f:0a:00:01:0b drop; }; }`, map[string][]string{"c": {frames, addresses}}},
+		{"a MAC at a device", `table netdev f { chain c { type filter hook ingress device lo priority 0; ether saddr 02:1f:0a:00:01:0b drop; }; }`, nil},
 		{"a size on bridges", `table bridge f { chain c { type filter hook forward priority 0; ip length > 1400 drop; }; }`, map[string][]string{"c": {frames}}},
 		{"surely drops", `table ip f { chain c { type filter hook input priority 0; udp dport 4789 drop; }; }`, nil},
 		{"a rate of others", `table ip f { chain c { type filter hook input priority 0; tcp dport 22 limit rate over 10/second drop; ct state invalid drop; }; }`, nil},

@@ -27,7 +27,7 @@ func furtherNeeds(h Host, n Network) []need {
 			all = append(all, n.entryNeed(s))
 		}
 		if routed && n.HasNames() {
-			all = append(all, n.nameAnswersNeed(s))
+			all = append(all, n.nameQuestionsNeed(s), n.nameAnswersNeed(s))
 		}
 	}
 	return all
@@ -42,6 +42,22 @@ func (n Network) entryNeed(s network.Subnet) need {
 	p := packet{in: n.Bridge, src: s.Prefix, dst: world, protocol: protocolTCP, ports: anyPort, world: worldIsDestination}
 	allow := permit{hook: kernel.HookPrerouting, in: n.Bridge.Name}
 	return need{"what its containers send to the outside", []leg{{kernel.HookPrerouting, []packet{p}, allow}}}
+}
+
+// nameQuestionsNeed is questions for container names before their port is translated.
+func (n Network) nameQuestionsNeed(s network.Subnet) need {
+	all := need{what: "questions for container names"}
+	const port = 53
+	for _, protocol := range []uint8{protocolUDP, protocolTCP} {
+		p := packet{
+			in: n.Bridge, src: s.Prefix, dst: netip.PrefixFrom(s.Gateway, s.Gateway.BitLen()),
+			protocol: protocol, ports: [2]uint16{port, port},
+		}
+		all.legs = append(all.legs, leg{kernel.HookPrerouting, []packet{p}, permit{
+			hook: kernel.HookPrerouting, in: n.Bridge.Name, protocol: protocolName(protocol), first: port, last: port,
+		}})
+	}
+	return all
 }
 
 // nameAnswersNeed is answers to questions for container names.

@@ -21,7 +21,7 @@ import (
 // agent has found out. While the network has containers it stays where it is, as far as that can
 // be.
 func (h *Host) Place(config []byte, ns Namespace) (plan.PlacedNetwork, error) {
-	n, v, err := network.ParsePlaced(config, ns, h.lastVTEP(config))
+	n, v, err := network.Parse(config, ns, h.lastVTEP(config))
 	if err != nil {
 		if id, idErr := network.ParseIdentity(config); idErr == nil {
 			return plan.PlacedNetwork{}, fmt.Errorf("network %s: %w", id.Name, err)

@@ -25,14 +25,15 @@ var (
 		"By how much the largest frame that passes is smaller than the MTU, on the worst network.", "peer", "address")
 
 	receivedBytes = describe("network_receive_bytes_total",
-		"Bytes that the VXLAN device received.", "network")
+		"Bytes that the VXLAN device or eBPF programs received.", "network")
 	receivedPackets = describe("network_receive_packets_total",
-		"Packets that the VXLAN device received.", "network")
+		"Packets that the VXLAN device or eBPF programs received.", "network")
 	receiveDropped = describe("network_receive_dropped_packets_total",
 		"Packets that the VXLAN device received and dropped, errors included.", "network")
-	sentBytes   = describe("network_transmit_bytes_total", "Bytes that the VXLAN device sent.", "network")
+	sentBytes = describe("network_transmit_bytes_total",
+		"Bytes that the VXLAN device or eBPF programs sent.", "network")
 	sentPackets = describe("network_transmit_packets_total",
-		"Packets that the VXLAN device sent.", "network")
+		"Packets that the VXLAN device or eBPF programs sent.", "network")
 	sendDropped = describe("network_transmit_dropped_packets_total",
 		"Packets that the VXLAN device was to send and dropped, errors included.", "network")
 	endpoints = describe("endpoints",

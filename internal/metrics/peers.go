@@ -15,7 +15,7 @@ type peer struct {
 	reachable  bool
 	roundTrip  time.Duration
 	silence    time.Duration // since a message by UDP was answered
-	probed     bool // through a tunnel
+	probed     bool          // through a tunnel
 	loss       float64
 	mtuDeficit int
 }

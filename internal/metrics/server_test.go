@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/logtest"
 )
 
 // scrape returns what a registry serves, without comments.
@@ -38,44 +37,10 @@ func scrape(t *testing.T, registry *prometheus.Registry) string {
 	return lines.String()
 }
 
-// logBuffer may be written and read at the same time.
-type logBuffer struct {
-	mu    sync.Mutex
-	buf   bytes.Buffer
-	wrote chan struct{}
-}
-
-func newLogBuffer() *logBuffer { return &logBuffer{wrote: make(chan struct{}, 100)} }
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.wrote <- struct{}{}
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-// waitFor waits until the log has a text.
-func (l *logBuffer) waitFor(t *testing.T, text string) {
-	t.Helper()
-	for !strings.Contains(l.String(), text) {
-		select {
-		case <-l.wrote:
-		case <-time.After(10 * time.Second):
-			t.Fatalf("%q is not in\n%s", text, l.String())
-		}
-	}
-}
-
 // start serves metrics of a report until the test ends.
-func start(t *testing.T, s Server) *logBuffer {
+func start(t *testing.T, s Server) *logtest.Buffer {
 	t.Helper()
-	log := newLogBuffer()
+	log := new(logtest.Buffer)
 	s.Log = slog.New(slog.NewTextHandler(log, nil))
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -126,7 +91,7 @@ func freeAddress(t *testing.T) string {
 func TestServesOnPortAndSocket(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "metrics.sock")
 	for _, s := range []Server{{Network: "tcp", Address: freeAddress(t)}, {Network: "unix", Address: socket}} {
-		start(t, s).waitFor(t, "serving metrics")
+		start(t, s).WaitFor(t, "serving metrics")
 		if status, body := get(t, s, http.MethodGet, "/metrics"); status != http.StatusOK || !strings.Contains(body, `version="1.2"} 1`) {
 			t.Errorf("%s: %d, %s", s.Address, status, body)
 		}
@@ -150,7 +115,7 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
-	start(t, s).waitFor(t, "serving metrics")
+	start(t, s).WaitFor(t, "serving metrics")
 	if status, _ := get(t, s, http.MethodGet, "/metrics"); status != http.StatusOK {
 		t.Errorf("status %d", status)
 	}
@@ -164,9 +129,9 @@ func TestServesOnceTheAddressIsFree(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := start(t, s)
-	log.waitFor(t, "cannot serve metrics")
+	log.WaitFor(t, "cannot serve metrics")
 	other.Close()
-	log.waitFor(t, "serving metrics")
+	log.WaitFor(t, "serving metrics")
 	if n := strings.Count(log.String(), "cannot serve metrics"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
@@ -189,9 +154,9 @@ func TestTakenAddressIsLeftAlone(t *testing.T) {
 		if l.Network == "tcp" {
 			want = "shows by whom"
 		}
-		start(t, l).waitFor(t, want)
+		start(t, l).WaitFor(t, want)
 	}
-	start(t, Server{Network: "unix", Address: file}).waitFor(t, "is no socket")
+	start(t, Server{Network: "unix", Address: file}).WaitFor(t, "is no socket")
 	if kept, err := os.ReadFile(file); err != nil || string(kept) != "kept" {
 		t.Errorf("the file has %q, %v", kept, err)
 	}

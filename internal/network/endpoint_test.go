@@ -13,7 +13,7 @@ func dualStackNetwork(t *testing.T) Network {
 	n, _, err := Parse(exampleNetwork(nil, map[string]any{"name": "blue", "subnets": []any{
 		map[string]string{"subnet": "10.0.0.0/24", "gateway": "10.0.0.1"},
 		map[string]string{"subnet": "fd00:10::/64", "gateway": "fd00:10::1"},
-	}}), testHost)
+	}}), testHost, VTEP{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func TestOptionsByLabel(t *testing.T) {
 			if problems != "" {
 				return
 			}
-			n, _, err := Parse(got.Config, testHost)
+			n, _, err := Parse(got.Config, testHost, VTEP{})
 			if err != nil {
 				t.Fatal(err)
 			}

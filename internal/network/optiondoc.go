@@ -250,8 +250,9 @@ var optionDocs = []OptionDoc{
 		Name: "port_security", Group: GroupIsolation, Common: true,
 		Value: boolValue, Default: "`false`",
 		Summary: "Containers can send only from their own MAC and IP addresses, in ARP and ND too.",
-		Details: "Where no [eBPF programs](config.md#ebpf) are used, the network has no [fast path](#fast_path) then. See [security](security.md).",
-		Errors:  []OptionError{{"without one nobody knows what a container may send from", "give the network a `--subnet`"}},
+		Details: "Where no [eBPF programs](config.md#ebpf) are used, the network has no [fast path](#fast_path) " +
+			"then. See [security](security.md).",
+		Errors: []OptionError{{"without one nobody knows what a container may send from", "give the network a `--subnet`"}},
 	},
 	{
 		Name: "fast_path", Group: GroupForwarding,

@@ -137,7 +137,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(exampleNetwork(allOptions, nil))
 	f.Add([]byte(`{"subnets":[{"subnet":"::/0","gateway":"::"}],"routes":[{"destination":"0.0.0.0/0","metric":0}],"options":null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		n, v, err := Parse(data, testHost)
+		n, v, err := Parse(data, testHost, VTEP{})
 		if err != nil {
 			return
 		}

@@ -44,14 +44,11 @@ type routeConfig struct {
 
 // Parse parses a network and finds its VTEP on the host. It returns everything that is wrong with
 // the configuration or the host as Problems.
-func Parse(data []byte, host InterfaceLookup) (Network, VTEP, error) {
-	return ParsePlaced(data, host, VTEP{})
-}
-
-// ParsePlaced is Parse for a network that has the VTEP last on this host already. What local_ip and
+//
+// If the network is on this host already, last is the VTEP that it has. What local_ip and
 // physical_interface leave to the host stays as it was for as long as that can be right, however
 // routes change. When it cannot, the new VTEP has a warning.
-func ParsePlaced(data []byte, host InterfaceLookup, last VTEP) (Network, VTEP, error) {
+func Parse(data []byte, host InterfaceLookup, last VTEP) (Network, VTEP, error) {
 	c, err := decodeConfig(data)
 	if err != nil {
 		return Network{}, VTEP{}, err

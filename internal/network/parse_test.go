@@ -18,7 +18,7 @@ const documentedExample = `{"name": "vxlan-network", "driver": "vxlan", "id": "7
   "dns_enabled": true, "internal": false, "ipv6_enabled": false}`
 
 func TestParseDocumentedExample(t *testing.T) {
-	n, v, err := Parse([]byte(documentedExample), testHost)
+	n, v, err := Parse([]byte(documentedExample), testHost, VTEP{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := Parse(exampleNetwork(tt.opts, tt.keys), testHost)
+			_, _, err := Parse(exampleNetwork(tt.opts, tt.keys), testHost, VTEP{})
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
@@ -164,7 +164,7 @@ func TestParseRefuses(t *testing.T) {
 func TestParseReportsAllProblemsAtOnce(t *testing.T) {
 	data := exampleNetwork(map[string]string{"vni": "x", "mtu": "9000", "vin": "1", "local_ip": "192.168.1.99"},
 		map[string]any{"subnets": []any{map[string]string{"subnet": "192.168.1.0/24"}}})
-	_, _, err := Parse(data, testHost)
+	_, _, err := Parse(data, testHost, VTEP{})
 	want := `5 problems
   option vni "x": must be a whole number from 1 to 16777215
   option "vin": is unknown; did you mean "vni"?
@@ -179,7 +179,7 @@ func TestParseReportsAllProblemsAtOnce(t *testing.T) {
 // netavark's own tests set up such a network. Whoever creates one is told.
 func TestIPv6WithoutIPv6Subnet(t *testing.T) {
 	data := exampleNetwork(nil, map[string]any{"ipv6_enabled": true})
-	if _, _, err := Parse(data, testHost); err != nil {
+	if _, _, err := Parse(data, testHost, VTEP{}); err != nil {
 		t.Errorf("setup: %v", err)
 	}
 	_, _, problems, err := ParseNew(data, testHost, nil)
@@ -211,7 +211,7 @@ func TestCreateRefusesWhatCannotStart(t *testing.T) {
 }
 
 func TestParseUnknownOptionListsAllOptions(t *testing.T) {
-	_, _, err := Parse(exampleNetwork(map[string]string{"zzzzzz": "1"}, nil), testHost)
+	_, _, err := Parse(exampleNetwork(map[string]string{"zzzzzz": "1"}, nil), testHost, VTEP{})
 	if err == nil || !strings.Contains(err.Error(), "the options are vni, local_ip, remote_ips,") {
 		t.Errorf("got %v", err)
 	}
@@ -238,7 +238,7 @@ func TestParsePlacesTheNetwork(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, v, err := Parse(exampleNetwork(tt.opts, nil), testHost)
+			_, v, err := Parse(exampleNetwork(tt.opts, nil), testHost, VTEP{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -252,7 +252,7 @@ func TestParsePlacesTheNetwork(t *testing.T) {
 func TestParseReturnsLookupErrors(t *testing.T) {
 	h := testHost
 	h.lookupErr = errors.New("netlink is gone")
-	if _, _, err := Parse([]byte(documentedExample), h); !errors.Is(err, h.lookupErr) {
+	if _, _, err := Parse([]byte(documentedExample), h, VTEP{}); !errors.Is(err, h.lookupErr) {
 		t.Errorf("got %v", err)
 	}
 }

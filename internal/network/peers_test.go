@@ -34,7 +34,7 @@ func TestPeersPlaceKeepsStaticListAsSenders(t *testing.T) {
 // Complete makes Podman leave the addresses of such a network to the plugin.
 func TestGossipNetworkNeedsNoHostList(t *testing.T) {
 	data := exampleNetwork(map[string]string{"discovery": "gossip", "-remote_ips": ""}, nil)
-	n, v, err := Parse(data, testHost)
+	n, v, err := Parse(data, testHost, VTEP{})
 	if err != nil || !n.Gossip || !n.NeedsAgent() || len(v.Remotes) != 0 {
 		t.Fatalf("got %+v, %v, %v", n, v, err)
 	}
@@ -46,7 +46,7 @@ func TestGossipNetworkNeedsNoHostList(t *testing.T) {
 	if err != nil || c.IPAMOptions["driver"] != Driver {
 		t.Errorf("got %v, %v", c.IPAMOptions, err)
 	}
-	if _, _, err := Parse(completed, testHost); err != nil {
+	if _, _, err := Parse(completed, testHost, VTEP{}); err != nil {
 		t.Errorf("what was completed is refused: %v", err)
 	}
 }

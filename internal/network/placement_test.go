@@ -57,7 +57,7 @@ func TestAutoFindsTheUnderlay(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, v, err := Parse(exampleNetwork(tt.opts, map[string]any{"subnets": subnet("10.77.0.0/24")}), tt.host)
+			_, v, err := Parse(exampleNetwork(tt.opts, map[string]any{"subnets": subnet("10.77.0.0/24")}), tt.host, VTEP{})
 			got := v.String()
 			if err != nil {
 				got = err.Error()
@@ -215,7 +215,7 @@ func TestAutoStaysWhereItIs(t *testing.T) {
 			for k, v := range tt.opts {
 				o[k] = v
 			}
-			_, v, err := ParsePlaced(exampleNetwork(o, map[string]any{"subnets": subnet("10.77.0.0/24")}), tt.host, tt.last)
+			_, v, err := Parse(exampleNetwork(o, map[string]any{"subnets": subnet("10.77.0.0/24")}), tt.host, tt.last)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -232,7 +232,7 @@ func TestAutoDoesNotLeaveAnInterfaceThatIsDown(t *testing.T) {
 	down := fakeHost{default4: "wg0", ifaces: append([]kernel.Interface{}, twoUplinks.ifaces...)}
 	down.ifaces[1].Up = false
 	data := exampleNetwork(map[string]string{"local_ip": "auto", "physical_interface": "auto", "remote_ips": "203.0.113.9"}, map[string]any{"subnets": subnet("10.77.0.0/24")})
-	_, _, err := ParsePlaced(data, down, VTEP{Interface: "nat0", Local: netip.MustParseAddr("10.0.2.15")})
+	_, _, err := Parse(data, down, VTEP{Interface: "nat0", Local: netip.MustParseAddr("10.0.2.15")})
 	if want := "option physical_interface \"nat0\": is down; bring it up with `ip link set nat0 up`"; errorText(err) != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -259,7 +259,7 @@ func TestAutoWaitsForTheListedAddress(t *testing.T) {
 		{"only the others are listed", twoUplinks.ifaces[:3], "10.8.0.3", "nat0 10.0.2.15 1450 [10.8.0.3]"},
 	} {
 		data := exampleNetwork(map[string]string{"local_ip": "auto", "physical_interface": "auto", "remote_ips": tt.remotes}, map[string]any{"subnets": subnet("10.77.0.0/24")})
-		_, v, err := ParsePlaced(data, fakeHost{ifaces: tt.ifaces, default4: "nat0"}, last)
+		_, v, err := Parse(data, fakeHost{ifaces: tt.ifaces, default4: "nat0"}, last)
 		got := v.String()
 		if err != nil {
 			got = err.Error()
@@ -282,7 +282,7 @@ func TestNetworkFollowsItsAddress(t *testing.T) {
 		{"local_ip": "auto", "physical_interface": "auto", "remote_ips": "192.168.56.11"},
 		{"local_ip": "192.168.56.10", "physical_interface": "auto", "remote_ips": "192.168.56.11"},
 	} {
-		_, v, err := ParsePlaced(exampleNetwork(opts, map[string]any{"subnets": subnet("10.77.0.0/24")}), host, last)
+		_, v, err := Parse(exampleNetwork(opts, map[string]any{"subnets": subnet("10.77.0.0/24")}), host, last)
 		if want := "br0 192.168.56.10 1450 [192.168.56.11]"; err != nil || v.String() != want {
 			t.Errorf("%v: got %s, %v, want %s", opts, v, err, want)
 		}

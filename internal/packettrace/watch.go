@@ -52,7 +52,8 @@ func Watch(ctx context.Context, matches []Match, ready func(), each func(Event))
 		return err
 	}
 	defer rules.Stop()
-	if err := rules.Type(script(fmt.Sprintf("%s%d-%d", tablePrefix, os.Getpid(), traces.Add(1)), matches)); err != nil {
+	if err := rules.Type(traceScript(fmt.Sprintf("%s%d-%d", tablePrefix, os.Getpid(), traces.Add(1)),
+		matches)); err != nil {
 		return err
 	}
 	monitor, err := startNft(ctx, "monitor", "trace")
@@ -123,8 +124,8 @@ func isProbe(e Event) bool {
 	return e.Packet != nil && e.Packet.Dst.Is4() && net.IP(e.Packet.Dst.AsSlice()).Equal(probe.IP)
 }
 
-// script returns the commands that make the kernel report.
-func script(table string, matches []Match) string {
+// traceScript returns the commands that make the kernel report.
+func traceScript(table string, matches []Match) string {
 	var b strings.Builder
 	add := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	for _, family := range []string{"inet", "bridge", "netdev"} {

@@ -88,10 +88,10 @@ func (p *path) Probe(ctx context.Context, peer enrol.PathReady) (r enrol.PathRep
 			return
 		}
 		r.Tunnel, r.Largest = p.tunnel.probe(ctx, mac, p.spec.MTU)
-		for !p.tunnel.heard(mac) && time.Since(began) < waitTime && ctx.Err() == nil {
+		for !p.tunnel.hasHeard(mac) && time.Since(began) < waitTime && ctx.Err() == nil {
 			time.Sleep(20 * time.Millisecond) // the other host may have begun a moment later
 		}
-		r.Heard = p.tunnel.heard(mac)
+		r.Heard = p.tunnel.hasHeard(mac)
 	})
 	probes.Wait()
 	return r

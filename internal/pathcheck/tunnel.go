@@ -125,11 +125,11 @@ func (t *tunnel) probe(ctx context.Context, peer kernel.MAC, mtu int) (answered 
 	if t.passes(ctx, peer, mtu-t.overhead, fullAttempts) {
 		return true, mtu
 	}
-	return true, t.search(ctx, peer, mtu)
+	return true, t.searchLargest(ctx, peer, mtu)
 }
 
-// search finds the largest packets that pass, of those smaller than mtu; 0: none do.
-func (t *tunnel) search(ctx context.Context, peer kernel.MAC, mtu int) int {
+// searchLargest finds the largest packets that pass, of those smaller than mtu; 0: none do.
+func (t *tunnel) searchLargest(ctx context.Context, peer kernel.MAC, mtu int) int {
 	low, high := leastMTU, mtu // low passes, high does not
 	if !t.passes(ctx, peer, low-t.overhead, fullAttempts) {
 		return 0
@@ -156,5 +156,5 @@ func (t *tunnel) passes(ctx context.Context, peer kernel.MAC, size, attempts int
 	return false
 }
 
-// heard tells whether something of the other host's has arrived.
-func (t *tunnel) heard(peer kernel.MAC) bool { return !t.conn.LastHeard(peer).IsZero() }
+// hasHeard tells whether something of the other host's has arrived.
+func (t *tunnel) hasHeard(peer kernel.MAC) bool { return !t.conn.LastHeard(peer).IsZero() }

@@ -1,18 +1,15 @@
 package plan
 
 import (
-	"flag"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"vxlan-driver/internal/golden"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // What a network and an endpoint put into the firewall, for every option that has a say in it.
 func TestFirewall(t *testing.T) {
@@ -56,26 +53,7 @@ func TestFirewall(t *testing.T) {
 		}
 		b.WriteString("# " + tt.name + ", an endpoint\n" + kernel.AddElements{Elements: endpointElements(n, e)}.String() + "\n\n")
 	}
-	compareGolden(t, "testdata/firewall.golden", b.String())
-}
-
-func compareGolden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; run with -update to accept:\n%s", path, got)
-	}
+	golden.Compare(t, "firewall.golden", b.String())
 }
 
 // The comment changes with whatever the elements come from, and stays otherwise.

@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -16,8 +15,6 @@ import (
 	"vxlan-driver/internal/kernel/fakekernel"
 	"vxlan-driver/internal/netavark"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // testNetwork is the documented example.
 const testNetwork = `{"name": "vxlan-network", "driver": "vxlan", "id": "7c7b", "network_interface": "br-vxlan-network",
@@ -102,27 +99,6 @@ func storedFiles(t *testing.T, plugin *Plugin) []string {
 		t.Fatal(err)
 	}
 	return files
-}
-
-// compareGolden compares got with a file in testdata.
-func compareGolden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; run with -update to accept:\n%s", path, got)
-	}
 }
 
 // fakeAgent counts calls, and fails if it is to.

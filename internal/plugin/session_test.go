@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"vxlan-driver/internal/golden"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
@@ -52,7 +53,7 @@ func TestPluginBuildsByWhatTheAgentKnows(t *testing.T) {
 	}
 	k.Log = nil
 	learnPeers(t, plugin)
-	compareGolden(t, "peers_known.golden", strings.Join(k.Log, "\n")+"\n")
+	golden.Compare(t, "peers_known.golden", strings.Join(k.Log, "\n")+"\n")
 
 	k.Log = nil
 	learnPeers(t, plugin)
@@ -70,7 +71,7 @@ func TestPluginBuildsByWhatTheAgentKnows(t *testing.T) {
 	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	compareGolden(t, "static_again.golden", strings.Join(k.Log, "\n")+"\n")
+	golden.Compare(t, "static_again.golden", strings.Join(k.Log, "\n")+"\n")
 	if len(warnings) != 1 {
 		t.Errorf("warnings %q", warnings)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"vxlan-driver/internal/golden"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/fakekernel"
 )
@@ -24,7 +25,7 @@ func TestSetupMakesTheseChanges(t *testing.T) {
 		if _, err := plugin.Setup(ns, r); err != nil {
 			t.Fatal(err)
 		}
-		compareGolden(t, file, strings.Join(k.Log, "\n")+"\n")
+		golden.Compare(t, file, strings.Join(k.Log, "\n")+"\n")
 	}
 	k.Log = nil
 	for i := range 2 {
@@ -33,7 +34,7 @@ func TestSetupMakesTheseChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	compareGolden(t, "teardown.golden", strings.Join(k.Log, "\n")+"\n")
+	golden.Compare(t, "teardown.golden", strings.Join(k.Log, "\n")+"\n")
 }
 
 func TestSetupAnswersWhatPodmanShows(t *testing.T) {

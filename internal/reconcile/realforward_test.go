@@ -302,3 +302,17 @@ func TestRealLearningFollowsWhatNobodyTells(t *testing.T) {
 	const vrrp = "ip link add vrrp link eth0 address 00:00:5e:00:01:0a type macvlan mode bridge && ip address add 10.0.0.60/32 dev vrrp && ip link set vrrp up"
 	move("10.0.0.60", kernel.MAC{0, 0, 0x5e, 0, 1, 0x0a}, onA, onB, vrrp, "ip link del vrrp")
 }
+
+// A container that another host has just announced has no MAC yet. The kernel has the hosts to flood
+// to as entries of that MAC.
+func TestRealFloodEntriesStayForAContainerWithoutMAC(t *testing.T) {
+	h := newRealHosts(t, 2, "198.18.0.", false)[0]
+	for _, partial := range []bool{true, false} {
+		f := plan.Forward(h.n, h.v, plan.Known{StaticFDB: true, Partial: partial, Only: &kernel.ForwardingKeys{MACs: []kernel.MAC{{}}}})
+		h.applied = 0
+		h.applyPlan(forwardingPlan(f))
+		if left := run(t, h.ns, "bridge fdb show dev "+realDevice+" | grep ^00:00:00:00:00:00"); !strings.Contains(left, "dst 198.18.0.11") {
+			t.Errorf("partial %v: %d changes, and left is %q", partial, h.applied, left)
+		}
+	}
+}

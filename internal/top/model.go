@@ -42,8 +42,8 @@ func (m model) Init() tea.Cmd { return m.readScreen }
 
 func (m model) readScreen() tea.Msg { return screenRead(m.read()) }
 
-// wait asks for the next reading.
-func (m model) wait() tea.Cmd {
+// nextReading asks for the next reading.
+func (m model) nextReading() tea.Cmd {
 	return tea.Tick(m.interval, func(time.Time) tea.Msg { return readDue{} })
 }
 
@@ -54,16 +54,16 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.width, m.height = msg.Width, msg.Height
 	case screenRead:
 		if !m.paused {
-			m.take(Screen(msg))
+			m.showReading(Screen(msg))
 		}
-		return m, m.wait()
+		return m, m.nextReading()
 	case readDue:
 		if m.paused {
-			return m, m.wait()
+			return m, m.nextReading()
 		}
 		return m, m.readScreen
 	case tea.KeyPressMsg:
-		return m.press(msg.String())
+		return m.handleKey(msg.String())
 	case tea.PasteMsg:
 		if m.typing {
 			m.setFilter(m.filter + output.Printable(msg.Content))
@@ -72,8 +72,8 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// take shows what was read. The panes keep their order and what of them is shown.
-func (m *model) take(s Screen) {
+// showReading shows what was read. The panes keep their order and what of them is shown.
+func (m *model) showReading(s Screen) {
 	m.screen = s
 	for len(m.orders) < len(s.Panes) {
 		m.orders, m.top = append(m.orders, order{column: -1}), append(m.top, 0)
@@ -81,8 +81,8 @@ func (m *model) take(s Screen) {
 	m.focus = min(m.focus, max(0, len(s.Panes)-1))
 }
 
-// press does what a key is for.
-func (m model) press(key string) (tea.Model, tea.Cmd) {
+// handleKey does what a key is for.
+func (m model) handleKey(key string) (tea.Model, tea.Cmd) {
 	switch {
 	case key == "ctrl+c":
 		return m, tea.Quit
@@ -148,7 +148,7 @@ func (m *model) pressInPane(key string) {
 	}
 	m.orders, m.top = slices.Clone(m.orders), slices.Clone(m.top) // models are values
 	pane, o, top := m.screen.Panes[m.focus], &m.orders[m.focus], &m.top[m.focus]
-	last := max(0, len(pane.pick(m.filter, *o))-1)
+	last := max(0, len(pane.matchingRows(m.filter, *o))-1)
 	switch key {
 	case "tab", "right":
 		m.focus = (m.focus + 1) % len(m.screen.Panes)

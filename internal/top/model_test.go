@@ -288,7 +288,7 @@ func TestShare(t *testing.T) {
 			_, _ = fmt.Sscan(text, &n)
 			wanted = append(wanted, n)
 		}
-		if got := fmt.Sprint(share(tt.lines, wanted)); got != tt.want {
+		if got := fmt.Sprint(shareLines(tt.lines, wanted)); got != tt.want {
 			t.Errorf("%d for %s: %s", tt.lines, tt.wanted, got)
 		}
 	}

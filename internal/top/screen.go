@@ -87,8 +87,8 @@ func (p Pane) isNumeric(column int) bool {
 	return slices.ContainsFunc(p.Rows, func(r Row) bool { return r.Cells[column].Known })
 }
 
-// pick returns the rows that have a text in one of their cells, in an order.
-func (p Pane) pick(filter string, o order) (rows []Row) {
+// matchingRows returns the rows that have a text in one of their cells, in an order.
+func (p Pane) matchingRows(filter string, o order) (rows []Row) {
 	filter = strings.ToLower(filter)
 	for _, r := range p.Rows {
 		if slices.ContainsFunc(r.Cells, func(c Cell) bool { return strings.Contains(strings.ToLower(c.Text), filter) }) {
@@ -114,8 +114,8 @@ func (p Pane) lines(rows []Row, o order, width int) []string {
 	return strings.Split(strings.TrimSuffix(table.Table(&output.Printer{Width: width}), "\n"), "\n")
 }
 
-// share divides a number of lines among those who want some, one after the other.
-func share(lines int, wanted []int) []int {
+// shareLines divides a number of lines among those who want some, one after the other.
+func shareLines(lines int, wanted []int) []int {
 	got := make([]int, len(wanted))
 	for given := true; given && lines > 0; {
 		given = false

@@ -102,9 +102,9 @@ func (m model) paneLines(room int) (lines []string) {
 	}
 	wanted := make([]int, len(m.screen.Panes))
 	for i, p := range m.screen.Panes {
-		wanted[i] = max(1, len(p.pick(m.filter, m.orders[i])))
+		wanted[i] = max(1, len(p.matchingRows(m.filter, m.orders[i])))
 	}
-	for i, rows := range share(room-paneLines*len(wanted), wanted) {
+	for i, rows := range shareLines(room-paneLines*len(wanted), wanted) {
 		lines = append(lines, m.pane(i, rows)...)
 	}
 	return lines
@@ -113,7 +113,7 @@ func (m model) paneLines(room int) (lines []string) {
 // pane is one of the tables, with so many rows.
 func (m model) pane(i, count int) []string {
 	p, o := m.screen.Panes[i], m.orders[i]
-	rows := p.pick(m.filter, o)
+	rows := p.matchingRows(m.filter, o)
 	count = min(max(0, count), len(rows))
 	first := min(m.top[i], len(rows)-count)
 	shown := rows[first : first+count]

@@ -3,11 +3,9 @@ package topology
 import (
 	"encoding/xml"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -15,9 +13,8 @@ import (
 	"unicode/utf8"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // evil has what ends a string or begins markup in one of the languages.
 const evil = "a\"b'c<d>&e\\n#f;`g`|h]--i\x1b[31m\nj" + `\`
@@ -69,19 +66,7 @@ func TestGolden(t *testing.T) {
 	for file, got := range map[string]string{
 		"topology.txt": drawn.Text(80), "topology.svg": drawn.SVG(), "topology.mmd": drawn.Mermaid(), "topology.dot": drawn.Dot(),
 	} {
-		path := "testdata/" + file
-		if *update {
-			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got != string(want) {
-			t.Errorf("%s is now\n%s", path, got)
-		}
+		golden.Compare(t, file, got)
 	}
 }
 

@@ -45,8 +45,9 @@ func newFeed(parts []Part) *feed {
 	return f
 }
 
-// join starts the readers for the first one who looks on. They end when the last one leaves.
-func (f *feed) join() (leave func()) {
+// startReaders starts the readers for the first one who looks on. They end when the last one
+// leaves.
+func (f *feed) startReaders() (leave func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.viewers++; f.viewers == 1 {
@@ -111,9 +112,9 @@ func (f *feed) update(p *partReader, content Content, due time.Time) {
 	f.changed = make(chan struct{})
 }
 
-// since returns the sections that are newer than a version, the version that follows, and what is
-// closed when there is more.
-func (f *feed) since(version uint64) (newer []renderedSection, now uint64, changed <-chan struct{}) {
+// sectionsSince returns the sections that are newer than a version, the version that follows, and
+// what is closed when there is more.
+func (f *feed) sectionsSince(version uint64) (newer []renderedSection, now uint64, changed <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.sections {
@@ -124,8 +125,8 @@ func (f *feed) since(version uint64) (newer []renderedSection, now uint64, chang
 	return newer, f.version, f.changed
 }
 
-// all returns the whole page.
-func (f *feed) all() []renderedSection {
+// allSections returns the whole page.
+func (f *feed) allSections() []renderedSection {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]renderedSection{}, f.sections...)
@@ -138,8 +139,8 @@ func (f *feed) file(path string) (File, bool) {
 	return file, ok
 }
 
-// await waits until no part is due to be read, or until ctx is done. Somebody must look on.
-func (f *feed) await(ctx context.Context) {
+// awaitRead waits until no part is due to be read, or until ctx is done. Somebody must look on.
+func (f *feed) awaitRead(ctx context.Context) {
 	for {
 		f.mu.Lock()
 		changed, due := f.changed, false

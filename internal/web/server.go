@@ -101,16 +101,16 @@ type pageServer struct {
 
 // refresh makes sure that what is shown is not old. A host that answers slowly is not waited for.
 func (p pageServer) refresh(ctx context.Context) {
-	defer p.feed.join()()
+	defer p.feed.startReaders()()
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	p.feed.await(ctx)
+	p.feed.awaitRead(ctx)
 }
 
 func (p pageServer) servePage(w http.ResponseWriter, r *http.Request) {
 	p.refresh(r.Context())
 	var b bytes.Buffer
-	if err := renderPage(&b, p.title, p.feed.all(), p.feed.paths()); err != nil {
+	if err := renderPage(&b, p.title, p.feed.allSections(), p.feed.paths()); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

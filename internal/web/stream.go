@@ -24,7 +24,7 @@ func (p pageServer) serveStream(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "too many pages are open; close one", http.StatusServiceUnavailable)
 		return
 	}
-	defer p.feed.join()()
+	defer p.feed.startReaders()()
 	w.Header().Set("Content-Type", "text/event-stream")
 	if r.Method == http.MethodHead {
 		return
@@ -39,7 +39,7 @@ func (p pageServer) serveStream(w http.ResponseWriter, r *http.Request) {
 	// The browser asks again soon after the connection has ended. It has the sections of version 0.
 	message, version := "retry: 1000\n\n", uint64(0)
 	for {
-		newer, now, changed := p.feed.since(version)
+		newer, now, changed := p.feed.sectionsSince(version)
 		version = now
 		for _, s := range newer {
 			message += sectionEvent(s)

@@ -226,19 +226,19 @@ func TestSlowPart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	for range 3 { // people come and go
-		leave := f.join()
-		f.await(ctx)
+		leave := f.startReaders()
+		f.awaitRead(ctx)
 		leave()
 	}
-	leave := f.join()
+	leave := f.startReaders()
 	defer leave()
 	eventually(t, "the quick part is read", func() bool { return quick.reads.Load() == 1 })
 	close(slow.hold)
-	f.await(t.Context())
+	f.awaitRead(t.Context())
 	if slow.most.Load() != 1 || slow.reads.Load() != 1 {
 		t.Errorf("read %d times, %d at once", slow.reads.Load(), slow.most.Load())
 	}
-	if sections, _, _ := f.since(0); len(sections) != 1 || !strings.Contains(sections[0].HTML, "read 1 ") {
+	if sections, _, _ := f.sectionsSince(0); len(sections) != 1 || !strings.Contains(sections[0].HTML, "read 1 ") {
 		t.Errorf("got %v", sections)
 	}
 }

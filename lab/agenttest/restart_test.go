@@ -75,7 +75,7 @@ func TestReloadAppliesConfigurationAndProgram(t *testing.T) {
 		apply func()
 		shown string
 	}{
-		{"configuration", func() { labtest.Sh(t, a, `mkdir -p /etc/vxlan; echo 'log_level = "debug"' >/etc/vxlan/vxland.toml`) }, "vxland.toml was changed"},
+		{"configuration", func() { labtest.Sh(t, a, `mkdir -p /etc/vxlan; echo 'log_level = "debug"' >/etc/vxlan/vxland.toml`) }, "its configuration was changed"},
 		{"program", func() { upgradeAgent(t, a) }, "its program was replaced"},
 	}
 	for _, change := range changes {

@@ -248,7 +248,7 @@ func TestLeaveThatComesLate(t *testing.T) {
 			t.Errorf("sees %s", got)
 		}
 		time.Sleep(time.Minute)
-		if got := a.sees(); got != "" || a.log.count("host left") != 1 {
+		if got := a.sees(); got != "" || a.log.Count("host left") != 1 {
 			t.Errorf("a minute later it sees %q", got)
 		}
 	})

@@ -46,8 +46,8 @@ func TestForgottenHost(t *testing.T) {
 		if took := b.waitUntilSees(second, "host-1: c1"); took > 10*time.Millisecond {
 			t.Errorf("the other host forgets it after %v", took)
 		}
-		if b.log.count(`"host forgotten by command" event=host-forgotten host="host-3 (198.18.0.3)" on=host-1`) != 1 {
-			t.Errorf("log of host-2\n%s", b.log.buf.String())
+		if b.log.Count(`"host forgotten by command" event=host-forgotten host="host-3 (198.18.0.3)" on=host-1`) != 1 {
+			t.Errorf("log of host-2\n%s", b.log.String())
 		}
 		if err := a.ForgetHost(hostNumber(3)); err == nil {
 			t.Error("forgotten twice")

@@ -1,14 +1,12 @@
 package gossip
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,34 +15,17 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 	"vxlan-driver/internal/clusterkey"
+	"vxlan-driver/internal/logtest"
 )
 
 // testKey is the key of the hosts in tests.
 var testKey = clusterkey.Key{1, 2, 3}
 
-// logBuffer collects what a host logs.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) count(part string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.buf.String(), part)
-}
-
 // host is a Plane that runs.
 type host struct {
 	*Plane
 	t      *testing.T
-	log    *logBuffer
+	log    *logtest.Buffer
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -61,7 +42,7 @@ func hostName(i int) string { return fmt.Sprintf("host-%d", i) }
 // seed.
 func startHost(t *testing.T, n *memnet, i int, change ...func(*Config)) *host {
 	t.Helper()
-	h := &host{t: t, log: new(logBuffer), done: make(chan error, 1)}
+	h := &host{t: t, log: new(logtest.Buffer), done: make(chan error, 1)}
 	c := Config{
 		Host: NewLocalHost(wiretest.ID(uint16(i)), hostName(i)), Bind: hostAddr(i), Seeds: []netip.AddrPort{hostAddr(1)}, Keys: []clusterkey.Key{testKey}, Label: "test",
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),
@@ -185,7 +166,7 @@ func (h *host) waitUntilSees(limit time.Duration, want string) time.Duration {
 		select {
 		case <-changed:
 		case <-timeout:
-			h.t.Fatalf("%s sees after %v\n  %s\nwant\n  %s\nlog\n%s", h.cfg.Host.Name(), limit, h.sees(), want, h.log.buf.String())
+			h.t.Fatalf("%s sees after %v\n  %s\nwant\n  %s\nlog\n%s", h.cfg.Host.Name(), limit, h.sees(), want, h.log.String())
 		}
 	}
 }

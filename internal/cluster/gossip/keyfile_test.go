@@ -20,6 +20,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 	"vxlan-driver/internal/clusterkey"
+	"vxlan-driver/internal/logtest"
 )
 
 func testKeys(numbers ...byte) (keys []clusterkey.Key) {
@@ -95,12 +96,12 @@ func keysOf(ring *memberlist.Keyring) (keys []clusterkey.Key) {
 type watchedFile struct {
 	*KeyFile
 	t   *testing.T
-	log *logBuffer
+	log *logtest.Buffer
 }
 
 func followKeyFile(t *testing.T, path string) *watchedFile {
 	t.Helper()
-	w := &watchedFile{t: t, log: new(logBuffer)}
+	w := &watchedFile{t: t, log: new(logtest.Buffer)}
 	w.KeyFile = NewKeyFile(path, slog.New(slog.NewTextHandler(w.log, nil)))
 	go w.Follow(t.Context())
 	return w
@@ -222,20 +223,20 @@ func TestBadKeyFileKeepsKeys(t *testing.T) {
 				if keys, problem := w.Status(); !strings.Contains(problem, want) || keys != one.ID()+" encrypts" {
 					t.Errorf("status: %q, %q", keys, problem)
 				}
-				if n := w.log.count("cannot use the key file"); n != 1 {
-					t.Errorf("logged %d times: %s", n, w.log.buf.String())
+				if n := w.log.Count("cannot use the key file"); n != 1 {
+					t.Errorf("logged %d times: %s", n, w.log.String())
 				}
 				if err := w.Check(); err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("asked: %v", err)
 				}
-				if w.log.count("secret!") > 0 {
+				if w.log.Count("secret!") > 0 {
 					t.Error("the log has what is in the file")
 				}
 				must(t, os.RemoveAll(path))
 				writeKeys(t, path, one)
 				w.expect("mended", one)
-				if _, problem := w.Status(); problem != "" || w.log.count("can be used again") != 1 {
-					t.Errorf("mended: %q\n%s", problem, w.log.buf.String())
+				if _, problem := w.Status(); problem != "" || w.log.Count("can be used again") != 1 {
+					t.Errorf("mended: %q\n%s", problem, w.log.String())
 				}
 			})
 		})
@@ -249,8 +250,8 @@ func TestBadKeyFileAtTheStart(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "key")
 		w := followKeyFile(t, path)
 		const want = "this agent talks to no other host until the file can be used"
-		if keys, problem := w.Status(); keys != "" || !strings.HasSuffix(problem, want) || w.log.count(want) != 1 {
-			t.Errorf("status %q, %q\n%s", keys, problem, w.log.buf.String())
+		if keys, problem := w.Status(); keys != "" || !strings.HasSuffix(problem, want) || w.log.Count(want) != 1 {
+			t.Errorf("status %q, %q\n%s", keys, problem, w.log.String())
 		}
 		other := startHost(t, n, 1)
 		other.announce("a")
@@ -298,8 +299,8 @@ func TestHalfWrittenKeyFile(t *testing.T) {
 			}
 		}
 		w.expect("complete", two, one)
-		if w.log.count("cannot use") > 0 {
-			t.Error(w.log.buf.String())
+		if w.log.Count("cannot use") > 0 {
+			t.Error(w.log.String())
 		}
 		writeKeys(t, path, two)
 		if err := w.Check(); err != nil || !slices.Equal(keysOf(w.ring), testKeys(2)) {
@@ -353,8 +354,8 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 			if got := keysOf(h.cfg.KeyFile.ring); !slices.Equal(got, testKeys(2)) {
 				t.Errorf("%s has %s", h.cfg.Host.Name(), clusterkey.Describe(got))
 			}
-			if h.log.count("unreachable") > 0 || len(h.Health().Refused) > 0 {
-				t.Errorf("host %d: %+v\n%s", i+1, h.Health().Refused, h.log.buf.String())
+			if h.log.Count("unreachable") > 0 || len(h.Health().Refused) > 0 {
+				t.Errorf("host %d: %+v\n%s", i+1, h.Health().Refused, h.log.String())
 			}
 		}
 		startHost(t, n, count+1, func(c *Config) { c.Keys = []clusterkey.Key{old} })

@@ -50,7 +50,7 @@ func TestHostThatHangsIsNoRefusal(t *testing.T) {
 			}
 		}
 		if got := a.refusalCounts(); got[refusal.ReasonNoAnswer] == 0 || len(got) != 1 {
-			t.Errorf("counted %v\n%s", got, a.log.buf.String())
+			t.Errorf("counted %v\n%s", got, a.log.String())
 		}
 	})
 }

@@ -88,16 +88,16 @@ func TestThirdHostIsRefused(t *testing.T) {
 				if a.sees() != "host-2: b" || b.sees() != "host-1: a" || bad.sees() != "" {
 					t.Errorf("a sees %s, b %s, the third %s", a.sees(), b.sees(), bad.sees())
 				}
-				count, lines := uint64(0), a.log.count(tt.logged)
+				count, lines := uint64(0), a.log.Count(tt.logged)
 				for _, why := range tt.counted {
 					count += a.refusalCounts()[why]
 				}
 				// Every ten seconds a line, for each reason: what is encrypted may look like anything.
 				if most := 7 * len(a.refusals.Refusals()); count == 0 || lines == 0 || lines > most {
-					t.Errorf("counted %d, logged %d lines in a minute\n%s", count, lines, a.log.buf.String())
+					t.Errorf("counted %d, logged %d lines in a minute\n%s", count, lines, a.log.String())
 				}
 				if tt.noticed != "" && bad.refusalCounts()[tt.noticed] == 0 {
-					t.Errorf("the third noticed nothing: %+v\n%s", bad.refusals.Refusals(), bad.log.buf.String())
+					t.Errorf("the third noticed nothing: %+v\n%s", bad.refusals.Refusals(), bad.log.String())
 				}
 				if s := a.Stats(); s.Members != 2 {
 					t.Errorf("%d members", s.Members)
@@ -113,8 +113,8 @@ func TestMissingKeyIsLogged(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		a := startHost(t, n, 1, func(c *Config) { c.Keys = nil })
 		time.Sleep(time.Second)
-		if a.log.count("neither encrypted nor authenticated") != 1 {
-			t.Errorf("logged\n%s", a.log.buf.String())
+		if a.log.Count("neither encrypted nor authenticated") != 1 {
+			t.Errorf("logged\n%s", a.log.String())
 		}
 	})
 }

@@ -230,7 +230,7 @@ func (c *rollingCluster) waitUntil(h *rollingHost, done func(cluster.Snapshot) b
 		select {
 		case <-changed:
 		case <-timeout:
-			c.t.Fatalf("%s sees after 10 s %s\n%s", hostName(h.i), h.sees(), h.log.buf.String())
+			c.t.Fatalf("%s sees after 10 s %s\n%s", hostName(h.i), h.sees(), h.log.String())
 		}
 	}
 }
@@ -280,7 +280,7 @@ func TestRollingUpgrade(t *testing.T) {
 					t.Errorf("%s sends format %d after the upgrade to %v", hostName(h.i), got, r.formats)
 				}
 				if refused := h.refusalCounts()[refusal.ReasonMalformed]; refused > 0 {
-					t.Errorf("%s refused %d messages\n%s", hostName(h.i), refused, h.log.buf.String())
+					t.Errorf("%s refused %d messages\n%s", hostName(h.i), refused, h.log.String())
 				}
 			}
 		}
@@ -309,7 +309,7 @@ func TestReleasesMixed(t *testing.T) {
 		}
 		for _, h := range c.hosts {
 			if refused := h.refusalCounts()[refusal.ReasonMalformed]; refused > 0 {
-				t.Errorf("%s refused %d messages\n%s", hostName(h.i), refused, h.log.buf.String())
+				t.Errorf("%s refused %d messages\n%s", hostName(h.i), refused, h.log.String())
 			}
 			close(h.stopped)
 			h.crash()

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"vxlan-driver/internal/logtest"
+
 	"github.com/hashicorp/memberlist"
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +15,7 @@ import (
 // An agent that has no descriptor left says once why other hosts cannot connect, and accepts them as
 // soon as it has one.
 func TestAcceptErrorIsLoggedOnce(t *testing.T) {
-	log := new(logBuffer)
+	log := new(logtest.Buffer)
 	conf := memberlist.DefaultLANConfig()
 	conf.BindPort = 17947
 	transport, err := newBoundTransport(conf, netip.MustParseAddr("127.0.0.1"), slog.New(slog.NewTextHandler(log, nil)))
@@ -45,7 +47,7 @@ func TestAcceptErrorIsLoggedOnce(t *testing.T) {
 		t.Fatal("the stream is not accepted")
 	}
 	const text = "level=WARN msg=\"gossip cannot accept connections of other hosts; they try again\" err="
-	if log.count(text) != 1 || log.count("too many open files") != 1 {
-		t.Errorf("log\n%s", log.buf.String())
+	if log.Count(text) != 1 || log.Count("too many open files") != 1 {
+		t.Errorf("log\n%s", log.String())
 	}
 }

@@ -18,6 +18,8 @@ const (
 	// maxContacts bounds how many hosts are tried whose agents do not answer.
 	maxContacts = 8
 	contactWait = time.Second
+	// defaultAgentPort is where agents listen unless vxland.toml says otherwise.
+	defaultAgentPort = 7947
 	// quietAge, and a second for each host, is longer than an agent takes to hear of a host that it
 	// reaches. One that it does not reach may still reach it, and then comes and goes.
 	quietAge = 6 * time.Second
@@ -68,6 +70,13 @@ func (c *collector) try(contact *doctor.Contact) {
 		contact.TCP = doctor.TCPRefused
 	default:
 		contact.TCP = doctor.TCPSilent
+	}
+	if contact.TCP == doctor.TCPRefused && c.Agent.Port != defaultAgentPort {
+		conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(contact.To, defaultAgentPort).String())
+		if err == nil {
+			_ = conn.Close()
+			contact.OtherPort = defaultAgentPort
+		}
 	}
 	if ping, err := echo.Open("", contact.From, contact.To); err == nil {
 		defer ping.Close()

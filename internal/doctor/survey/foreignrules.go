@@ -2,6 +2,7 @@ package survey
 
 import (
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -83,17 +84,21 @@ func FindRules(text string, words []string) (found []doctor.Rule) {
 		r := classifyRule(rule)
 		isOfFrames := r.Changes && strings.HasPrefix(table, "bridge ")
 		untracks := r.Untracks && strings.HasPrefix(word, `"`)
-		if named && (r.Translates || r.Drops || r.Marks || r.Changes || untracks) || isOfFrames {
+		ofNames := !named && (r.Translates || r.Drops) && portOfNames.MatchString(rule)
+		if named && (r.Translates || r.Drops || r.Marks || r.Changes || untracks) || isOfFrames || ofNames {
 			found = append(found, doctor.Rule{
 				Text: "table " + table + ", chain " + chain + ": " + rule, Chain: table + " " + chain,
 				Translates: r.Translates || r.Changes && named, Changes: r.Changes && !named, Marks: r.Marks && !r.Drops,
-				Untracks: untracks,
-				Delete:   "nft delete rule " + table + " " + chain + " handle " + handle,
+				Untracks: untracks, OfNames: ofNames,
+				Delete: "nft delete rule " + table + " " + chain + " handle " + handle,
 			})
 		}
 	}
 	return found
 }
+
+// portOfNames matches the port of name servers, and those on which this host answers, alone or in a set.
+var portOfNames = regexp.MustCompile(`\b[ds]port (\{[^}]*\b)?(53|610(5[3-9]|6[0-8]))\b`)
 
 // whatRuleDoes is what a rule does with packets.
 type whatRuleDoes struct{ Translates, Changes, Drops, Marks, Untracks bool }

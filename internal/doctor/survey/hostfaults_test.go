@@ -18,13 +18,14 @@ const (
 	remoteMAC = "02:1f:0a:00:01:0b"
 	ownPort   = "$(ls /sys/class/net/br-vxlan-net/brif | grep -v vxlan)"
 	inside    = "ip netns exec net-b "
+	talk      = inside + "ip neigh flush all; " + inside + "ping -c 1 -W 2 10.0.1.11"
 )
 
 // hostFaults are tried on host-b, whose container net-b has talked to net-a on host-a. No agent runs.
 var hostFaults = []hostFault{
-	{name: "route that lets packets fall through", inject: "ip route add throw 198.18.0.11", code: "VX0203", says: "there is no route"},
+	{name: "route that lets packets fall through", inject: "ip route add throw 198.18.0.11", code: "VX0203", says: "there is no route", after: "ip route delete 198.18.0.11"},
 	{name: "local route to another host", inject: "ip route add local 198.18.0.11 dev lo", code: "VX0203", says: "there is no route"},
-	{name: "another host by the bridge", inject: "ip route add 198.18.0.0/28 dev br-vxlan-net", code: "VX0203", says: "leave by br-vxlan-net", after: "ip route delete 198.18.0.0/28 dev br-vxlan-net"},
+	{name: "another host by the bridge", inject: "ip route add 198.18.0.0/28 dev br-vxlan-net", code: "VX0203", says: "leave by br-vxlan-net", after: "ip route delete 198.18.0.0/28 dev br-vxlan-net; ip route delete 198.18.0.11"},
 	{name: "next hop that leads nowhere", inject: "ip nexthop add id 1 blackhole; ip route add 198.18.0.11 nhid 1", code: "VX0203", says: "there is no route", after: "ip nexthop delete id 1"},
 	{name: "rule of routing for marked packets", inject: "nft 'table inet mk { chain c { type route hook output priority -150; udp dport 4789 meta mark set 66; }; }'; ip rule add fwmark 66 blackhole",
 		code: "VX0506", says: "marks packets", after: "ip rule delete fwmark 66; nft delete table inet mk"},
@@ -54,6 +55,19 @@ var hostFaults = []hostFault{
 	{name: "TTL of the VXLAN device", inject: "ip link set vxlan-net type vxlan ttl 1", code: "VX0402", says: "the TTL 1"},
 	{name: "DF of the VXLAN device", inject: "ip link set vxlan-net type vxlan df set", code: "VX0402", says: "df set"},
 	{name: "VXLAN device without a carrier", inject: "ip link set vxlan-net protodown on", code: "VX0402", says: "protodown"},
+	{name: "gateway behind a foreign port", inject: "ip netns add q; ip link add tap7 type veth peer name eth0 netns q; ip link set tap7 master br-vxlan-net up; ip -n q link set eth0 up; ip -n q address add 10.0.1.1/24 dev eth0",
+		code: "VX0604", says: "answers for the gateway's address", after: "ip link delete tap7; ip netns delete q"},
+	{name: "MTU of the underlay raised", inject: "ip link set eth0 mtu 9000", code: "VX0205", says: "eth0 has the MTU 9000"},
+	{name: "rule that changes VXLAN packets", inject: "nft 'table ip n1 { chain c { type filter hook prerouting priority -400; udp dport 4789 @th,96,24 set 0x000077; }; }'", code: "VX0305", says: "translates"},
+	{name: "rule that changes frames", inject: "nft 'table bridge n2 { chain c { type filter hook forward priority 0; ether daddr set 02:00:00:00:00:99; }; }'", code: "VX0506", says: "changes frames"},
+	{name: "frames of a remote container dropped", inject: "nft 'table bridge n3 { chain c { type filter hook prerouting priority -300; ether saddr " + remoteMAC + " drop; }; }'", code: "VX0506", says: "may drop frames"},
+	{name: "remote container dropped at the VXLAN device", inject: "nft 'table netdev n4 { chain c { type filter hook ingress device vxlan-net priority 0; ether saddr " + remoteMAC + " drop; }; }'", code: "VX0506", says: "may drop frames"},
+	{name: "containers not tracked", inject: "nft 'table ip n5 { chain c { type filter hook prerouting priority -400; iifname \"br-vxlan-net\" notrack; }; }'", code: "VX0506", says: "from tracking"},
+	{name: "questions of ARP dropped", inject: "nft 'table arp n6 { chain c { type filter hook input priority 0; arp operation request drop; }; }'; ip neigh flush dev br-vxlan-net; " + inside + "ip neigh flush all", code: "VX0506", says: "ARP"},
+	{name: "lock that is not given back", inject: "(flock /run/vxlan/lock sleep 600 >/dev/null 2>&1 </dev/null &); sleep 0.2", code: "VX0109", says: "has had the lock"},
+	{name: "VNI edited", inject: "sed -i 's/\"101\"/\"102\"/' /etc/containers/networks/net.json", code: "VX0110", says: "vni"},
+	{name: "subnet edited", inject: "sed -i 's/10[.]0[.]1[.]/10.0.9./g' /etc/containers/networks/net.json", code: "VX0110", says: "subnets"},
+	{name: "directory read-only", inject: "mount -o remount,ro /run", code: "VX0906", says: "/run/vxlan is read-only"},
 	{name: "port locked", inject: "bridge link set dev " + ownPort + " locked on", code: "VX0402", says: "locked"},
 	{name: "port without flooding", inject: "bridge link set dev " + ownPort + " flood off learning off", code: "VX0402", says: "flood false"},
 	{name: "neighbour suppression", inject: "bridge link set dev vxlan-net neigh_suppress on", code: "VX0402", says: "neigh_suppress"},
@@ -80,7 +94,7 @@ func startWithoutAgents(t *testing.T) *lan {
 	l := newLAN(t, 2)
 	l.startNetwork("net", false, map[string]string{"vni": "101"})
 	l.awaitHealth(t)
-	l.hosts[1].sh(inside + "ping -c 1 -W 2 10.0.1.11")
+	l.hosts[1].sh(talk)
 	return l
 }
 
@@ -101,6 +115,12 @@ func TestFaultsWithoutAgents(t *testing.T) {
 func (l *lan) tryFault(t *testing.T, f hostFault) {
 	t.Helper()
 	b := l.hosts[1]
+	for _, h := range l.hosts {
+		parent := h.t
+		h.t = t
+		defer func() { h.t = parent }()
+	}
+	b.sh(talk)
 	b.sh(f.inject)
 	found := b.look(t, f.code, "host-b", f.says)
 	if len(found.Evidence) == 0 || len(found.Mend) == 0 {

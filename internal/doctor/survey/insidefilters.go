@@ -19,7 +19,10 @@ func (c *collector) filters() {
 				return e.From == in.Container && !e.Ping && e.HostPing
 			})
 			in.NoGateway = !reachesGateway(n, in.Namespace)
-			if isSilent || getsNone || in.NoGateway {
+			lacksNames := slices.ContainsFunc(n.Names, func(a doctor.NameAnswer) bool {
+				return a.Container == in.Container && a.Err != ""
+			})
+			if isSilent || getsNone || in.NoGateway || lacksNames {
 				in.Filters = c.ownFilters(in.Namespace, in.Interface)
 			}
 		}

@@ -50,13 +50,14 @@ func FindLegacyRules(program, text string, words []string) (found []doctor.Rule)
 			func(w string) bool { return strings.Contains(line+" ", strings.Trim(w, `"`)+" ") })
 		translates := containsAny(line, "-j SNAT ", "-j MASQUERADE ", "-j DNAT ", "-j REDIRECT ")
 		marks := containsAny(line, "-j MARK ", "-j CONNMARK ")
-		if !isRule || !isNamed || !translates && !marks && !containsAny(line, "-j DROP ", "-j REJECT ") {
+		ofNames := !isNamed && !marks && portOfNames.MatchString(line)
+		if !isRule || !isNamed && !ofNames || !translates && !marks && !containsAny(line, "-j DROP ", "-j REJECT ") {
 			continue
 		}
 		chain, _, _ := strings.Cut(rule, " ")
 		found = append(found, doctor.Rule{
 			Text:  fmt.Sprintf("%s, table %s: %s", program, table, line),
-			Chain: fmt.Sprintf("%s of %s %s", table, program, chain), Translates: translates, Marks: marks,
+			Chain: fmt.Sprintf("%s of %s %s", table, program, chain), Translates: translates, Marks: marks, OfNames: ofNames,
 			Delete: fmt.Sprintf("%s -t %s -D %s", program, table, rule),
 		})
 	}

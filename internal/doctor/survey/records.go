@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -69,8 +72,53 @@ func (c *collector) definitions() {
 		d, ok := adopt.Read(config)
 		i := slices.IndexFunc(c.Networks, func(n doctor.Network) bool { return n.Name == d.Name })
 		ofUser := bytes.Contains(config, []byte(`"lease_range"`)) && (d.IsGossip() || d.Options["remote_ips"] == "")
+		if i >= 0 && ok {
+			c.compareKept(&c.Networks[i], d)
+		}
 		if ok && i >= 0 && !ofUser {
 			c.Networks[i].Definition = &d
 		}
 	}
+}
+
+// compareKept finds out in what Podman's definition of a network differs from the copy by which its
+// containers run.
+func (c *collector) compareKept(n *doctor.Network, now adopt.Definition) {
+	path := filepath.Join(c.on.Host.StoreDir, "networks", n.ID, "network.json")
+	text, err := os.ReadFile(path)
+	kept, ok := adopt.Read(text)
+	if err != nil || !ok {
+		return // see damageIn
+	}
+	n.Edited = Differences(kept, now)
+	if len(n.Edited) > 0 {
+		n.ConfigFile, n.Kept = filepath.Join(c.on.Host.NetworksDir, n.Name+".json"), path
+	}
+}
+
+// Differences are in what one definition of a network differs from another one, as "vni: 102, and not 101".
+func Differences(kept, now adopt.Definition) (all []string) {
+	names := slices.Sorted(maps.Keys(kept.Options))
+	for name := range now.Options {
+		if _, known := kept.Options[name]; !known {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		if was, is := kept.Options[name], now.Options[name]; was != is {
+			all = append(all, fmt.Sprintf("%s: %q, and not %q", name, is, was))
+		}
+	}
+	if !slices.Equal(kept.Subnets, now.Subnets) {
+		all = append(all, fmt.Sprintf("subnets: %v, and not %v", now.Subnets, kept.Subnets))
+	}
+	for _, flag := range []struct {
+		name    string
+		was, is bool
+	}{{"internal", kept.Internal, now.Internal}, {"disable-dns", kept.NoNames, now.NoNames}} {
+		if flag.was != flag.is {
+			all = append(all, fmt.Sprintf("%s: %v, and not %v", flag.name, flag.is, flag.was))
+		}
+	}
+	return all
 }

@@ -41,6 +41,9 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c := collector{on: s, ctx: ctx}
 	c.Host, _ = os.Hostname()
 	before := c.overflows()
+	if c.lock(); c.LockHolder.Path != "" {
+		return c.Facts // all else would wait for the lock, up to a minute
+	}
 	inspection := c.inspect()
 	ns, err := s.Host.Open("")
 	if err != nil {
@@ -201,8 +204,7 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 		facts.Paths = append(facts.Paths, c.path(n.VTEP, to))
 	}
 	c.pingPaths(&facts)
-	facts.Elsewhere = append(c.claimants(home, kernel.ProbeSender{}, []netip.Addr{n.VTEP.Local}),
-		c.claimants(n.Bridge.Name, kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local)}, ownAddrs(n))...)
+	facts.Elsewhere = append(c.claimants(home, kernel.ProbeSender{}, []netip.Addr{n.VTEP.Local}), c.gatewayClaimants(n)...)
 	c.neighbours(&facts)
 	c.silent(n, &facts)
 	facts.Names = c.names(n)
@@ -232,6 +234,26 @@ func (c *collector) intruders(name string, kind kernel.Kind, alias string) []ker
 		return nil
 	}
 	return []kernel.Link{l}
+}
+
+// gatewayClaimants returns who else answers on a network's bridge for an address of this host's, and
+// behind which port.
+func (c *collector) gatewayClaimants(n hoststate.Network) []doctor.Claimant {
+	own := kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local)}
+	all := c.claimants(n.Bridge.Name, own, ownAddrs(n))
+	if len(all) == 0 {
+		return nil
+	}
+	var entries []struct{ Mac, Ifname string }
+	_ = c.readJSON(&entries, "bridge", "-j", "fdb", "show", "br", n.Bridge.Name) // then it is not known
+	for i := range all {
+		for _, e := range entries {
+			if e.Mac == all[i].MAC.String() && e.Ifname != n.Bridge.Name {
+				all[i].Port = e.Ifname
+			}
+		}
+	}
+	return all
 }
 
 // ownAddrs are the addresses that only this host's bridge should answer for.

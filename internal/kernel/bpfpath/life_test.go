@@ -10,9 +10,10 @@ import (
 	"github.com/cilium/ebpf"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netstack"
 )
 
-const allPins = "counts hops hops_until locals networks/vx:0/device networks/vx:0/port-02000a000001 networks/vx:0/underlay ports remotes sources tunnels"
+const allPins = "counts hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/port-02000a000001 networks/vx:0/underlay ports remotes sources tunnels"
 
 // containerB is where the container of host 2 listens.
 const containerB = "10.0.0.2:5000"
@@ -42,7 +43,7 @@ func TestEvict(t *testing.T) {
 	if takes(a, b) {
 		t.Error("the programs still take packets")
 	}
-	b.hasPins("counts hops hops_until locals networks/vx:0/device networks/vx:0/underlay ports remotes sources tunnels")
+	b.hasPins("counts hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/underlay ports remotes sources tunnels")
 	if err := b.stack.EvictFastPath("vx.0", b.mac()); err != nil {
 		t.Errorf("again: %v", err)
 	}
@@ -69,9 +70,18 @@ func TestEvictRemote(t *testing.T) {
 // With the last network all goes, by whoever removes it.
 func TestNothingIsLeft(t *testing.T) {
 	for name, remove := range map[string]func(*realHost) error{
-		"by the agent":       func(h *realHost) error { return h.stack.RemoveFastPath("vx.0") },
-		"not configured":     func(h *realHost) error { return h.programs.RemovePinned() },
-		"by the plugin":      func(h *realHost) error { return h.stack.Stack.RemoveFastPath("vx.0") },
+		"by the agent":   func(h *realHost) error { return h.stack.RemoveFastPath("vx.0") },
+		"not configured": func(h *realHost) error { return h.programs.RemovePinned() },
+		"by the plugin":  func(h *realHost) error { return h.stack.Stack.RemoveFastPath("vx.0") },
+		"the plugin falls back": func(h *realHost) error {
+			ns, err := netstack.Open(h.path)
+			if err != nil {
+				return err
+			}
+			defer ns.Close()
+			ns.Pins = h.programs.Dir
+			return ns.SetFastPath(kernel.FastPath{Device: "vx.0", Bridge: "br0", Only: []kernel.MAC{}})
+		},
 		"nothing wanted":     func(h *realHost) error { return h.net.Set(kernel.FastPath{Device: "vx.0", Bridge: "br0"}) },
 		"no container":       func(h *realHost) error { w := h.want(h); w.Ports = nil; return h.net.Set(w) },
 		"the device is gone": func(h *realHost) error { h.sh("ip link del vx.0"); return h.stack.Stack.RemoveFastPath("vx.0") },

@@ -125,15 +125,10 @@ func tunnelOf(n programsNetwork) programsTunnel {
 // attachNetwork attaches the programs of a network: first those that receive.
 func (p *Programs) attachNetwork(want kernel.FastPath, network programsNetwork, t networkTables) error {
 	pins := fastpath.NetworkPins(p.layoutDir(), want.Device)
-	errs := []error{
+	return errors.Join(
 		attach(filepath.Join(pins, devicePin), int(network.Device), p.objects.FromDevice),
 		p.attachUnderlay(want.Device, int(network.Underlay)),
-	}
-	for index, port := range t.ports {
-		pin := fastpath.PortPin(p.layoutDir(), want.Device, port.Mac)
-		errs = append(errs, attach(pin, int(index), p.objects.FromContainer))
-	}
-	return errors.Join(errs...)
+		p.attachPorts(want.Device, t))
 }
 
 // detachOtherPorts detaches the programs of ports that are not wanted.

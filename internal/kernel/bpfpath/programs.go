@@ -26,10 +26,12 @@ type Programs struct {
 
 	mu      sync.Mutex
 	objects *programsObjects // nil: not loaded
-	peers   *peerTable
-	states  map[string]State            // by VXLAN device
-	devices map[string]uint32           // the indexes of these
-	counted map[uint32]programsCounters // of hosts that left networks, by the device's index
+	// fromContainer is the number of that program.
+	fromContainer ebpf.ProgramID
+	peers         *peerTable
+	states        map[string]State            // by VXLAN device
+	devices       map[string]uint32           // the indexes of these
+	counted       map[uint32]programsCounters // of hosts that left networks, by the device's index
 	// networks are how VXLAN devices wrap, by index.
 	networks map[uint32]programsNetwork
 	// hops are the hosts whose next hop is in the table, or known to be none.
@@ -142,6 +144,12 @@ func (p *Programs) load() error {
 		objects.Close()
 		return err
 	}
+	info, err := objects.FromContainer.Info()
+	if err != nil {
+		objects.Close()
+		return err
+	}
+	p.fromContainer, _ = info.ID()
 	p.objects, p.peers = objects, newPeerTable(remotes)
 	p.devices, p.counted = make(map[string]uint32), make(map[uint32]programsCounters)
 	p.networks, p.hops = make(map[uint32]programsNetwork), nil

@@ -98,6 +98,7 @@ const (
 	programsMapHops           = "hops"
 	programsMapHopsUntil      = "hops_until"
 	programsMapLocals         = "locals"
+	programsMapNarrowUntil    = "narrow_until"
 	programsMapPorts          = "ports"
 	programsMapRemotes        = "remotes"
 	programsMapSources        = "sources"
@@ -158,14 +159,15 @@ type programsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsMapSpecs struct {
-	Counts    *ebpf.MapSpec `ebpf:"counts"`
-	Hops      *ebpf.MapSpec `ebpf:"hops"`
-	HopsUntil *ebpf.MapSpec `ebpf:"hops_until"`
-	Locals    *ebpf.MapSpec `ebpf:"locals"`
-	Ports     *ebpf.MapSpec `ebpf:"ports"`
-	Remotes   *ebpf.MapSpec `ebpf:"remotes"`
-	Sources   *ebpf.MapSpec `ebpf:"sources"`
-	Tunnels   *ebpf.MapSpec `ebpf:"tunnels"`
+	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Hops        *ebpf.MapSpec `ebpf:"hops"`
+	HopsUntil   *ebpf.MapSpec `ebpf:"hops_until"`
+	Locals      *ebpf.MapSpec `ebpf:"locals"`
+	NarrowUntil *ebpf.MapSpec `ebpf:"narrow_until"`
+	Ports       *ebpf.MapSpec `ebpf:"ports"`
+	Remotes     *ebpf.MapSpec `ebpf:"remotes"`
+	Sources     *ebpf.MapSpec `ebpf:"sources"`
+	Tunnels     *ebpf.MapSpec `ebpf:"tunnels"`
 }
 
 // programsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -194,14 +196,15 @@ func (o *programsObjects) Close() error {
 //
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsMaps struct {
-	Counts    *ebpf.Map `ebpf:"counts"`
-	Hops      *ebpf.Map `ebpf:"hops"`
-	HopsUntil *ebpf.Map `ebpf:"hops_until"`
-	Locals    *ebpf.Map `ebpf:"locals"`
-	Ports     *ebpf.Map `ebpf:"ports"`
-	Remotes   *ebpf.Map `ebpf:"remotes"`
-	Sources   *ebpf.Map `ebpf:"sources"`
-	Tunnels   *ebpf.Map `ebpf:"tunnels"`
+	Counts      *ebpf.Map `ebpf:"counts"`
+	Hops        *ebpf.Map `ebpf:"hops"`
+	HopsUntil   *ebpf.Map `ebpf:"hops_until"`
+	Locals      *ebpf.Map `ebpf:"locals"`
+	NarrowUntil *ebpf.Map `ebpf:"narrow_until"`
+	Ports       *ebpf.Map `ebpf:"ports"`
+	Remotes     *ebpf.Map `ebpf:"remotes"`
+	Sources     *ebpf.Map `ebpf:"sources"`
+	Tunnels     *ebpf.Map `ebpf:"tunnels"`
 }
 
 func (m *programsMaps) Close() error {
@@ -210,6 +213,7 @@ func (m *programsMaps) Close() error {
 		m.Hops,
 		m.HopsUntil,
 		m.Locals,
+		m.NarrowUntil,
 		m.Ports,
 		m.Remotes,
 		m.Sources,

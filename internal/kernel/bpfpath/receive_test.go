@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 
 	"vxlan-driver/internal/kernel"
@@ -127,6 +128,49 @@ func TestNotReceived(t *testing.T) {
 			}
 			if verdict, out := m.run(m.objects.FromUnderlay, in, test.of); verdict != next || !bytes.Equal(in, out) {
 				t.Errorf("verdict %d, %x", verdict, out)
+			}
+		})
+	}
+}
+
+// TestTooBig has routers of an IPv6 underlay refuse packets. What is longer than all of them take goes to
+// the VXLAN device then, if it was a packet of ours.
+func TestTooBig(t *testing.T) {
+	refusal := func(m *machine, vni uint32, kind uint8) []byte {
+		refused := outer{from: here6, to: peer6, vni: vni, port: 4789, ttl: 64}.wrap(t, udpFrame(1000).bytes(t), 0, 50000)
+		eth := &layers.Ethernet{SrcMAC: make([]byte, 6), DstMAC: make([]byte, 6), EthernetType: layers.EthernetTypeIPv6}
+		ip := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolICMPv6, SrcIP: peer6.AsSlice(), DstIP: here6.AsSlice()}
+		icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(kind, 0)}
+		if err := icmp.SetNetworkLayerForChecksum(ip); err != nil {
+			t.Fatal(err)
+		}
+		return serialize(t, eth, ip, icmp, gopacket.Payload(append([]byte{0, 0, 5, 20}, refused[14:]...)))
+	}
+	longest := 1280 - 40 - 8 - 8 - 14 - 28
+	for name, test := range map[string]struct {
+		vni  uint32
+		kind uint8
+		want uint32
+	}{
+		"too big":      {100, layers.ICMPv6TypePacketTooBig, next},
+		"another VNI":  {101, layers.ICMPv6TypePacketTooBig, redirect},
+		"another kind": {100, layers.ICMPv6TypeTimeExceeded, redirect},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, here6)
+			packet := refusal(m, test.vni, test.kind)
+			if verdict, out := m.run(m.objects.FromUnderlay, packet, skBuff{}); verdict != next || !bytes.Equal(out, packet) {
+				t.Fatalf("verdict %d", verdict)
+			}
+			if got, _ := m.run(m.objects.FromContainer, udpFrame(longest).bytes(t), skBuff{}); got != redirect {
+				t.Errorf("what passes everywhere: verdict %d", got)
+			}
+			if got, _ := m.run(m.objects.FromContainer, udpFrame(longest+1).bytes(t), skBuff{}); got != test.want {
+				t.Errorf("one byte longer: verdict %d", got)
+			}
+			put(t, m.objects.NarrowUntil, uint32(0), uint64(1))
+			if got, _ := m.run(m.objects.FromContainer, udpFrame(longest+1).bytes(t), skBuff{}); got != redirect {
+				t.Errorf("later: verdict %d", got)
 			}
 		})
 	}

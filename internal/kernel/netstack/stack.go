@@ -168,10 +168,10 @@ func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err 
 
 // SetFastPath makes a network's fast path what is wanted, and removes one that leads nowhere. The
 // error is kernel.ErrNoFastPath where the kernel cannot do it. A Stack that Open has opened removes
-// the fast path: packets pass the bridge.
+// the fast path, and what an agent that was killed has left of it: packets pass the bridge.
 func (ns *Stack) SetFastPath(want kernel.FastPath) error {
 	if ns.setFastPath == nil {
-		return ns.FastPath().RemoveAll(want.Device)
+		return cmp.Or(fastpath.RemovePinned(ns.Pins, want.Device), ns.FastPath().RemoveAll(want.Device))
 	}
 	return ns.setFastPath(ns.FastPath(), want)
 }

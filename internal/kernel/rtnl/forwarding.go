@@ -52,9 +52,13 @@ func (c forwarding) ForwardingTables(bridge, device string,
 	return t, nil
 }
 
-// readEntries reads single entries.
+// readEntries reads single entries. The zero MAC has none: what the kernel would return is a flood
+// entry. A container that another host has just announced has no MAC yet.
 func (c forwarding) readEntries(t *kernel.ForwardingTables, bridge, device uint32, only kernel.ForwardingKeys) error {
 	for _, m := range only.MACs {
+		if m.IsZero() {
+			continue
+		}
 		msg, err := c.getEntry(neighbourMessage(unix.AF_BRIDGE, device, 0, unix.NTF_SELF), attrMAC(unix.NDA_LLADDR, m))
 		if err != nil {
 			return fmt.Errorf("FDB entry of %s: %w", m, err)

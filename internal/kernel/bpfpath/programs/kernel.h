@@ -93,6 +93,7 @@ static __u64 (*bpf_ktime_get_coarse_ns)(void) = (void *)160;
 /* linux/in.h, linux/in6.h */
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_ICMPV6 58
 
 /* linux/if_ether.h, in the order of the network. */
 #define ETH_P_IP bpf_htons(0x0800)

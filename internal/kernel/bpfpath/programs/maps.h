@@ -155,6 +155,22 @@ static __always_inline struct hop *hop_of(__u32 peer)
 	return hop && hop->family ? hop : 0;
 }
 
+/* Until when IPv6 packets to other hosts may be too long for the way, in nanoseconds since the machine's
+ * start. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} narrow_until SEC(".maps");
+
+static __always_inline __u64 *narrow_time(void)
+{
+	__u32 first = 0;
+
+	return bpf_map_lookup_elem(&narrow_until, &first);
+}
+
 struct counters {
 	__u64 sent_packets;
 	__u64 sent_bytes; /* of inner frames */

@@ -107,13 +107,51 @@ static __always_inline int receive4(struct __sk_buff *skb, void *at, void *end)
 	return receive(skb, udp, end, &o);
 }
 
+struct icmp6hdr {
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+	__be32 mtu;
+};
+
+#define ICMPV6_PACKET_TOO_BIG 2
+
+/* As long as the kernel remembers it (ip6_rt_mtu_expires). */
+#define NARROW_TIME (600ULL * 1000 * 1000 * 1000)
+
+/* Notes that a router has refused a packet of ours. Whoever makes that up makes packets take longer. */
+static __always_inline void hear_too_big(struct ip6hdr *ip, void *end)
+{
+	struct icmp6hdr *icmp = (void *)(ip + 1);
+	struct ip6hdr *refused = (void *)(icmp + 1);
+	struct udphdr *udp = (void *)(refused + 1);
+	struct vxlanhdr *vxlan = (void *)(udp + 1);
+	struct tunnel tunnel = {};
+	__u64 *until;
+
+	if ((void *)(vxlan + 1) > end || icmp->type != ICMPV6_PACKET_TOO_BIG || refused->nexthdr != IPPROTO_UDP)
+		return;
+	set_ip6(&tunnel.local, refused->saddr);
+	tunnel.vni = vxlan->vni;
+	tunnel.port = udp->dest;
+	if (!bpf_map_lookup_elem(&tunnels, &tunnel))
+		return;
+	until = narrow_time();
+	if (until)
+		*until = bpf_ktime_get_coarse_ns() + NARROW_TIME;
+}
+
 static __always_inline int receive6(struct __sk_buff *skb, void *at, void *end)
 {
 	struct ip6hdr *ip = at;
 	struct udphdr *udp = (void *)(ip + 1);
 	struct outer o;
 
-	if ((void *)(udp + 1) > end || bpf_ntohl(ip->version_class_label) >> 28 != 6 || ip->nexthdr != IPPROTO_UDP)
+	if ((void *)(udp + 1) > end || bpf_ntohl(ip->version_class_label) >> 28 != 6)
+		return TCX_NEXT;
+	if (ip->nexthdr == IPPROTO_ICMPV6)
+		hear_too_big(ip, end);
+	if (ip->nexthdr != IPPROTO_UDP)
 		return TCX_NEXT;
 	if (ip->payload_len != udp->len || udp->len != bpf_htons(skb->len - sizeof(struct ethhdr) - sizeof(*ip)))
 		return TCX_NEXT;

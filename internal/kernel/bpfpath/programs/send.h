@@ -144,6 +144,19 @@ static __always_inline int fits(struct __sk_buff *skb, const struct network *net
 	       skb->len + OUTER6_LEN <= 0xffff;
 }
 
+/* Tells whether a router of an IPv6 underlay may refuse the packet, since one has lately refused another.
+ * The VXLAN device knows how long it may be. Each way takes 1280 bytes (RFC 8200, section 5). */
+static __always_inline int is_too_long(struct __sk_buff *skb, const struct inner *in)
+{
+	__u32 len = skb->gso_size ? in->header_len + skb->gso_size : skb->len - sizeof(struct ethhdr);
+	__u64 *until;
+
+	if (len + OUTER6_LEN <= 1280)
+		return 0;
+	until = narrow_time();
+	return until && bpf_ktime_get_coarse_ns() < *until;
+}
+
 /* Tells whether the outer checksum is known. The kernel cannot be asked to fill it in when it cuts a
  * packet up. A packet may be longer than its IP header says. */
 static __always_inline int can_sum(struct __sk_buff *skb, const struct inner *in)
@@ -178,6 +191,8 @@ static __always_inline int send(struct __sk_buff *skb)
 	set_station(&s, net->device, in.ethernet.destination);
 	to = bpf_map_lookup_elem(&remotes, &s);
 	if (!to || !fits(skb, net, &in))
+		return TCX_NEXT;
+	if (net->flags & NETWORK_IPV6 && is_too_long(skb, &in))
 		return TCX_NEXT;
 	if (net->flags & NETWORK_PORT_SECURITY && !is_own(port, index, &in))
 		return TCX_NEXT;

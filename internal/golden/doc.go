@@ -1,0 +1,2 @@
+// Package golden compares what a test gets with a file in testdata.
+package golden

@@ -66,10 +66,15 @@ func (u underlay) vtep(number int) netip.Addr {
 // programs.
 func newPair(t testing.TB, u underlay) (a, b *realHost) {
 	t.Helper()
+	requireTCX(t)
+	return newPairOnAnyKernel(t, u)
+}
+
+func requireTCX(t testing.TB) {
+	t.Helper()
 	if err := checkTCX(); errors.Is(err, errNoTCX) {
 		t.Skip(err)
 	}
-	return newPairOnAnyKernel(t, u)
 }
 
 func newPairOnAnyKernel(t testing.TB, u underlay) (a, b *realHost) {

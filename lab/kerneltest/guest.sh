@@ -15,7 +15,8 @@ while read -r name; do
 	began=$(uptime)
 	mkdir "/tmp/$name"
 	cd "/tmp/$name"
-	"/tests/$name.test" -test.v -test.timeout 30m >"/tests/$name.out" 2>&1 </dev/null
+	# shellcheck disable=SC2046 # a list of flags
+	"/tests/$name.test" -test.v -test.timeout 30m $(cat /tests/flags) >"/tests/$name.out" 2>&1 </dev/null
 	echo $? >"/tests/$name.result"
 	echo $(($(uptime) - began)) >"/tests/$name.time"
 done </tests/names

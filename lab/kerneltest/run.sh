@@ -2,7 +2,7 @@
 # Runs the tests of packages on a kernel of Debian, in a virtual machine without acceleration:
 # run.sh SUITE PACKAGE... The machine's root is the lab's tree of trixie, which it cannot change. A
 # kernel is downloaded once, and stays beside the trees. The machine ends after TIMEOUT at the latest.
-# CONSOLE=FILE keeps what the kernel has said.
+# FLAGS are given to the tests, as "-test.run TestSent". CONSOLE=FILE keeps what the kernel has said.
 set -eu
 suite=$1
 shift
@@ -73,6 +73,7 @@ cp "$here/init.sh" "$work/boot/init"
 (cd "$work/boot" && find . | cpio -o -H newc --quiet | gzip -1 >"$work/initrd")
 
 cp "$here/guest.sh" "$work/tests/"
+echo "${FLAGS:-}" >"$work/tests/flags"
 for package in "$@"; do
 	name=$(basename "$package")
 	CGO_ENABLED=0 "$GO" test -c -trimpath -vet=off -o "$work/tests/$name.test" "$package"
@@ -92,6 +93,7 @@ timeout --foreground "$TIMEOUT" nice -n 10 qemu-system-x86_64 -accel tcg -cpu ma
 failed=0
 while read -r name; do
 	said=$work/tests/$name.out
+	[ -z "${KEEP:-}" ] || cp "$said" "$KEEP/$suite-$name.out"
 	[ -e "$said" ] || echo "it did not begin" >"$said"
 	count() { grep -c "^ *--- $1: " "$said" || true; }
 	if [ "$(cat "$work/tests/$name.result" 2>/dev/null)" = 0 ]; then

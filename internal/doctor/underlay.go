@@ -195,7 +195,8 @@ func checkDuplicateVTEP(f *Facts) (findings []diagnosis.Finding) {
 			if n.isOtherHost(a.Addr.Addr()) {
 				findings = append(findings, diagnosis.Finding{
 					Code: diagnosis.DuplicateVTEP, Level: diagnosis.Failure, Network: n.Name,
-					Summary:  fmt.Sprintf("this host has the address %s, which is that of another host, on %s", a.Addr.Addr(), a.Interface),
+					Summary: fmt.Sprintf("this host has the address %s, which is that of another host, on %s",
+						a.Addr.Addr(), a.Interface),
 					Evidence: []string{"ip address show dev " + a.Interface},
 					Mend:     []string{fmt.Sprintf("ip address delete %s dev %s", a.Addr, a.Interface), reload},
 				})
@@ -219,7 +220,8 @@ func checkDuplicateVTEP(f *Facts) (findings []diagnosis.Finding) {
 
 // isOtherHost tells whether an address is that of another host of the network.
 func (n Network) isOtherHost(addr netip.Addr) bool {
-	return addr != n.VTEP.Local && addr != n.VTEP.Home.Local && (slices.Contains(n.VTEP.Remotes, addr) || slices.Contains(n.Remotes, addr))
+	isHosts := slices.Contains(n.VTEP.Remotes, addr) || slices.Contains(n.Remotes, addr)
+	return isHosts && addr != n.VTEP.Local && addr != n.VTEP.Home.Local
 }
 
 // isOwnAddr tells whether this host has an address that should be another host's.

@@ -340,7 +340,8 @@ func (c *collector) addresses() {
 			addr := netip.PrefixFrom(a.Local, a.Prefixlen)
 			isOwn := slices.ContainsFunc(c.Networks, func(n doctor.Network) bool { return n.Bridge.Name == l.Ifname })
 			overlaps := slices.ContainsFunc(c.Networks, func(n doctor.Network) bool {
-				return overlapsSubnet(n, addr) || a.Local != n.VTEP.Local && slices.Contains(n.Remotes, a.Local) || slices.Contains(n.VTEP.Remotes, a.Local)
+				return overlapsSubnet(n, addr) || a.Local != n.VTEP.Local && slices.Contains(n.Remotes, a.Local) ||
+					slices.Contains(n.VTEP.Remotes, a.Local)
 			})
 			if !isOwn && overlaps {
 				c.Addrs = append(c.Addrs, doctor.InterfaceAddr{Interface: l.Ifname, Addr: addr})

@@ -36,16 +36,22 @@ debian() {
 		-o Acquire::Check-Valid-Until=false "$@"
 }
 
-# download unpacks a kernel into a directory. Up to 6.12 it is one package, with the kernel itself in
-# /boot. The busybox that loads modules in the machine cannot uncompress them.
+# download unpacks a kernel into a directory, with the modules for networks and for the machine. Up to
+# 6.12 it is one package, with the kernel itself in /boot. The busybox that loads modules cannot
+# uncompress them.
 download() {
 	# shellcheck disable=SC2086 # a list of packages
 	(cd "$work" && debian apt-get download $packages >/dev/null)
 	for package in "$work"/*.deb; do dpkg-deb -x "$package" "$work/unpacked"; done
-	modules=$(find "$work/unpacked" -path "*/lib/modules/$version" -type d)
+	modules=$work/kernel/lib/modules/$version
 	mkdir -p "$work/kernel/lib/modules"
-	mv "$modules" "$work/kernel/lib/modules/"
+	mv "$(find "$work/unpacked" -path "*/lib/modules/$version" -type d)" "$modules"
 	find "$work/unpacked/boot" "$work/kernel" -name 'vmlinuz*' -exec mv {} "$work/kernel/vmlinuz" \; 2>/dev/null || true
+	find "$modules/kernel" -name '*.ko*' \
+		! -path '*/kernel/net/*' ! -path '*/kernel/lib/*' ! -path '*/kernel/crypto/*' ! -path '*/kernel/arch/*' \
+		! -path '*/fs/overlayfs/*' ! -path '*/fs/9p/*' ! -path '*/fs/netfs/*' ! -path '*/fs/fscache/*' \
+		! -path '*/drivers/virtio/*' ! -path '*/drivers/net/*' -delete
+	rm -rf "$modules/kernel/drivers/net/ethernet" "$modules/kernel/drivers/net/wireless"
 	find "$work/kernel" -name '*.ko.xz' -exec xz -d {} +
 	depmod -b "$work/kernel" "$version"
 	mkdir -p "${1%/*}"
@@ -53,7 +59,7 @@ download() {
 }
 debian apt-get update
 packages=$(debian apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces linux-image-amd64 |
-	grep -E '^linux-(image|binary|modules)-[0-9]')
+	grep -E '^linux-(image|binary|modules|base)-[0-9]')
 version=$(echo "$packages" | sed -n 's/^linux-image-//p')
 kernel=$cache/kernels/$version
 echo "== $suite: Linux $version"

@@ -3,9 +3,12 @@ package bpfpath
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/netnstest"
@@ -15,6 +18,39 @@ import (
 func (h *realHost) recreateDevice(attributes string) {
 	h.Helper()
 	h.sh("ip link del vx.0; ip link add vx.0 mtu 1450 type vxlan id 100 dstport 4789 nolearning local " + h.vtep.String() + " " + attributes + "; ip link set vx.0 master br0 up")
+}
+
+// TestWithoutTCX wants programs on each kernel from 6.6 on. On an older one the reason must be told, and
+// packets go past the bridge by nftables.
+func TestWithoutTCX(t *testing.T) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		t.Fatal(err)
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	a, b := newPairOnAnyKernel(t, underlay{})
+	if major > 6 || major == 6 && minor >= 6 {
+		connectPair(a, b)
+		return
+	}
+	for _, h := range []struct{ this, other *realHost }{{a, b}, {b, a}} {
+		w := h.this.want(h.other)
+		if err := h.this.net.Set(w); err != nil {
+			t.Fatal(err)
+		}
+		if s := h.this.programs.State("vx.0"); s.Attached || s.Reason != "the kernel has no tcx (Linux 6.6)" {
+			t.Errorf("got %+v", s)
+		}
+		if remote, err := h.this.net.Remote(w); err != nil || !slices.Equal(remote, w.Remote) {
+			t.Errorf("past the bridge go packets to %v, %v", remote, err)
+		}
+		h.this.hasPins("")
+	}
+	a.in("ping -c 1 -W 5 10.0.0.2")
+	exchange(a, b, containerB, 1, 1372)
 }
 
 // Programs need an Ethernet interface below.

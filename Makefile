@@ -15,7 +15,7 @@ export CGO_ENABLED = 0
 # All packages but the lab's.
 UNITS = . ./internal/... ./cmd/... ./bench/...
 
-.PHONY: help build demo test test-unit test-race test-lab faults healthy test-matrix bench bench-quick dashboard lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
+.PHONY: help build demo test test-unit test-race test-lab faults healthy test-matrix test-kernel bench bench-quick dashboard lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -71,6 +71,14 @@ healthy: deps build
 # The lab's tests on Debian testing's Podman too, and on Podman 6 of Debian experimental.
 test-matrix: deps build
 	for suite in trixie forky experimental; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
+
+# What depends on the kernel, on those of Debian 12, 13, testing and the newest one: in virtual machines without
+# acceleration, so about ten minutes each. KERNELS=trixie picks some by their suites.
+KERNELS ?= bookworm trixie forky trixie-backports
+KERNELTESTS = $(addprefix ./internal/kernel/,bpfpath fastpath netstack nft rtnl)
+test-kernel: deps bin/lab
+	@bin/lab prepare -suite trixie
+	@result=0; for suite in $(KERNELS); do GO='$(GO)' lab/kerneltest/run.sh $$suite $(KERNELTESTS) || result=1; done; exit $$result
 
 # Side by side with netavark's bridge, VXLAN by hand and Docker's overlay: docs/design/performance.md. Nothing else should run
 # meanwhile. SECTION=start,traffic,scale,plugin,agent picks some; each takes less than six minutes, and TIMES=4 four times as
@@ -204,6 +212,7 @@ help:
 	@echo 'make faults       all faults that vxlanctl doctor is tested with;  FAULTS=EXPRESSION: those whose names match'
 	@echo 'make healthy      vxlanctl doctor finds nothing on healthy hosts, with Podman 5.4, of Debian testing and 6'
 	@echo 'make test-matrix  the lab on Podman 5.4, on Debian testing and on Podman 6'
+	@echo 'make test-kernel  tests of the fast path on kernels of Debian 12, 13, testing and the newest;  KERNELS=SUITE picks some'
 	@echo 'make test-race    with the race detector'
 	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'

@@ -14,8 +14,8 @@ import (
 	"vxlan-driver/internal/kernel/netns"
 )
 
-// A program that knows the next hop saves the kernel the look-up of a route, which is a tenth of a
-// packet's time. What routes say may change at any moment, so hops are used only while somebody
+// A program that knows the next hop saves the kernel the look-up of a route, which is 5 to 10 % of a
+// packet's time (BenchmarkUDP). What routes say may change at any moment, so hops are used only while somebody
 // listens: after a change that may be about them the kernel looks up each packet's route again, until
 // the new hops are known.
 

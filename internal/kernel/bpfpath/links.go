@@ -3,12 +3,14 @@ package bpfpath
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 
 	"vxlan-driver/internal/kernel/fastpath"
@@ -22,6 +24,24 @@ const (
 
 // errNoTCX says that the kernel is too old.
 var errNoTCX = errors.New("the kernel has no tcx (Linux 6.6)")
+
+// checkTCX tries to attach a program that does nothing to an interface that cannot be there. A kernel
+// that is too old would refuse the real ones for what its verifier does not know yet, and so not tell
+// the reason.
+func checkTCX() error {
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.SchedCLS, License: "Apache-2.0", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if err != nil {
+		return fmt.Errorf("load a program that does nothing: %w", err)
+	}
+	defer program.Close()
+	_, err = link.AttachTCX(link.TCXOptions{Interface: math.MaxInt32, Program: program, Attach: ebpf.AttachTCXIngress})
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		return errNoTCX
+	}
+	return nil
+}
 
 // attach attaches a program to the ingress of the link with that index, and pins what holds it
 // there. What is pinned gets the program, and nothing is lost meanwhile.
@@ -48,9 +68,6 @@ func newLink(index int, program *ebpf.Program) (l link.Link, err error) {
 		if !errors.Is(err, os.ErrExist) {
 			break
 		}
-	}
-	if errors.Is(err, ebpf.ErrNotSupported) {
-		err = fmt.Errorf("%w (%w)", errNoTCX, err)
 	}
 	return l, err
 }

@@ -92,9 +92,6 @@ func (p Path) set(want kernel.FastPath) error {
 		return unfitError{err.Error()}
 	}
 	err = p.programs.setNetwork(want, network, p.ns)
-	if errors.Is(err, errNoTCX) {
-		return unfitError{errNoTCX.Error()}
-	}
 	if err == nil {
 		p.programs.setState(want.Device, State{Attached: true, PortSecurity: want.PortSecurity})
 	}

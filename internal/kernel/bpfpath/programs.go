@@ -122,6 +122,9 @@ func (p *Programs) load() error {
 	if p.objects != nil {
 		return nil
 	}
+	if err := checkTCX(); err != nil {
+		return err
+	}
 	if err := ensureFileSystem(filepath.Dir(p.dir())); err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ type machine struct {
 
 func newMachine(t testing.TB, underlay netip.Addr) *machine {
 	t.Helper()
+	requireTCX(t)
 	m := &machine{TB: t, path: netnstest.New(t)}
 	netnstest.Shell(t, m.path)("ip link set lo up")
 	if err := loadProgramsObjects(&m.objects, nil); err != nil {

@@ -1,6 +1,7 @@
 package bpfpath
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -61,8 +62,22 @@ func (u underlay) vtep(number int) netip.Addr {
 	return netip.MustParseAddr(fmt.Sprintf("198.18.0.%d", number))
 }
 
-// newPair makes two hosts that are connected by a veth, without a fast path.
+// newPair makes two hosts that are connected by a veth, without a fast path, on a kernel that can have
+// programs.
 func newPair(t testing.TB, u underlay) (a, b *realHost) {
+	t.Helper()
+	requireTCX(t)
+	return newPairOnAnyKernel(t, u)
+}
+
+func requireTCX(t testing.TB) {
+	t.Helper()
+	if err := checkTCX(); errors.Is(err, errNoTCX) {
+		t.Skip(err)
+	}
+}
+
+func newPairOnAnyKernel(t testing.TB, u underlay) (a, b *realHost) {
 	t.Helper()
 	a, b = newRealHost(t, 1), newRealHost(t, 2)
 	a.sh("ip link add eth0 type veth peer name eth0 netns " + b.path)

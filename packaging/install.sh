@@ -90,6 +90,7 @@ clean_host() {
 	tool=$(place bin/vxlanctl)
 	[ -x "$tool" ] || tool=bin/vxlanctl
 	"$tool" cleanup $([ -z "${FORCE:-}" ] || echo --force)
+	rm -rf /sys/fs/bpf/vxlan-driver # of an agent that was killed
 	# Of an agent in a host that is a container.
 	rmdir /sys/fs/cgroup/vxland /sys/fs/cgroup/unified/vxland 2>/dev/null || true
 	rm -f /var/lib/vxlan/host-id /var/lib/vxlan/host-id.* /var/lib/vxlan/joining /var/lib/vxlan/key-rotation

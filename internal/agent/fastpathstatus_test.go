@@ -16,9 +16,9 @@ func TestFastPathStatus(t *testing.T) {
 		want    agentapi.FastPathStatus
 	}{
 		"by programs":     {func(*membership.Network) {}, false, agentapi.FastPathStatus{EBPF: true}},
-		"not configured":  {func(*membership.Network) {}, true, agentapi.FastPathStatus{Reason: "ebpf = false in the agent's configuration"}},
-		"fast_path=false": {func(n *membership.Network) { n.FastPath = kernel.Some(false) }, false, agentapi.FastPathStatus{Reason: "the network has fast_path=false"}},
-		"gbp":             {func(n *membership.Network) { n.Tunnel.GBP = kernel.Some(true) }, false, agentapi.FastPathStatus{Reason: "the network has gbp=true"}},
+		"not configured":  {func(*membership.Network) {}, true, agentapi.FastPathStatus{Reason: "ebpf = false in the agent's configuration", Chosen: true}},
+		"fast_path=false": {func(n *membership.Network) { n.FastPath = kernel.Some(false) }, false, agentapi.FastPathStatus{Reason: "the network has fast_path=false", Chosen: true}},
+		"gbp":             {func(n *membership.Network) { n.Tunnel.GBP = kernel.Some(true) }, false, agentapi.FastPathStatus{Reason: "the network has gbp=true", Chosen: true}},
 		"learning":        {func(n *membership.Network) { n.VTEP.StaticFDB = false }, false, agentapi.FastPathStatus{Reason: "the network learns where MACs are"}},
 	}
 	for name, test := range tests {

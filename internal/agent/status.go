@@ -244,11 +244,11 @@ func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkSta
 func (s *statusReporter) fastPathStatus(n membership.Network) agentapi.FastPathStatus {
 	switch {
 	case s.fastPathOf == nil:
-		return agentapi.FastPathStatus{Reason: "ebpf = false in the agent's configuration"}
+		return agentapi.FastPathStatus{Reason: "ebpf = false in the agent's configuration", Chosen: true}
 	case n.FastPath.Set && !n.FastPath.Value:
-		return agentapi.FastPathStatus{Reason: "the network has fast_path=false"}
+		return agentapi.FastPathStatus{Reason: "the network has fast_path=false", Chosen: true}
 	case n.Tunnel.GBP.Value:
-		return agentapi.FastPathStatus{Reason: "the network has gbp=true"}
+		return agentapi.FastPathStatus{Reason: "the network has gbp=true", Chosen: true}
 	case !n.VTEP.StaticFDB:
 		return agentapi.FastPathStatus{Reason: "the network learns where MACs are"}
 	}

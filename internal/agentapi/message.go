@@ -249,6 +249,8 @@ type FastPathStatus struct {
 	EBPF bool `json:"ebpf"`
 	// Reason says why not. Empty: nothing is to be taken yet, or the programs take them.
 	Reason string `json:"reason,omitempty"`
+	// Chosen tells that the reason is an option or a setting: nobody needs to be told.
+	Chosen bool `json:"chosen,omitempty"`
 }
 
 // DriftedEntries names entries of forwarding tables that are missing, wrong or too many.

@@ -49,12 +49,15 @@ var (
 	ipv4 = regexp.MustCompile(`\d{1,3}(?:\.\d{1,3}){3,}`)
 	ipv6 = regexp.MustCompile(`[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f]*(?:(?:\.\d{1,3}){3})?`)
 	mac  = regexp.MustCompile(`\b[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}\b`)
+	// macChain is a chain of the fast path's. The MAC of a container mostly has its address.
+	macChain = regexp.MustCompile(`\bport-[0-9a-f]{12}\b`)
 )
 
 // Replace returns the text without names, addresses and MACs.
 func (a *Anonymizer) Replace(text string) string {
 	text = a.replaceNames(text)
 	text = mac.ReplaceAllStringFunc(text, a.mac)
+	text = macChain.ReplaceAllStringFunc(text, a.macChain)
 	text = ipv6.ReplaceAllStringFunc(text, a.address)
 	return ipv4.ReplaceAllStringFunc(text, a.address)
 }
@@ -106,6 +109,16 @@ func (a *Anonymizer) mac(text string) string {
 		a.macs[key] = fmt.Sprintf("02:00:5e:%02x:%02x:%02x", n>>16&0xff, n>>8&0xff, n&0xff)
 	}
 	return a.macs[key]
+}
+
+// macChain replaces the MAC in the name of a chain.
+func (a *Anonymizer) macChain(name string) string {
+	prefix, digits, _ := strings.Cut(name, "-")
+	var pairs []string
+	for pair := range slices.Chunk([]byte(digits), 2) {
+		pairs = append(pairs, string(pair))
+	}
+	return prefix + "-" + strings.ReplaceAll(a.mac(strings.Join(pairs, ":")), ":", "")
 }
 
 // address replaces an address that says something of the host. An address in IPv4 becomes one of

@@ -30,6 +30,8 @@ func TestCheckNamesLines(t *testing.T) {
 		{"cluster = \"a\"\nkey_file = \"/absent\"\n", "[2 key_file]"},
 		{"[agent]\nport = 1\n", "[1 agent 2 agent.port]"},
 		{"port = \n", "[1 port]"},
+		{"PORT = 7000\n\"port\" = 7000\n", "[1 PORT]"},
+		{"key_file = \"key\"\n", "[1 key_file 1 key_file]"},
 		{"bind = \"198.18.0.1\"\n", "[1 bind]"},
 	}
 	for _, tt := range tests {

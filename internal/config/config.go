@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -92,6 +93,9 @@ func (t Texts) ParseSettings() (Config, error) {
 		KeepRunning: f.KeepRunning, RotateKeys: f.RotateKeys, EBPF: f.EBPF,
 	}
 	errs := []error{unknown, f.parseAddresses(&c), f.parseOthers(&c)}
+	if f.KeyFile != "" && !filepath.IsAbs(f.KeyFile) {
+		errs = append(errs, fmt.Errorf("key_file %q: must be an absolute path", f.KeyFile))
+	}
 	if f.KeyFile == "" && c.Bind.IsValid() {
 		// The firewall keeps containers from the agents' port on the VTEPs' addresses only, and
 		// without a key any container that reached another address could join.
@@ -115,7 +119,11 @@ func (f *rawConfig) decode(text string) error {
 		return syntaxError{explainSyntax(text, err)}
 	}
 	var errs []error
-	for _, key := range meta.Undecoded() {
+	// The library takes a name in any case. What shows settings and adds them does not.
+	for _, key := range meta.Keys() {
+		if _, known := examples[key.String()]; known {
+			continue
+		}
 		if meta.Type(key...) == "Hash" {
 			errs = append(errs, fmt.Errorf("[%s]: there are no sections; write the settings without one", key))
 			continue

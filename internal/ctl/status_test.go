@@ -303,7 +303,12 @@ func TestStatusOfFastPath(t *testing.T) {
 	host.report.Networks = slices.Clone(host.report.Networks)
 	host.report.Networks[0].FastPath.Reason = "the kernel has no tcx (Linux 6.6)"
 	out, err := run(host, "status")
-	if want := "\nblue: packets go without eBPF programs: the kernel has no tcx (Linux 6.6)\n"; err != nil || !strings.Contains(out, want) {
+	const want = "\nblue: packets go without eBPF programs: the kernel has no tcx (Linux 6.6)\n"
+	if err != nil || !strings.Contains(out, want) {
 		t.Errorf("%v\n%s", err, out)
+	}
+	host.report.Networks[0].FastPath.Chosen = true
+	if out, err := run(host, "status"); err != nil || strings.Contains(out, "eBPF") {
+		t.Errorf("what was chosen is said: %v\n%s", err, out)
 	}
 }

@@ -124,7 +124,7 @@ func (v *statusView) text(p *output.Printer) string {
 func fastPathText(p *output.Printer, networks []agentapi.NetworkStatus) string {
 	var b strings.Builder
 	for _, n := range networks {
-		if n.FastPath.Reason != "" {
+		if n.FastPath.Reason != "" && !n.FastPath.Chosen {
 			b.WriteString(p.Wrap("", "  ", n.Name+": packets go without eBPF programs: "+n.FastPath.Reason))
 		}
 	}

@@ -45,7 +45,7 @@ func configMend(a Agent) (commands []string) {
 		commands = append(commands, fmt.Sprintf("sed -i '%ds/^/# /' /etc/vxlan/vxland.toml   # or correct the line", line))
 	}
 	if len(commands) == 0 {
-		return []string{"correct what is named, in /etc/vxlan/vxland.toml or the key file; then: " + reload}
+		return []string{"correct what is named, in the configuration or the key file; then: " + reload}
 	}
 	return append(commands, reload)
 }

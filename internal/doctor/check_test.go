@@ -228,6 +228,12 @@ func TestChecks(t *testing.T) {
 			f.Changes = []Change{{Change: kernel.AddElements{Elements: []kernel.Element{{Set: kernel.Bridges, Key: kernel.Device("br-blue")}}}}}
 		},
 			[]string{"VX0501 failure elements of the table inet vxlan-driver or bridge vxlan-driver are missing or wrong"}, nil},
+		{"another fingerprint", func(f *Facts) {
+			f.Changes = []Change{{Change: kernel.DelElements{Elements: []kernel.Element{{Set: kernel.Bridges, Key: kernel.Device("br-blue"), Comment: "0123456789ab network blue"}}}}}
+		}, nil, nil},
+		{"element of a bridge that is gone", func(f *Facts) {
+			f.Changes = []Change{{Change: kernel.DelElements{Elements: []kernel.Element{{Set: kernel.Bridges, Key: kernel.Device("br-red")}}}}}
+		}, []string{"VX0501 failure elements of the table inet vxlan-driver or bridge vxlan-driver are missing or wrong"}, nil},
 		{"port gone", func(f *Facts) { f.MissingPorts = []MissingPort{{"blue", "cb", "veth1"}} }, []string{"VX0401 failure container cb has no interface on the network"}, []string{"podman network reload cb"}},
 		{"container", func(f *Facts) {
 			f.Changes = []Change{inside(kernel.SetUp{Name: "eth0"}), inside(kernel.AddRoute{Name: "eth0", Route: kernel.Route{Type: kernel.RouteUnicast, Dst: prefix("0.0.0.0/0"), Gateway: addr("10.0.0.1")}})}

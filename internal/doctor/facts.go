@@ -296,40 +296,6 @@ type Dir struct {
 	NoFiles         bool   // no file can be added
 }
 
-// Routing has the rules and routes that lead packets elsewhere.
-type Routing struct {
-	DeadEnds []Route // blackhole, unreachable, prohibit
-	Blocks   []Rule  // IPsec policies that block
-	Rules    []Rule  // beside the kernel's own
-	Lacking  []Rule  // the kernel's own that are gone; Delete adds them again
-}
-
-// Route is a route that leads nowhere.
-type Route struct {
-	Type   string
-	Dst    netip.Prefix
-	Table  string
-	Delete string // the command that deletes it
-}
-
-// Rule is a rule of policy routing, or of another program's firewall.
-type Rule struct {
-	Text, Delete string
-	Forwards     bool         // an IPsec policy is for packets that this host forwards
-	Priority     int          // of policy routing
-	Chain        string       // family, table and chain of a firewall's
-	From, To     netip.Prefix // that a rule of routing matches; zero: any
-	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit
-	ArrivedBy    string       // the interface that it matches; "": any
-	OfMark       bool         // a rule of routing is for packets with a mark
-	Marks        bool         // a rule of a firewall marks packets
-	Changes      bool         // it changes frames on bridges
-	Untracks     bool         // it exempts packets of a bridge from tracking
-	OfNames      bool         // it is about questions for names
-	Translates   bool
-	LacksState   bool // an IPsec policy asks for a state (a security association) that is not there
-}
-
 // Firewalld is what firewalld has, where it drops something.
 type Firewalld struct {
 	Zones   []string // into which packets of other hosts come
@@ -379,6 +345,7 @@ type Stream struct {
 	Port     uint16
 	VNI      uint32
 	Out      bool // they left this host; else they came
+	Refused  bool // From says that nobody has the port there; of which network is not known
 	Count    int
 	// Of those that came some had wrong checksums: in the outer header, where it matters also none at
 	// all, or in the packet inside.

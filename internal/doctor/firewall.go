@@ -24,7 +24,17 @@ func checkRules(f *Facts) (findings []diagnosis.Finding) {
 		case kernel.SetFirewall:
 			found.Summary = "the tables inet vxlan-driver and bridge vxlan-driver are missing, or their rules were changed"
 			lines = "nft list table inet vxlan-driver"
-		case kernel.AddElements, kernel.DelElements, kernel.ReplaceElements, kernel.DeleteFirewall:
+		case kernel.DelElements:
+			if f.areFingerprints(change.Elements) {
+				continue
+			}
+			lines = change.String()
+		case kernel.ReplaceElements:
+			if f.areFingerprints(slices.Concat(change.Old, change.New)) {
+				continue
+			}
+			lines = change.String()
+		case kernel.AddElements, kernel.DeleteFirewall:
 			lines = change.String()
 		default:
 			continue
@@ -43,6 +53,17 @@ func checkRules(f *Facts) (findings []diagnosis.Finding) {
 		})
 	}
 	return findings
+}
+
+// areFingerprints tells whether only the comment of a network's element is another one. It stands for
+// all that the network has to know, and changes as soon as Podman has another network. What that one
+// needs is a change of its own.
+func (f *Facts) areFingerprints(elements []kernel.Element) bool {
+	return !slices.ContainsFunc(elements, func(e kernel.Element) bool {
+		return e.Set != kernel.Bridges || !slices.ContainsFunc(f.Networks, func(n Network) bool {
+			return strings.HasSuffix(e.Comment, " network "+n.Name)
+		})
+	})
 }
 
 // maxLine is how long a line of evidence may be.

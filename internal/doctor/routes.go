@@ -89,7 +89,7 @@ func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
 	dead, rule := f.deadEnd(p.To), f.ruleFor(n.VTEP.Local, p.To, "")
 	switch {
 	case strings.HasPrefix(p.Matched, "local "): // of the table that the kernel looks up first
-		found.Mend = []string{"ip route delete " + p.Matched + " table local"}
+		found.Mend = []string{"ip route delete " + strings.Replace(p.Matched, " table local", "", 1) + " table local"}
 	case dead != nil:
 		found.Evidence = append(found.Evidence, fmt.Sprintf("there is a route of type %s to %s", dead.Type, dead.Dst))
 		found.Mend = []string{dead.Delete}

@@ -41,6 +41,7 @@ func checkTunnels(f *Facts) (findings []diagnosis.Finding) {
 
 func (f *Facts) tunnelFault(n Network, t Tunnel) (found diagnosis.Finding, isFault bool) {
 	label := t.Host.String()
+	t.Refused = t.Refused || f.refuses(t.Host, n.Tunnel.Port)
 	lost := agentapi.TunnelStatus{Host: label, Port: n.Tunnel.Port, Size: t.Size, Passing: t.Passing}
 	switch {
 	case !t.Answers && !f.isExpected(n, t):
@@ -77,6 +78,11 @@ func (f *Facts) isExpected(n Network, t Tunnel) bool {
 		return false // it is no host of this driver, or its own address is blocked there
 	}
 	return t.WasHeard() || !t.Refused && f.isPresent(n, t.Host) && !f.portPasses(n.Tunnel.Port, t.Host)
+}
+
+// refuses tells whether a host has said meanwhile that nobody has a UDP port there.
+func (f *Facts) refuses(host netip.Addr, port uint16) bool {
+	return slices.ContainsFunc(f.Traffic, func(s Stream) bool { return s.Refused && s.From == host && s.Port == port })
 }
 
 // portPasses tells whether packets of some network pass to a host's UDP port, as far as is known.

@@ -40,6 +40,18 @@ var ErrPortsNeeded = errors.New("the fast path must be made anew, with all ports
 // Disable makes all packets pass the bridge.
 func (p *FastPath) Disable() { p.Ports, p.SkipPorts = nil, false }
 
+// IsFastPathPriority tells whether a tc filter with that priority is the fast path's own. Filters without
+// a priority of their own get 49152 and less.
+func IsFastPathPriority(priority uint16) bool {
+	return priority == FastPathPriority4 || priority == FastPathPriority6
+}
+
+// Priorities of the fast path's tc filters.
+const (
+	FastPathPriority4 = 60004
+	FastPathPriority6 = 60006
+)
+
 // FastPathPort is a bridge's port, and the container's MAC behind it.
 type FastPathPort struct {
 	Name string

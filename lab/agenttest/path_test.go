@@ -65,7 +65,7 @@ func capturePackets(t *testing.T, a, b *lab.Host) {
 		command string
 		want    string
 	}{
-		{a, "vxlanctl capture net -c 2 tcp port 80", "VXLAN, flags [I] (0x08), vni 100"},
+		{a, "vxlanctl capture net -c 8 tcp port 80", "VXLAN, flags [I] (0x08), vni 100"},
 		{b, "nsenter -t $(podman inspect -f '{{.State.Pid}}' cb) -n tcpdump -c 2 -vvni eth0 'tcp or udp'", "> 10.0.0.128.80: Flags"},
 	} {
 		labtest.Sh(t, tt.host, "timeout 20 "+tt.command+" >/tmp/captured 2>/tmp/capturing & echo $! >/tmp/pid")
@@ -76,7 +76,7 @@ func capturePackets(t *testing.T, a, b *lab.Host) {
 		for !over() { // it watches for 20 seconds at most
 			labtest.Sh(t, a, "podman exec ca wget -qO- http://10.0.0.128/ >/dev/null")
 		}
-		wantOutput(t, tt.host, "cat /tmp/captured", tt.want)
+		wantOutput(t, tt.host, "cat /tmp/capturing /tmp/captured", tt.want)
 	}
 }
 

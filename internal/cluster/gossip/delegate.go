@@ -192,7 +192,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.aloneSince = time.Time{}
 	delete(d.peers.lost, host)
 	delete(d.peers.doubted, host)
-	d.refusals.Joined(host.Addr.Addr())
+	d.refusals.Forget(host.Addr.Addr())
 	if d.replica.MarkPresent(host) {
 		d.updateSnapshotLocked()
 	}

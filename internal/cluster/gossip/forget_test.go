@@ -177,7 +177,7 @@ func TestSeedThatLeft(t *testing.T) {
 		b.waitUntilSees(time.Minute, "host-1: again")
 		a.crash()
 		b.waitUntilSees(time.Minute, "(host-1: again)")
-		time.Sleep(2 * maxRejoinBackoff)
+		time.Sleep(2 * dialEvery * maxRejoinBackoff)
 		if silent := b.silentHosts(); len(silent) != 1 {
 			t.Errorf("a host that has crashed: %v do not answer", silent)
 		}

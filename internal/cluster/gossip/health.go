@@ -44,13 +44,27 @@ func (p *Plane) noteLeftSeedsLocked() {
 
 // omitLeftLocked takes hosts out that do not answer since they have left.
 func (p *Plane) omitLeftLocked(refused []cluster.Refusal) {
-	hasLeft := func(h cluster.RefusedHost) bool {
-		isListed := slices.ContainsFunc(p.listed, func(a netip.AddrPort) bool { return a.Addr() == h.Addr })
-		return !isListed && (p.peers.left[h.Addr] || p.replica.HasLeftFrom(h.Addr))
-	}
 	for i, r := range refused {
 		if r.Silent {
-			refused[i].Hosts = slices.DeleteFunc(r.Hosts, hasLeft)
+			refused[i].Hosts = slices.DeleteFunc(r.Hosts, func(h cluster.RefusedHost) bool { return p.hasLeftLocked(h.Addr) })
+		}
+	}
+}
+
+// hasLeftLocked tells whether nobody is expected at an address.
+func (p *Plane) hasLeftLocked(addr netip.Addr) bool {
+	isListed := slices.ContainsFunc(p.listed, func(a netip.AddrPort) bool { return a.Addr() == addr })
+	return !isListed && (p.peers.left[addr] || p.replica.HasLeftFrom(addr))
+}
+
+// forgetLeftLocked forgets that hosts did not answer that have left: one of their last packets may
+// have come late, and they were asked once more.
+func (p *Plane) forgetLeftLocked() {
+	for _, r := range p.refusals.Refusals() {
+		for _, h := range r.Hosts {
+			if r.Silent && p.hasLeftLocked(h.Addr) {
+				p.refusals.Forget(h.Addr)
+			}
 		}
 	}
 }

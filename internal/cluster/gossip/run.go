@@ -181,6 +181,7 @@ func (p *Plane) repair(repairAt *time.Time) (pending bool) {
 // forgetHostsLocked forgets hosts that have been gone for too long, and where they were.
 func (p *Plane) forgetHostsLocked(now time.Time) {
 	p.noteLeftSeedsLocked()
+	p.forgetLeftLocked() // while what says that they have left is known
 	if p.replica.Forget(now) {
 		p.updateSnapshotLocked()
 	}

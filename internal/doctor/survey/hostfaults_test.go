@@ -1,6 +1,7 @@
 package survey_test
 
 import (
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -146,5 +147,29 @@ func TestTunnelThatNobodyUses(t *testing.T) {
 		h.look(t, "VX0301", h.name, "no VXLAN packet passes")
 	}
 	l.removeRules()
+	l.awaitHealth(t)
+}
+
+// Nothing is found on healthy hosts with several kinds of networks, and on a listed host without a
+// container of most of them.
+func TestHealthyHostsWithoutContainers(t *testing.T) {
+	needAll(t)
+	l := newLAN(t, 3)
+	both := *l
+	both.hosts = l.hosts[:2]
+	remotes := map[string]string{"remote_ips": l.remotes()}
+	options := func(vni string, more ...string) map[string]string {
+		all := maps.Clone(remotes)
+		all["vni"] = vni
+		for i := 0; i < len(more); i += 2 {
+			all[more[i]] = more[i+1]
+		}
+		return all
+	}
+	both.startNetwork("plain", false, options("101"))
+	both.startNetwork("other", false, options("102", "vxlan_port", "4790"))
+	l.awaitHealth(t)
+	both.startNetwork("named", true, options("103"))
+	l.startNetwork("found", true, options("104", "discovery", "gossip"))
 	l.awaitHealth(t)
 }

@@ -3,6 +3,7 @@ package survey_test
 import (
 	"bufio"
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -172,7 +173,7 @@ func (h *machine) createNetwork(name string, dns bool, subnet string, options ma
 	given := map[string]string{"local_ip": h.addr, "physical_interface": "eth0", "vni": "100"}
 	maps.Copy(given, options)
 	definition, err := json.Marshal(map[string]any{
-		"name": name, "driver": "vxlan", "id": fmt.Sprintf("%064x", name), "network_interface": "br-vxlan-" + name,
+		"name": name, "driver": "vxlan", "id": fmt.Sprintf("%x", sha256.Sum256([]byte(name))), "network_interface": "br-vxlan-" + name,
 		"options": given, "subnets": []map[string]string{{"subnet": subnet}}, "dns_enabled": dns, "ipv6_enabled": false, "internal": false,
 	})
 	if err != nil {
@@ -191,7 +192,7 @@ func (h *machine) start(network, container, addr string) {
 	h.endpoints++
 	definition := h.sh("ip netns add " + container + "; cat /etc/containers/networks/" + network + ".json")
 	request, err := json.Marshal(map[string]any{
-		"container_id": fmt.Sprintf("%064x", container), "container_name": container, "network": json.RawMessage(definition),
+		"container_id": fmt.Sprintf("%x", sha256.Sum256([]byte(container))), "container_name": container, "network": json.RawMessage(definition),
 		"network_options": map[string]any{"interface_name": "eth0", "static_ips": []string{addr}},
 	})
 	if err != nil {

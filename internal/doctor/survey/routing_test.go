@@ -2,6 +2,7 @@ package survey
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 )
 
@@ -66,6 +67,24 @@ table ip6 g {
 	found := FindDroppingTables(text)
 	if len(found) != 2 || found[0].Delete != "nft delete table inet f" || found[1].Delete != "nft delete table ip6 g" {
 		t.Errorf("%+v", found)
+	}
+}
+
+// A host's ICMP message that a UDP port is closed is told from others, and from one about another port.
+func TestParseRefusal(t *testing.T) {
+	refusal := func(kind, code byte, port uint16) []byte {
+		b := []byte{0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 198, 18, 0, 13, 198, 18, 0, 11, kind, code, 0, 0, 0, 0, 0, 0}
+		b = append(b, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 198, 18, 0, 11, 198, 18, 0, 13)
+		return append(b, 0x30, 0x39, byte(port>>8), byte(port), 0, 8, 0, 0)
+	}
+	s, ok := ParseRefusal(refusal(3, 3, 4789), 4789)
+	if !ok || s.From != netip.MustParseAddr("198.18.0.13") || s.Port != 4789 || !s.Refused {
+		t.Errorf("%v, %+v", ok, s)
+	}
+	for _, b := range [][]byte{refusal(3, 13, 4789), refusal(11, 3, 4789), refusal(3, 3, 4790), refusal(3, 3, 4789)[:50], nil} {
+		if s, ok := ParseRefusal(b, 4789); ok {
+			t.Errorf("%x: %+v", b, s)
+		}
 	}
 }
 

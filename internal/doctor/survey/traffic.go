@@ -108,6 +108,10 @@ func (c *streamCounter) listen(ctx context.Context, device string, ports []uint1
 			return os.NewSyscallError("recvmsg", err)
 		}
 		seen, ok := from.(*unix.SockaddrLinklayer)
+		if refused, isRefusal := ParseRefusal(buf[:n], ports...); ok && isRefusal && seen.Pkttype != unix.PACKET_OUTGOING {
+			c.add(refused, sums{})
+			continue
+		}
 		s, isVXLAN := ParseOuter(buf[:n], ports...)
 		if !ok || !isVXLAN {
 			continue
@@ -180,6 +184,32 @@ func ParseOuter(b []byte, ports ...uint16) (s doctor.Stream, ok bool) {
 	hasHeader := binary.BigEndian.Uint32(payload[8:]) == onlyVNI && payload[15] == 0
 	s.Inner = innerSender(payload[headersLen:])
 	return s, slices.Contains(ports, s.Port) || hasHeader && s.Inner.IsValid()
+}
+
+// ParseRefusal reads which host says by ICMP or ICMPv6 that nobody has one of the ports there (RFC 792,
+// RFC 4443). Each host says so about once a second, whoever asks: so it counts when anybody did.
+func ParseRefusal(b []byte, ports ...uint16) (s doctor.Stream, ok bool) {
+	const udp, icmpLen, portAt = 17, 8, 2
+	var sent []byte // what was refused, from its UDP header on
+	outer, ok := parseIP(b)
+	if !ok || len(outer.payload) < icmpLen {
+		return s, false
+	}
+	inner := outer.payload[icmpLen:]
+	switch kind := [2]byte(outer.payload[:2]); {
+	case outer.protocol == protoICMP && kind == [2]byte{3, 3} && len(inner) >= minIPv4+udpLen && inner[9] == udp:
+		header := int(inner[0]&15) * 4
+		s.From, sent = netip.AddrFrom4([4]byte(inner[16:20])), inner[min(header, len(inner)):]
+	case outer.protocol == protoICMPv6 && kind == [2]byte{1, 4} && len(inner) >= fixedIPv6+udpLen && inner[6] == udp:
+		s.From, sent = netip.AddrFrom16([16]byte(inner[24:40])), inner[fixedIPv6:]
+	default:
+		return s, false
+	}
+	if len(sent) < udpLen {
+		return s, false
+	}
+	s.Port, s.Refused = binary.BigEndian.Uint16(sent[portAt:]), true
+	return s, slices.Contains(ports, s.Port)
 }
 
 // innerSender reads who sent the packet or the ARP message in an Ethernet frame.

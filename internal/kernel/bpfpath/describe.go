@@ -20,8 +20,8 @@ type Namespace interface {
 	Sysctl(key string) (string, error)
 	// ForwardingTables returns what a bridge and its VXLAN device know of other hosts; only nil: all.
 	ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (kernel.ForwardingTables, error)
-	// FilteredDevices returns the devices on which other programs filter what comes in, and by which
-	// table of nftables.
+	// FilteredDevices returns the devices on which other programs filter what comes in or goes out, and
+	// by which table of nftables.
 	FilteredDevices() (map[string]string, error)
 }
 
@@ -80,11 +80,10 @@ func networkOf(device, underlay kernel.Link, want kernel.FastPath) programsNetwo
 		Local: toAddress(t.Local), Vni: networkOrder32(t.VNI << 8), Port: networkOrder16(t.Port),
 		Tos: t.TOS.Value, Df: uint8(t.DF.Value),
 	}
-	overhead := overhead4
 	if t.Local.Is6() {
-		n.Flags, overhead = networkIPv6, overhead6
+		n.Flags = networkIPv6
 	}
-	n.Mtu = uint16(max(0, min(device.MTU, underlay.MTU-overhead, 0xffff)))
+	n.Mtu = uint16(max(0, min(device.MTU, underlay.MTU-n.overhead(), 0xffff)))
 	// Over IPv4 a packet may do without one (RFC 768). Over IPv6 all hosts must agree on that (RFC 6936).
 	if want.Checksum || t.Local.Is6() && (!t.UDPChecksum.Set || t.UDPChecksum.Value) {
 		n.Flags |= networkChecksum
@@ -93,6 +92,13 @@ func networkOf(device, underlay kernel.Link, want kernel.FastPath) programsNetwo
 		n.Flags |= networkPortSecurity
 	}
 	return n
+}
+
+func (n programsNetwork) overhead() int {
+	if n.Flags&networkIPv6 != 0 {
+		return overhead6
+	}
+	return overhead4
 }
 
 // setTTL sets the outer TTL, as the kernel does where the device says nothing (ip4_dst_hoplimit,

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netnstest"
 )
 
 // recreateDevice makes the VXLAN device anew, with other attributes.
@@ -111,6 +112,37 @@ func TestLowerUnderlay(t *testing.T) {
 	send(text(1400))
 	if route := a.in("ip route get 10.0.0.2"); !strings.Contains(route, "mtu 1350") {
 		t.Errorf("the container was told nothing: %s", route)
+	}
+}
+
+// A router of an IPv6 underlay takes less than both hosts' interfaces. The programs leave long packets to
+// the VXLAN device, which tells the container.
+func TestNarrowRouter(t *testing.T) {
+	a, b, router := newRealHost(t, 1), newRealHost(t, 2), netnstest.New(t)
+	a.sh("ip link add eth0 type veth peer name to1 netns " + router)
+	b.sh("ip link add eth0 type veth peer name to2 netns " + router)
+	for _, h := range []*realHost{a, b} {
+		h.connect(underlay{ipv6: true})
+	}
+	netnstest.Shell(t, router)(`sysctl -qw net.ipv6.conf.all.forwarding=1; ip link set to1 up; ip link set to2 mtu 1300 up
+		for n in 1 2; do ip address add fe80::ff/64 dev to$n nodad; ip route add fd18::$n dev to$n; done
+		ip address add fd18::ff/128 dev to1 nodad`)
+	for h, other := range map[*realHost]*realHost{a: b, b: a} {
+		netnstest.WaitForAddrs(t, h.path)
+		h.sh(fmt.Sprintf(`ip route add %[1]s via fe80::ff dev eth0; bridge fdb replace %[2]s dev vx.0 dst %[1]s
+			bridge fdb replace %[2]s dev vx.0 master static; bridge fdb append 00:00:00:00:00:00 dev vx.0 dst %[1]s`,
+			other.vtep, other.mac()))
+	}
+	connectPair(a, b)
+	if !takes(a, b) {
+		t.Error("not by the programs")
+	}
+	newDatagrams(t, a, b, "10.0.0.2:5001")(text(1372))
+	if route := a.in("ip route get 10.0.0.2"); !strings.Contains(route, "mtu 1230") {
+		t.Errorf("the container was told nothing: %s", route)
+	}
+	if !takes(a, b) {
+		t.Error("short packets are not by the programs any more")
 	}
 }
 

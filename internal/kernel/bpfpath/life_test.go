@@ -267,6 +267,9 @@ func TestFallBack(t *testing.T) {
 			"nft 'add table netdev mine; add chain netdev mine in { type filter hook ingress device vx.0 priority 0; }'",
 			"nft delete table netdev mine", "the table netdev mine of another program filters packets of vx.0",
 		},
+		"IPsec only":   {"ip xfrm policy setdefault out block", "ip xfrm policy setdefault out accept", "an IPsec policy is about packets of 198.18.0.1"},
+		"rule":         {"ip rule add ipproto udp dport 4789 lookup 99", "ip rule del ipproto udp dport 4789 lookup 99", "a routing rule is about protocols or ports"},
+		"IPv6 rule":    {"ip -6 rule add dport 4789 lookup 99", "ip -6 rule del dport 4789 lookup 99", "a routing rule is about protocols or ports"},
 		"IPsec inward": {"ip xfrm policy add src 198.18.0.2 dst 198.18.0.0/16 dir in tmpl proto esp mode transport level use", "ip xfrm policy flush", "an IPsec policy is about packets of 198.18.0.1"},
 	}
 	for name, test := range tests {

@@ -26,7 +26,7 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 	if err := p.setRemotes(want, network.Device); err != nil {
 		return err
 	}
-	t, err := wantedTables(want, network, ns)
+	t, err := wantedTables(want, p.limited(network), ns)
 	if err != nil {
 		return err
 	}
@@ -38,11 +38,11 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 	if err != nil {
 		return fmt.Errorf("fill tables of %s: %w", want.Device, err)
 	}
-	if err := p.attachNetwork(want, network, t); err != nil {
+	// A port that has another MAC now has the program already.
+	if err := errors.Join(p.detachOtherPorts(want), p.attachNetwork(want, network, t)); err != nil {
 		return fmt.Errorf("attach programs of %s: %w", want.Device, err)
 	}
 	return errors.Join(
-		p.detachOtherPorts(want),
 		deleteWhere(p.objects.Tunnels, func(k programsTunnel, v programsTunnelEnd) bool {
 			return v.Device == network.Device && k != tunnelOf(network)
 		}),
@@ -152,14 +152,15 @@ func (p *Programs) detachOtherPorts(want kernel.FastPath) error {
 // goes.
 func (p *Programs) detach(device string, ns Namespace) error {
 	pins := fastpath.NetworkPins(p.layoutDir(), device)
-	if _, err := os.Stat(pins); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
+	_, missing := os.Stat(pins)
 	if err := os.RemoveAll(pins); err != nil {
 		return err
 	}
-	if os.Remove(filepath.Dir(pins)) != nil {
-		return p.clearUnused(ns) // other networks are left
+	if os.Remove(filepath.Dir(pins)) != nil { // other networks are left, or nothing is pinned
+		if errors.Is(missing, os.ErrNotExist) {
+			return nil
+		}
+		return p.clearUnused(ns)
 	}
 	err := os.RemoveAll(p.layoutDir())
 	_ = os.Remove(p.dir())

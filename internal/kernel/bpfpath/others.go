@@ -1,6 +1,8 @@
 package bpfpath
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -14,13 +16,63 @@ import (
 type others struct {
 	ns       Namespace
 	filtered map[string]string // devices with a chain of nftables, and its table
-	queued   map[int]bool      // indexes of those with a queueing discipline or tc filters
+	queued   map[int][]string  // by index: kinds of the queueing disciplines, clsact where tc filters may be
 }
 
 // handle tells whether others do something with packets of a container's port.
 func (o others) handle(p kernel.FastPathPort) bool {
 	index, err := o.ns.Index(p.Name)
-	return o.filtered[p.Name] != "" || err == nil && o.queued[index]
+	return o.filtered[p.Name] != "" || err == nil && len(o.queued[index]) > 0
+}
+
+// checkDevice wants nothing on a VXLAN device but the fast path's own filters.
+func (p Path) checkDevice(o others, device string) error {
+	if table := o.filtered[device]; table != "" {
+		return unfitError{fmt.Sprintf("the table %s of another program filters packets of %s", table, device)}
+	}
+	index, err := p.ns.Index(device)
+	if err != nil {
+		return err
+	}
+	for _, kind := range o.queued[index] {
+		if kind != "clsact" {
+			return unfitError{fmt.Sprintf("%s has a queueing discipline (%s)", device, kind)}
+		}
+	}
+	filtered, err := p.hasForeignFilters(index)
+	if filtered {
+		err = unfitError{fmt.Sprintf("tc filters of another program see packets of %s", device)}
+	}
+	return err
+}
+
+// hasForeignFilters tells whether a device has tc filters that are not the fast path's.
+func (p Path) hasForeignFilters(index int) (bool, error) {
+	conn, err := netlink.Open(p.nspath, unix.NETLINK_ROUTE)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	for _, parent := range []uint32{ingressFilters, egressFilters} {
+		header := make([]byte, sizeofTCMsg)
+		binary.NativeEndian.PutUint32(header[offsetTCIndex:], uint32(index))
+		binary.NativeEndian.PutUint32(header[offsetTCParent:], parent)
+		request := netlink.NewRequest(unix.RTM_GETTFILTER, unix.NLM_F_DUMP)
+		request.Raw(header...)
+		messages, err := conn.Execute(request)
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			return false, nil // no tc
+		}
+		if err != nil {
+			return false, fmt.Errorf("read tc filters: %w", err)
+		}
+		for _, m := range messages {
+			if len(m) >= sizeofTCMsg && !kernel.IsFastPathPriority(uint16(netlink.Uint32(m[offsetTCInfo:])>>16)) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 func (p Path) findOthers() (o others, err error) {
@@ -32,9 +84,9 @@ func (p Path) findOthers() (o others, err error) {
 	return o, err
 }
 
-// findQueued returns the links for which somebody has set a queueing discipline: to limit their rate
-// (tbf, htb), or for tc filters (clsact, ingress).
-func (p Path) findQueued() (map[int]bool, error) {
+// findQueued returns the links for which somebody has set queueing disciplines, and their kinds: to limit
+// their rate (tbf, htb), or for tc filters (clsact, ingress).
+func (p Path) findQueued() (map[int][]string, error) {
 	conn, err := netlink.Open(p.nspath, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
@@ -46,19 +98,27 @@ func (p Path) findQueued() (map[int]bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read queueing disciplines: %w", err)
 	}
-	queued := make(map[int]bool)
+	queued := make(map[int][]string)
 	for _, m := range messages {
-		if len(m) < sizeofTCMsg || netlink.Text(netlink.Find(m[sizeofTCMsg:], tcaKind)) == "noqueue" {
+		if len(m) < sizeofTCMsg {
 			continue
 		}
-		queued[int(netlink.Uint32(m[offsetTCIndex:]))] = true
+		index := int(netlink.Uint32(m[offsetTCIndex:]))
+		if kind := netlink.Text(netlink.Find(m[sizeofTCMsg:], tcaKind)); kind != "noqueue" {
+			queued[index] = append(queued[index], kind)
+		}
 	}
 	return queued, nil
 }
 
 // Of struct tcmsg and its attributes (linux/rtnetlink.h).
 const (
-	sizeofTCMsg   = 20
-	offsetTCIndex = 4
-	tcaKind       = 1
+	sizeofTCMsg    = 20
+	offsetTCIndex  = 4
+	offsetTCParent = 12
+	offsetTCInfo   = 16 // a filter's priority and protocol
+	tcaKind        = 1
+
+	ingressFilters = 0xfffffff2 // TC_H_CLSACT with TC_H_MIN_INGRESS
+	egressFilters  = 0xfffffff3
 )

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/fastpath"
 	"vxlan-driver/internal/kernel/netns"
@@ -32,6 +34,9 @@ func (p Path) Set(want kernel.FastPath) error {
 		return p.programs.detach(want.Device, p.ns)
 	}
 	err := netns.DoIn(p.nspath, func() error { return p.set(want) })
+	if errors.Is(err, unix.E2BIG) {
+		err = unfitError{"a table of the eBPF programs is full"} // and what is in it may be out of date
+	}
 	if unfit, ok := errors.AsType[unfitError](err); ok {
 		p.programs.setState(want.Device, State{Reason: unfit.reason})
 		return errors.Join(below, p.programs.detach(want.Device, p.ns))
@@ -47,7 +52,7 @@ func (p Path) forgetState(want kernel.FastPath) {
 			return
 		}
 		others, err := p.findOthers()
-		if err != nil || others.filtered[want.Device] != "" || p.checkEncryption(want) != nil || p.programs.load() != nil {
+		if err != nil || p.checkDevice(others, want.Device) != nil || p.checkEncryption(want) != nil || p.checkRules() != nil || p.programs.load() != nil {
 			return
 		}
 	}
@@ -65,15 +70,15 @@ func (p Path) set(want kernel.FastPath) error {
 	if err := p.checkEncryption(want); err != nil {
 		return err
 	}
+	if err := p.checkRules(); err != nil {
+		return err
+	}
 	others, err := p.findOthers()
 	if err != nil {
 		return err
 	}
-	if table := others.filtered[want.Device]; table != "" {
-		return unfitError{fmt.Sprintf("the table %s of another program filters packets of %s", table, want.Device)}
-	}
-	if err := p.programs.load(); err != nil {
-		return unfitError{err.Error()}
+	if err := p.checkDevice(others, want.Device); err != nil {
+		return err
 	}
 	ports, err := p.setPorts(want)
 	if err != nil {
@@ -82,6 +87,9 @@ func (p Path) set(want kernel.FastPath) error {
 	if want.Ports = slices.DeleteFunc(ports, others.handle); len(want.Ports) == 0 {
 		delete(p.programs.states, want.Device)
 		return p.programs.detach(want.Device, p.ns)
+	}
+	if err := p.programs.load(); err != nil {
+		return unfitError{err.Error()}
 	}
 	err = p.programs.setNetwork(want, network, p.ns)
 	if err == nil {
@@ -114,7 +122,7 @@ func (p Path) checkEncryption(want kernel.FastPath) error {
 
 // setKnownRemotes sets what is looked at of the MACs on other hosts, while the rest stays.
 func (p Path) setKnownRemotes(want kernel.FastPath) error {
-	if p.programs.objects == nil {
+	if p.programs.objects == nil || !p.programs.states[want.Device].Attached {
 		return nil // without programs, or not yet
 	}
 	index, err := p.ns.Index(want.Device)

@@ -34,8 +34,10 @@ type Programs struct {
 	counted       map[uint32]programsCounters // of hosts that left networks, by the device's index
 	// networks are how VXLAN devices wrap, by index.
 	networks map[uint32]programsNetwork
-	// hops are the hosts whose next hop is in the table, or known to be none.
-	hops       map[peerKey]bool
+	// hops are the hosts whose next hop is in the table, or known to be none: the MTU of the route, 0 if it
+	// has none of its own.
+	hops       map[peerKey]uint32
+	routeMTUs  map[uint32]uint32 // the lowest of a network's routes, by the device's index
 	hopsEra    int
 	hopsWanted chan struct{} // of FollowRoutes
 }
@@ -152,7 +154,7 @@ func (p *Programs) load() error {
 	p.fromContainer, _ = info.ID()
 	p.objects, p.peers = objects, newPeerTable(remotes)
 	p.devices, p.counted = make(map[string]uint32), make(map[uint32]programsCounters)
-	p.networks, p.hops = make(map[uint32]programsNetwork), nil
+	p.networks, p.hops, p.routeMTUs = make(map[uint32]programsNetwork), nil, nil
 	if err := p.objects.HopsUntil.Put(uint32(0), uint64(0)); err != nil {
 		return err
 	}

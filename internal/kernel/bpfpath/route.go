@@ -2,6 +2,7 @@ package bpfpath
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +16,13 @@ type hopQuery struct {
 	key     peerKey
 }
 
-func lookupHops(path string, wanted []hopQuery) (map[peerKey]programsHop, error) {
+// hopRoute is the route to another host.
+type hopRoute struct {
+	hop programsHop
+	mtu uint32 // 0: that of the underlay interface
+}
+
+func lookupHops(path string, wanted []hopQuery) (map[peerKey]hopRoute, error) {
 	if len(wanted) == 0 {
 		return nil, nil
 	}
@@ -24,14 +31,14 @@ func lookupHops(path string, wanted []hopQuery) (map[peerKey]programsHop, error)
 		return nil, err
 	}
 	defer conn.Close()
-	found := make(map[peerKey]programsHop, len(wanted))
+	found := make(map[peerKey]hopRoute, len(wanted))
 	for _, q := range wanted {
 		answers, err := conn.Execute(q.request())
 		if err != nil || len(answers) == 0 {
-			found[q.key] = programsHop{} // no route; what the kernel says of that, it says to the packet
+			found[q.key] = hopRoute{} // no route; what the kernel says of that, it says to the packet
 			continue
 		}
-		found[q.key] = q.hop(answers[0])
+		found[q.key] = hopRoute{q.hop(answers[0]), routeMTU(answers[0])}
 	}
 	return found, nil
 }
@@ -60,7 +67,8 @@ func (q hopQuery) request() *netlink.Builder {
 // hop returns the hop of a route. One that has several, or something else that is special, has none:
 // then the kernel looks up each packet.
 func (q hopQuery) hop(route []byte) (hop programsHop) {
-	if len(route) < unix.SizeofRtMsg || route[7] != unix.RTN_UNICAST {
+	// A rule may be about TOS, and then a packet's way depends on it.
+	if len(route) < unix.SizeofRtMsg || route[7] != unix.RTN_UNICAST || q.network.Tos == tosInherit {
 		return hop
 	}
 	attrs := route[unix.SizeofRtMsg:]
@@ -86,6 +94,14 @@ func (q hopQuery) hop(route []byte) (hop programsHop) {
 	return hop
 }
 
+// routeMTU returns a route's own MTU, or 0.
+func routeMTU(route []byte) uint32 {
+	if len(route) < unix.SizeofRtMsg {
+		return 0
+	}
+	return netlink.Uint32(netlink.Find(netlink.Find(route[unix.SizeofRtMsg:], unix.RTA_METRICS), unix.RTAX_MTU))
+}
+
 // routePrefix returns where a route leads. What the kernel has learned itself about one address is none.
 func routePrefix(m []byte) (netip.Prefix, bool) {
 	if len(m) < unix.SizeofRtMsg || netlink.Uint32(m[8:])&unix.RTM_F_CLONED != 0 {
@@ -99,4 +115,36 @@ func routePrefix(m []byte) (netip.Prefix, bool) {
 		addr = dst
 	}
 	return netip.PrefixFrom(addr, int(m[1])), true
+}
+
+// Of linux/fib_rules.h, which package unix lacks.
+const (
+	sizeofRule          = 12 // struct fib_rule_hdr
+	fraIPProto          = 22
+	fraSourcePorts      = 23
+	fraDestinationPorts = 24
+)
+
+// checkRules wants no routing rule about protocols or ports: the VXLAN device looks up routes with them,
+// but bpf_redirect_neigh does not.
+func (p Path) checkRules() error {
+	conn, err := netlink.Open(p.nspath, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	request := netlink.NewRequest(unix.RTM_GETRULE, unix.NLM_F_DUMP)
+	request.Raw(make([]byte, sizeofRule)...)
+	rules, err := conn.Execute(request)
+	if err != nil {
+		return fmt.Errorf("read routing rules: %w", err)
+	}
+	for _, r := range rules {
+		for _, about := range []uint16{fraIPProto, fraSourcePorts, fraDestinationPorts} {
+			if len(r) >= sizeofRule && netlink.Find(r[sizeofRule:], about) != nil {
+				return unfitError{"a routing rule is about protocols or ports"}
+			}
+		}
+	}
+	return nil
 }

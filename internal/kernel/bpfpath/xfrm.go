@@ -13,6 +13,8 @@ import (
 // Of linux/xfrm.h, which package unix lacks.
 const (
 	xfrmMsgGetPolicy  = 0x15
+	xfrmMsgGetDefault = 0x28
+	xfrmDefaultBlock  = 1 // XFRM_USERPOLICY_BLOCK
 	xfrmaTemplates    = 5
 	xfrmPolicyAllow   = 0
 	sizeofUserPolicy  = 168 // struct xfrm_userpolicy_info
@@ -30,9 +32,12 @@ const (
 // must be encrypted, or those that arrive must have been. A packet that a program passes on is not
 // looked at by it.
 func isEncrypted(nspath string, local netip.Addr) (bool, error) {
-	policies, err := readPolicies(nspath)
+	policies, blocks, err := readPolicies(nspath)
 	if err != nil {
 		return false, fmt.Errorf("read IPsec policies: %w", err)
+	}
+	if blocks {
+		return true, nil
 	}
 	for _, p := range policies {
 		if p.covers(local) {
@@ -42,23 +47,46 @@ func isEncrypted(nspath string, local netip.Addr) (bool, error) {
 	return false, nil
 }
 
-func readPolicies(nspath string) (policies []policy, err error) {
+// readPolicies returns the policies, and whether what none is about is blocked.
+func readPolicies(nspath string) (policies []policy, blocks bool, err error) {
 	conn, err := netlink.Open(nspath, unix.NETLINK_XFRM)
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
-		return nil, nil // the kernel has no IPsec
+		return nil, false, nil // the kernel has no IPsec
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer conn.Close()
-	request := netlink.NewRequest(xfrmMsgGetPolicy, unix.NLM_F_DUMP)
-	messages, err := conn.Execute(request)
+	messages, err := conn.Execute(netlink.NewRequest(xfrmMsgGetPolicy, unix.NLM_F_DUMP))
+	if err != nil {
+		return nil, false, err
+	}
 	for _, m := range messages {
 		if p, ok := parsePolicy(m); ok {
 			policies = append(policies, p)
 		}
 	}
-	return policies, err
+	blocks, err = blocksByDefault(conn)
+	return policies, blocks, err
+}
+
+// blocksByDefault reads a struct xfrm_userpolicy_default: in, forwarded, out.
+func blocksByDefault(conn *netlink.Conn) (bool, error) {
+	request := netlink.NewRequest(xfrmMsgGetDefault, 0)
+	request.Raw(make([]byte, 4)...)
+	answers, err := conn.Execute(request)
+	if errors.Is(err, unix.EINVAL) {
+		return false, nil // before Linux 5.14
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, a := range answers {
+		if len(a) >= 3 && (a[0] == xfrmDefaultBlock || a[2] == xfrmDefaultBlock) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // policy is an IPsec policy, as far as the programs must know it.

@@ -39,14 +39,14 @@ const (
 // filterTable is a hash table of filters of one protocol.
 type filterTable struct {
 	id       uint32 // in the upper twelve bits of a filter's number
-	priority uint16 // of its filters; those without one get 49152 and less
+	priority uint16 // of its filters
 	protocol uint16 // EtherType
 }
 
 // Numbers of tables from 0x800 on are the kernel's.
 var (
-	filters4 = filterTable{0x7f4 << 20, 60004, unix.ETH_P_IP}
-	filters6 = filterTable{0x7f6 << 20, 60006, unix.ETH_P_IPV6}
+	filters4 = filterTable{0x7f4 << 20, kernel.FastPathPriority4, unix.ETH_P_IP}
+	filters6 = filterTable{0x7f6 << 20, kernel.FastPathPriority6, unix.ETH_P_IPV6}
 
 	filterTables = []filterTable{filters4, filters6}
 )

@@ -120,7 +120,8 @@ func (ns *Stack) ForeignFilters() ([]kernel.FilterTable, error) {
 	return conn.ForeignFilters()
 }
 
-// FilteredDevices returns the devices on which other programs filter what comes in, and by which table.
+// FilteredDevices returns the devices on which other programs filter what comes in or goes out, and by
+// which table.
 func (ns *Stack) FilteredDevices() (map[string]string, error) {
 	conn, err := ns.firewallConn()
 	if err != nil {

@@ -45,8 +45,8 @@ func (c *Conn) ForeignFilters() (all []kernel.FilterTable, err error) {
 	return all, nil
 }
 
-// FilteredDevices returns the devices on which other programs filter what comes in, and the table that
-// has the chain.
+// FilteredDevices returns the devices on which other programs filter what comes in or goes out, and the
+// table that has the chain.
 func (c *Conn) FilteredDevices() (map[string]string, error) {
 	devices := make(map[string]string)
 	for _, family := range []kernel.Family{kernel.FamilyNetdev, kernel.FamilyInet} {
@@ -56,7 +56,7 @@ func (c *Conn) FilteredDevices() (map[string]string, error) {
 		}
 		for _, t := range tables {
 			for _, chain := range t.Chains {
-				if chain.Hook != kernel.HookIngress {
+				if chain.Hook != kernel.HookIngress && chain.Hook != kernel.HookEgress {
 					continue
 				}
 				for _, device := range chain.Devices {

@@ -101,7 +101,7 @@ var linkReports = reports{
 	netlink.Subscription{
 		Name: "links", Protocol: unix.NETLINK_ROUTE,
 		Groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC,
-			unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF},
+			unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE},
 		Ignored: unix.RTM_NEWNEIGH, // comes in thousands
 	},
 	func(m netlink.Message) bool {
@@ -110,8 +110,12 @@ var linkReports = reports{
 			return true
 		case unix.RTM_DELTFILTER, unix.RTM_DELQDISC:
 			return true
+		case unix.RTM_NEWRULE, unix.RTM_DELRULE: // eBPF programs do not follow all of them
+			return true
 		case unix.RTM_NEWQDISC: // what limits a container's rate must not be passed by; clsact is the fast path's own
 			return len(m.Body) >= sizeofTCMsg && netlink.Text(netlink.Find(m.Body[sizeofTCMsg:], tcaKind)) != "clsact"
+		case unix.RTM_NEWTFILTER: // nor must others' filters
+			return len(m.Body) >= sizeofTCMsg && !kernel.IsFastPathPriority(uint16(netlink.Uint32(m.Body[offsetTCInfo:])>>16))
 		case unix.RTM_NEWNETCONF: // of forwarding or rp_filter, mostly
 			return true
 		}
@@ -126,8 +130,9 @@ var linkReports = reports{
 
 // Of struct tcmsg and its attributes (linux/rtnetlink.h).
 const (
-	sizeofTCMsg = 20
-	tcaKind     = 1
+	sizeofTCMsg  = 20
+	offsetTCInfo = 16 // a filter's priority and protocol
+	tcaKind      = 1
 )
 
 // addKey adds the entry that a struct ndmsg with its attributes is about. Other bridges have such

@@ -128,8 +128,8 @@ func (r *refused) add(addr netip.Addr, now time.Time) {
 	r.hosts[i].Last = now
 }
 
-// Joined forgets what was refused of a host that is a member by now, or that it refused.
-func (c *Counter) Joined(addr netip.Addr) {
+// Forget forgets what was refused of a host, or what it refused: it is a member by now, or has left.
+func (c *Counter) Forget(addr netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for why, r := range c.refusals {

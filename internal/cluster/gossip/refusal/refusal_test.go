@@ -26,7 +26,7 @@ func TestRefusalsNameHostsSinceWhenAndHowOften(t *testing.T) {
 		if h := got[0].Hosts[1]; h.Addr != addr(9) || h.Count != 2 || h.First != began || h.Last != began.Add(time.Minute) {
 			t.Errorf("got %+v", h)
 		}
-		c.Joined(addr(9))
+		c.Forget(addr(9))
 		if got := c.Refusals(); got[0].Count != 2 || len(got[0].Hosts) != 1 {
 			t.Errorf("after it joined: %+v", got)
 		}

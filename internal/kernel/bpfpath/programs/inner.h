@@ -120,7 +120,7 @@ static __always_inline int read_ip6(struct inner *in, void *at, void *end)
 
 	if ((void *)(ip + 1) > end || (bpf_ntohl(ip->version_class_label) >> 28) != 6)
 		return -1;
-	if (!is_taken(ip->nexthdr))
+	if (!is_taken(ip->nexthdr) || is_ip4(ip->saddr))
 		return -1;
 	set_ip6(&in->source, ip->saddr);
 	in->packet_len = sizeof(*ip) + bpf_ntohs(ip->payload_len);

@@ -220,6 +220,13 @@ static __always_inline void set_ip6(struct address *a, const __be32 *ip6)
 	__builtin_memcpy(a->word, ip6, sizeof(a->word));
 }
 
+/* IPv4 addresses of the tables. No packet may have such addresses in an IPv6 header: the kernel drops it, as
+ * no filter of IPv4 has seen it. */
+static __always_inline int is_ip4(const __be32 *ip6)
+{
+	return !ip6[0] && !ip6[1] && ip6[2] == bpf_htonl(0xffff);
+}
+
 static __always_inline int same_address(const struct address *a, const struct address *b)
 {
 	return a->word[3] == b->word[3] && a->word[2] == b->word[2] && a->word[1] == b->word[1] &&

@@ -151,7 +151,7 @@ static __always_inline int receive6(struct __sk_buff *skb, void *at, void *end)
 		return TCX_NEXT;
 	if (ip->nexthdr == IPPROTO_ICMPV6)
 		hear_too_big(ip, end);
-	if (ip->nexthdr != IPPROTO_UDP)
+	if (ip->nexthdr != IPPROTO_UDP || is_ip4(ip->saddr))
 		return TCX_NEXT;
 	if (ip->payload_len != udp->len || udp->len != bpf_htons(skb->len - sizeof(struct ethhdr) - sizeof(*ip)))
 		return TCX_NEXT;

@@ -73,7 +73,7 @@ test-matrix: deps build
 	for suite in trixie forky experimental; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
 
 # What depends on the kernel, on those of Debian 12, 13, testing and the newest one: in virtual machines without
-# acceleration, so about ten minutes each. KERNELS=trixie picks some by their suites.
+# acceleration, which takes tens of minutes. KERNELS=trixie picks some by their suites.
 KERNELS ?= bookworm trixie forky trixie-backports
 KERNELTESTS = $(addprefix ./internal/kernel/,bpfpath fastpath netstack nft rtnl)
 test-kernel: deps bin/lab

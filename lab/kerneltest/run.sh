@@ -37,8 +37,8 @@ debian() {
 }
 
 # download unpacks a kernel into a directory, with the modules for networks and for the machine. Up to
-# 6.12 it is one package, with the kernel itself in /boot. The busybox that loads modules cannot
-# uncompress them.
+# 6.12 it is one package, with the kernel itself in /boot. Modules are uncompressed, as busybox loads
+# them in the machine.
 download() {
 	# shellcheck disable=SC2086 # a list of packages
 	(cd "$work" && debian apt-get download $packages >/dev/null)
@@ -47,15 +47,15 @@ download() {
 	mkdir -p "$work/kernel/lib/modules"
 	mv "$(find "$work/unpacked" -path "*/lib/modules/$version" -type d)" "$modules"
 	find "$work/unpacked/boot" "$work/kernel" -name 'vmlinuz*' -exec mv {} "$work/kernel/vmlinuz" \; 2>/dev/null || true
-	find "$modules/kernel" -name '*.ko*' \
-		! -path '*/kernel/net/*' ! -path '*/kernel/lib/*' ! -path '*/kernel/crypto/*' ! -path '*/kernel/arch/*' \
-		! -path '*/fs/overlayfs/*' ! -path '*/fs/9p/*' ! -path '*/fs/netfs/*' ! -path '*/fs/fscache/*' \
-		! -path '*/drivers/virtio/*' ! -path '*/drivers/net/*' -delete
+	(cd "$modules/kernel" && find . -name '*.ko*' \
+		! -path './net/*' ! -path './lib/*' ! -path './crypto/*' ! -path './arch/*' ! -path './drivers/virtio/*' ! -path './drivers/net/*' \
+		! -path './fs/overlayfs/*' ! -path './fs/9p/*' ! -path './fs/netfs/*' ! -path './fs/fscache/*' -delete)
 	rm -rf "$modules/kernel/drivers/net/ethernet" "$modules/kernel/drivers/net/wireless"
 	find "$work/kernel" -name '*.ko.xz' -exec xz -d {} +
 	depmod -b "$work/kernel" "$version"
 	mkdir -p "${1%/*}"
 	mv "$work/kernel" "$1"
+	rm -rf "$work/unpacked" "$work"/*.deb
 }
 debian apt-get update
 packages=$(debian apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces linux-image-amd64 |

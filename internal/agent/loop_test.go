@@ -278,7 +278,7 @@ func TestStatusIsCurrent(t *testing.T) {
 		refused := agentapi.RefusalStatus{Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{{Addr: vtep(11), Count: 2, Since: time.Minute}}}
 		want := agentapi.StatusReport{
 			Host: r.identity(), Version: "test", Problem: "no room", Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 100, Local: 1, VTEP: netip.MustParseAddr("198.18.0.10"), Interface: "eth0", MTU: 1450,
-				FastPath: agentapi.FastPathStatus{Reason: "ebpf = false in the agent's configuration"}}},
+				FastPath: agentapi.FastPathStatus{Reason: "ebpf = false in the agent's configuration", Chosen: true}}},
 			Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10", Syncing: true, Alone: true, Refused: []agentapi.RefusalStatus{refused}}},
 		}
 		if a.Status != nil { // what the agent counts is another test's

@@ -14,7 +14,7 @@ import (
 // usePrograms lets the host's packets between containers of two hosts pass by eBPF programs. If they
 // are not wanted, it removes those of an earlier agent, and returns nil.
 func usePrograms(host *hoststate.Host, wanted bool) (*bpfpath.Programs, error) {
-	programs := new(bpfpath.Programs)
+	programs := &bpfpath.Programs{AttachAtOnce: 1}
 	if !wanted {
 		host.Open = opening(netstack.OpenWithFastPath)
 		return nil, programs.RemovePinned()

@@ -22,6 +22,10 @@ const (
 	listDivisor = 20
 	// unreportedDivisor does so for those that only time causes, as nobody reports what somebody adds.
 	unreportedDivisor = 200
+	// portsGap is how long the fast path of further ports waits. Each takes some 15 ms, in which nobody
+	// else can change a link, and containers that start do so. Their packets go past the bridge all the
+	// same, only not by programs.
+	portsGap = 100 * time.Millisecond
 	// maxUnreportedInterval is how long what somebody added may stay, however slow the machine is.
 	maxUnreportedInterval = 5 * time.Minute
 )
@@ -52,9 +56,10 @@ type forwardedNetwork struct {
 	suspect repairs.Entries // of those to look at: no news explains why they are not as wanted
 	trusted bool            // the last list found all entries as wanted then, or noted the others
 
-	checkPorts bool // something may have changed on this host
-	checkAll   bool // any entry may not be as wanted
-	failed     bool // the next full turn tries again
+	checkPorts bool      // something may have changed on this host
+	portsDue   time.Time // when to go on with the fast path of the ports; zero: it is whole
+	checkAll   bool      // any entry may not be as wanted
+	failed     bool      // the next full turn tries again
 	listed     time.Time
 	listTime   time.Duration // that the last list of all entries took
 }
@@ -160,6 +165,9 @@ func (f *forwarder) RosterOf(n membership.Network) *membership.Roster {
 func (f *forwarder) Forward(host *hoststate.Host) error {
 	var errs []error
 	for _, n := range f.networks {
+		if !n.portsDue.IsZero() && time.Until(n.portsDue) <= 0 {
+			n.checkPorts, n.portsDue = true, time.Time{}
+		}
 		if n.isListDue() {
 			errs = append(errs, n.fail(n.list(host)))
 		}
@@ -178,6 +186,9 @@ func (f *forwarder) Pending() (after time.Duration, pending bool) {
 			return hoststate.LockGap, true
 		case n.checkAll && !n.failed && (!pending || n.listDelay() < after):
 			after, pending = n.listDelay(), true
+		}
+		if wait := time.Until(n.portsDue); !n.portsDue.IsZero() && (!pending || wait < after) {
+			after, pending = wait, true
 		}
 	}
 	return after, pending
@@ -314,6 +325,9 @@ func (f *forwarder) forwardUntil(deadline time.Time, s *hoststate.Session, n *fo
 	}
 	found, err := f.repairs.DuringForward(taken, func() error { return s.ForwardUntil(deadline, n.local, next) })
 	f.report(found, []hoststate.Network{n.local})
+	if s.FastPathUnfinished() {
+		n.portsDue = time.Now().Add(portsGap)
+	}
 	return err
 }
 

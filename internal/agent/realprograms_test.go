@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -88,6 +89,41 @@ func TestProgramsFollowNews(t *testing.T) {
 				t.Errorf("after the last container: %v", err)
 			}
 		})
+	}
+}
+
+// The ports of many containers get their programs one after the other. Whoever starts a container has the
+// lock in between.
+func TestProgramsComeOneAtATime(t *testing.T) {
+	const own = 6
+	b := newBigHostOn(t, manyHostsNetwork, 3, 2, own)
+	programs := b.usePrograms()
+	programs.AttachAtOnce = 1
+	count := func() int {
+		pins, err := filepath.Glob(filepath.Join(programs.Dir, "*", "networks", "*", "port-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(pins)
+	}
+	b.listSoon()
+	b.mustTurn(scopeFull)
+	b.drain()
+	if n := count(); n == own {
+		t.Errorf("%d ports have programs at once", n)
+	}
+	for range own + 2 { // the VXLAN device and the underlay interface have programs, too
+		if after, pending := b.forwarder.Pending(); pending && after > portsGap {
+			t.Fatalf("the next comes after %v", after)
+		}
+		time.Sleep(portsGap)
+		if err := b.forward(b.followed); err != nil {
+			t.Fatal(err)
+		}
+		b.drain()
+	}
+	if _, pending := b.forwarder.Pending(); pending || count() != own {
+		t.Errorf("%d of %d ports have programs, more are to come: %v", count(), own, pending)
 	}
 }
 

@@ -213,6 +213,7 @@ const (
 // ForwardUntil calls Forward with what next returns, while there is more, and until the deadline: the
 // lock should be left to others then.
 func (s *Session) ForwardUntil(deadline time.Time, n Network, next func() (k plan.Known, more bool)) error {
+	s.fastPathUnfinished = false
 	for time.Now().Before(deadline) {
 		k, more := next()
 		if !more {
@@ -225,11 +226,16 @@ func (s *Session) ForwardUntil(deadline time.Time, n Network, next func() (k pla
 	return nil
 }
 
+// FastPathUnfinished tells whether the last ForwardUntil has left a part of the fast path to another
+// one, which needs the network's ports.
+func (s *Session) FastPathUnfinished() bool { return s.fastPathUnfinished }
+
 // forward warns once if the kernel has no fast path, and does not ask for one again.
 func (s *Session) forward(n plan.HostNetwork, k plan.Known) error {
 	p := plan.ForwardTo(n, k)
 	s.host.limitFastPath(&p.Network.Forwarding.FastPath)
 	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+	s.fastPathUnfinished = s.fastPathUnfinished || report.FastPathUnfinished
 	if errors.Is(err, kernel.ErrPortsNeeded) {
 		k.SkipPorts = false
 		return s.forward(n, k)

@@ -26,6 +26,8 @@ type Session struct {
 	known    bool // Networks has returned all networks
 	// firewallUnfinished: see FirewallUnfinished.
 	firewallUnfinished bool
+	// fastPathUnfinished: see FastPathUnfinished.
+	fastPathUnfinished bool
 	// staleFlows are forgotten once the lock is released: the kernel looks through its table of all
 	// flows for 4 to 8 ms.
 	staleFlows []kernel.Publication

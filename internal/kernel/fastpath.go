@@ -37,6 +37,10 @@ type FastPath struct {
 // ErrPortsNeeded says that there is no fast path yet, and that its ports were not given.
 var ErrPortsNeeded = errors.New("the fast path must be made anew, with all ports")
 
+// ErrFastPathUnfinished says that some packets still go the way that they went. A further call goes on:
+// what it takes would hold up others for too long at once.
+var ErrFastPathUnfinished = errors.New("the fast path is not set up whole yet")
+
 // Disable makes all packets pass the bridge.
 func (p *FastPath) Disable() { p.Ports, p.SkipPorts = nil, false }
 

@@ -22,6 +22,9 @@ func ensureForwarding(host Namespace, want plan.Forwarding, r *Report) error {
 		want.FastPath.Disable()
 		fastPathErr = host.SetFastPath(want.FastPath)
 	}
+	if errors.Is(fastPathErr, kernel.ErrFastPathUnfinished) {
+		r.FastPathUnfinished, fastPathErr = true, nil
+	}
 	return errors.Join(err, fastPathErr)
 }
 

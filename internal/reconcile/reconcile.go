@@ -93,6 +93,8 @@ type Report struct {
 	FirewallUnfinished bool
 	// StaleFlows are ports whose flows are still to be forgotten, of a plan that leaves that for later.
 	StaleFlows []kernel.Publication
+	// FastPathUnfinished tells that a further run sets up the rest of the fast path.
+	FastPathUnfinished bool
 	// NoFastPath says why the kernel has no fast path. Packets pass the bridge then.
 	NoFastPath error
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/fastpath"
 )
 
@@ -45,15 +46,19 @@ func checkTCX() error {
 
 // attach attaches a program to the ingress of the link with that index, and pins what holds it
 // there. What is pinned gets the program, and nothing is lost meanwhile.
-func attach(pin string, index int, program *ebpf.Program) error {
+func (p *Programs) attach(pin string, index int, program *ebpf.Program) error {
 	done, err := updatePinned(pin, index, program)
 	if done || err != nil {
 		return err
+	}
+	if p.AttachAtOnce > 0 && p.attached >= p.AttachAtOnce {
+		return kernel.ErrFastPathUnfinished
 	}
 	l, err := newLink(index, program)
 	if err != nil {
 		return err
 	}
+	p.attached++
 	defer l.Close()
 	return l.Pin(pin)
 }
@@ -110,12 +115,12 @@ func openPinned(pin string) (link.Link, int, error) {
 
 // attachPorts attaches the program of containers' ports where it is not. The kernel takes 10 to 20 ms for
 // each, on an idle machine of two processors: it waits for all readers, under the lock of all links
-// (synchronize_rcu in tcx_link_attach). So nothing is attached twice.
+// (synchronize_rcu in tcx_link_attach). So nothing is attached twice, and an agent attaches one at a time.
 func (p *Programs) attachPorts(device string, t networkTables) error {
 	var errs []error
 	for index, port := range t.ports {
 		if pin := fastpath.PortPin(p.layoutDir(), device, port.Mac); !p.hasPort(pin, int(index)) {
-			errs = append(errs, attach(pin, int(index), p.objects.FromContainer))
+			errs = append(errs, p.attach(pin, int(index), p.objects.FromContainer))
 		}
 	}
 	return errors.Join(errs...)
@@ -148,7 +153,7 @@ func (p *Programs) attachUnderlay(device string, index int) error {
 			return err
 		}
 	}
-	return attach(own, index, p.objects.FromUnderlay)
+	return p.attach(own, index, p.objects.FromUnderlay)
 }
 
 // sharePin pins a link a second time, if it is attached there.

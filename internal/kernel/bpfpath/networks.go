@@ -39,10 +39,12 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 		return fmt.Errorf("fill tables of %s: %w", want.Device, err)
 	}
 	// A port that has another MAC now has the program already.
-	if err := errors.Join(p.detachOtherPorts(want), p.attachNetwork(want, network, t)); err != nil {
-		return fmt.Errorf("attach programs of %s: %w", want.Device, err)
+	attachErr := errors.Join(p.detachOtherPorts(want), p.attachNetwork(want, network, t))
+	if attachErr != nil && !errors.Is(attachErr, kernel.ErrFastPathUnfinished) {
+		return fmt.Errorf("attach programs of %s: %w", want.Device, attachErr)
 	}
 	return errors.Join(
+		attachErr,
 		deleteWhere(p.objects.Tunnels, func(k programsTunnel, v programsTunnelEnd) bool {
 			return v.Device == network.Device && k != tunnelOf(network)
 		}),
@@ -126,7 +128,7 @@ func tunnelOf(n programsNetwork) programsTunnel {
 func (p *Programs) attachNetwork(want kernel.FastPath, network programsNetwork, t networkTables) error {
 	pins := fastpath.NetworkPins(p.layoutDir(), want.Device)
 	return errors.Join(
-		attach(filepath.Join(pins, devicePin), int(network.Device), p.objects.FromDevice),
+		p.attach(filepath.Join(pins, devicePin), int(network.Device), p.objects.FromDevice),
 		p.attachUnderlay(want.Device, int(network.Underlay)),
 		p.attachPorts(want.Device, t))
 }

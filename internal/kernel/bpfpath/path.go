@@ -33,6 +33,7 @@ func (p Path) Set(want kernel.FastPath) error {
 		p.forgetState(want)
 		return p.programs.detach(want.Device, p.ns)
 	}
+	p.programs.attached = 0
 	err := netns.DoIn(p.nspath, func() error { return p.set(want) })
 	if errors.Is(err, unix.E2BIG) {
 		err = unfitError{"a table of the eBPF programs is full"} // and what is in it may be out of date
@@ -92,7 +93,7 @@ func (p Path) set(want kernel.FastPath) error {
 		return unfitError{err.Error()}
 	}
 	err = p.programs.setNetwork(want, network, p.ns)
-	if err == nil {
+	if err == nil || errors.Is(err, kernel.ErrFastPathUnfinished) {
 		p.programs.setState(want.Device, State{Attached: true, PortSecurity: want.PortSecurity})
 	}
 	return err

@@ -23,9 +23,14 @@ const layout = "1"
 type Programs struct {
 	// Dir is where they are pinned; "": fastpath.PinDir.
 	Dir string
+	// AttachAtOnce is how often a program may be attached at once; 0: as often as needed. Meanwhile nobody
+	// else can change a link of the host.
+	AttachAtOnce int
 
 	mu      sync.Mutex
 	objects *programsObjects // nil: not loaded
+	// attached is how often a program was attached at once.
+	attached int
 	// fromContainer is the number of that program.
 	fromContainer ebpf.ProgramID
 	peers         *peerTable

@@ -1,0 +1,28 @@
+package bpfpath
+
+import (
+	"errors"
+	"testing"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// To attach a program holds up whoever changes a link. So an agent attaches one at a time, and packets
+// pass meanwhile.
+func TestAttachedOneAtATime(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	a.programs.AttachAtOnce = 1
+	b.set(b.want(a))
+	for _, want := range []error{kernel.ErrFastPathUnfinished, kernel.ErrFastPathUnfinished, nil, nil} { // device, underlay, port
+		if err := a.net.Set(a.want(b)); !errors.Is(err, want) {
+			t.Fatalf("got %v, want %v", err, want)
+		}
+		if state := a.programs.State("vx.0"); !state.Attached {
+			t.Errorf("%+v", state)
+		}
+		exchange(a, b, containerB, 1)
+	}
+	if !takes(a, b) {
+		t.Error("not by the programs")
+	}
+}

@@ -22,9 +22,9 @@ const (
 	listDivisor = 20
 	// unreportedDivisor does so for those that only time causes, as nobody reports what somebody adds.
 	unreportedDivisor = 200
-	// portsGap is how long the fast path of further ports waits. Each takes some 15 ms, in which nobody
-	// else can change a link, and containers that start do so. Their packets go past the bridge all the
-	// same, only not by programs.
+	// portsGap is how long a port's fast path by programs waits for the one before, and for the start of
+	// its container. Each takes some 15 ms, in which nobody else can change a link, and containers that
+	// start do so. Packets go past the bridge all the same.
 	portsGap = 100 * time.Millisecond
 	// maxUnreportedInterval is how long what somebody added may stay, however slow the machine is.
 	maxUnreportedInterval = 5 * time.Minute
@@ -58,6 +58,7 @@ type forwardedNetwork struct {
 
 	checkPorts bool      // something may have changed on this host
 	portsDue   time.Time // when to go on with the fast path of the ports; zero: it is whole
+	finishPath bool      // the fast path may take long now
 	checkAll   bool      // any entry may not be as wanted
 	failed     bool      // the next full turn tries again
 	listed     time.Time
@@ -166,7 +167,7 @@ func (f *forwarder) Forward(host *hoststate.Host) error {
 	var errs []error
 	for _, n := range f.networks {
 		if !n.portsDue.IsZero() && time.Until(n.portsDue) <= 0 {
-			n.checkPorts, n.portsDue = true, time.Time{}
+			n.checkPorts, n.finishPath, n.portsDue = true, true, time.Time{}
 		}
 		if n.isListDue() {
 			errs = append(errs, n.fail(n.list(host)))
@@ -325,7 +326,7 @@ func (f *forwarder) forwardUntil(deadline time.Time, s *hoststate.Session, n *fo
 	}
 	found, err := f.repairs.DuringForward(taken, func() error { return s.ForwardUntil(deadline, n.local, next) })
 	f.report(found, []hoststate.Network{n.local})
-	if s.FastPathUnfinished() {
+	if s.FastPathUnfinished() && n.portsDue.IsZero() {
 		n.portsDue = time.Now().Add(portsGap)
 	}
 	return err
@@ -343,7 +344,8 @@ func (n *forwardedNetwork) takeNext() (next plan.Known, more bool) {
 	}
 	next = n.knownRemotes()
 	next.Only, next.SkipPorts = &keys, !n.checkPorts
-	n.checkPorts = false
+	next.FastPathMayWait = !n.finishPath
+	n.checkPorts, n.finishPath = false, false
 	return next, true
 }
 

@@ -109,7 +109,7 @@ func TestProgramsComeOneAtATime(t *testing.T) {
 	b.listSoon()
 	b.mustTurn(scopeFull)
 	b.drain()
-	if n := count(); n == own {
+	if n := count(); n > 0 {
 		t.Errorf("%d ports have programs at once", n)
 	}
 	for range own + 2 { // the VXLAN device and the underlay interface have programs, too

@@ -32,6 +32,9 @@ type FastPath struct {
 	RemoteCount int
 	// SkipPorts tells that the ports have not changed, and are not looked at. They need not be given.
 	SkipPorts bool
+	// MayWait tells that what takes long may be left to a later call: somebody may be starting a container.
+	// The error is ErrFastPathUnfinished then.
+	MayWait bool
 }
 
 // ErrPortsNeeded says that there is no fast path yet, and that its ports were not given.

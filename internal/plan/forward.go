@@ -22,6 +22,8 @@ type Known struct {
 	Only *kernel.ForwardingKeys
 	// SkipPorts says that nothing has changed on this host.
 	SkipPorts bool
+	// FastPathMayWait says that what takes long of the fast path may come later.
+	FastPathMayWait bool
 	// WishFastPath is the function WishFastPath, or nil: packets are to pass the bridge. The plugin,
 	// which sets up no fast path, does without its code.
 	WishFastPath func(*Forwarding, network.Network, network.VTEP, Known)
@@ -79,7 +81,7 @@ func WishFastPath(fw *Forwarding, n network.Network, v network.VTEP, k Known) {
 	if p.SkipPorts = k.SkipPorts; k.SkipPorts {
 		return
 	}
-	p.Ports = fastPathPorts(n, v, k)
+	p.Ports, p.MayWait = fastPathPorts(n, v, k), k.FastPathMayWait
 	if p.PortSecurity {
 		p.Sources = fastPathSources(n, k.Local)
 	}

@@ -51,14 +51,14 @@ func (p *Programs) attach(pin string, index int, program *ebpf.Program) error {
 	if done || err != nil {
 		return err
 	}
-	if p.AttachAtOnce > 0 && p.attached >= p.AttachAtOnce {
+	if p.mayAttach == 0 {
 		return kernel.ErrFastPathUnfinished
 	}
 	l, err := newLink(index, program)
 	if err != nil {
 		return err
 	}
-	p.attached++
+	p.mayAttach--
 	defer l.Close()
 	return l.Pin(pin)
 }

@@ -33,7 +33,7 @@ func (p Path) Set(want kernel.FastPath) error {
 		p.forgetState(want)
 		return p.programs.detach(want.Device, p.ns)
 	}
-	p.programs.attached = 0
+	p.programs.begin(want.MayWait)
 	err := netns.DoIn(p.nspath, func() error { return p.set(want) })
 	if errors.Is(err, unix.E2BIG) {
 		err = unfitError{"a table of the eBPF programs is full"} // and what is in it may be out of date
@@ -88,6 +88,9 @@ func (p Path) set(want kernel.FastPath) error {
 	if want.Ports = slices.DeleteFunc(ports, others.handle); len(want.Ports) == 0 {
 		delete(p.programs.states, want.Device)
 		return p.programs.detach(want.Device, p.ns)
+	}
+	if p.programs.objects == nil && p.programs.mayAttach == 0 && p.programs.states[want.Device].Reason == "" {
+		return kernel.ErrFastPathUnfinished // to load them takes long, too
 	}
 	if err := p.programs.load(); err != nil {
 		return unfitError{err.Error()}

@@ -3,6 +3,7 @@ package bpfpath
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -23,14 +24,14 @@ const layout = "1"
 type Programs struct {
 	// Dir is where they are pinned; "": fastpath.PinDir.
 	Dir string
-	// AttachAtOnce is how often a program may be attached at once; 0: as often as needed. Meanwhile nobody
-	// else can change a link of the host.
+	// AttachAtOnce is how often a program may be attached in one call, and never in one that may wait; 0: as
+	// often as needed. Meanwhile nobody else can change a link of the host.
 	AttachAtOnce int
 
 	mu      sync.Mutex
 	objects *programsObjects // nil: not loaded
-	// attached is how often a program was attached at once.
-	attached int
+	// mayAttach is how often a program may be attached in this call.
+	mayAttach int
 	// fromContainer is the number of that program.
 	fromContainer ebpf.ProgramID
 	peers         *peerTable
@@ -45,6 +46,18 @@ type Programs struct {
 	routeMTUs  map[uint32]uint32 // the lowest of a network's routes, by the device's index
 	hopsEra    int
 	hopsWanted chan struct{} // of FollowRoutes
+}
+
+// begin notes how much may be done in a call.
+func (p *Programs) begin(mayWait bool) {
+	switch {
+	case p.AttachAtOnce == 0:
+		p.mayAttach = math.MaxInt
+	case mayWait:
+		p.mayAttach = 0
+	default:
+		p.mayAttach = p.AttachAtOnce
+	}
 }
 
 // State says how the packets of a network go.

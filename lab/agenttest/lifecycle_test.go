@@ -142,7 +142,7 @@ func TestIdleAgentUsesLittleMemoryAndCPU(t *testing.T) {
 	if kb, err := strconv.Atoi(rss); err != nil || kb > 40_000 {
 		t.Errorf("the agent takes %s kB", rss)
 	}
-	if used > 0.4 { // 0.15 on a machine that does nothing else, and 0.65 when timers woke it 20 times a second
+	if used > 0.5 { // 0.15 to 0.35 on a machine that does nothing else, 0.65 when timers woke it 20 times a second
 		t.Errorf("the agent takes %.2f %% of a core", used)
 	}
 }

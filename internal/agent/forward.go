@@ -288,7 +288,9 @@ func (n *forwardedNetwork) unexpected(keys kernel.ForwardingKeys) (rest kernel.F
 }
 
 func (n *forwardedNetwork) knownRemotes() plan.Known {
-	return plan.Known{Partial: !n.known.complete, Remotes: n.roster.Remotes(), Ceded: n.ceded, WishFastPath: plan.WishFastPath}
+	return plan.Known{
+		Partial: !n.known.complete, Remotes: n.roster.Remotes(), Ceded: n.ceded, WishFastPath: plan.WishFastPath,
+	}
 }
 
 // forwardSome sets as many of the entries to look at as there is time for. Those that were taken are

@@ -133,7 +133,8 @@ func (p *Programs) hasPort(pin string, index int) bool {
 		return false
 	}
 	have, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: ebpf.AttachTCXIngress})
-	return err == nil && slices.ContainsFunc(have.Programs, func(a link.AttachedProgram) bool { return a.ID == p.fromContainer })
+	isOurs := func(a link.AttachedProgram) bool { return a.ID == p.fromContainer }
+	return err == nil && slices.ContainsFunc(have.Programs, isOurs)
 }
 
 // attachUnderlay attaches the program of an underlay interface once. All networks on it pin the same

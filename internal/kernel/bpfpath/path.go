@@ -53,7 +53,8 @@ func (p Path) forgetState(want kernel.FastPath) {
 			return
 		}
 		others, err := p.findOthers()
-		if err != nil || p.checkDevice(others, want.Device) != nil || p.checkEncryption(want) != nil || p.checkRules() != nil || p.programs.load() != nil {
+		if err != nil || p.checkDevice(others, want.Device) != nil || p.checkEncryption(want) != nil ||
+			p.checkRules() != nil || p.programs.load() != nil {
 			return
 		}
 	}

@@ -174,8 +174,10 @@ const xfrmnlgrpPolicy = 4
 
 // policyReports are of IPsec policies. eBPF programs must not send around one.
 var policyReports = reports{
-	Subscription: netlink.Subscription{Name: "IPsec policies", Protocol: unix.NETLINK_XFRM, Groups: []int{xfrmnlgrpPolicy}},
-	matters:      func(netlink.Message) bool { return true },
+	Subscription: netlink.Subscription{
+		Name: "IPsec policies", Protocol: unix.NETLINK_XFRM, Groups: []int{xfrmnlgrpPolicy},
+	},
+	matters: func(netlink.Message) bool { return true },
 }
 
 // nfnlgrpNftables is NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h).

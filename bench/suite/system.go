@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"runtime"
 	"strings"
 	"time"
 
@@ -32,7 +33,16 @@ type location struct {
 	addr netip.Addr
 }
 
-func (p location) command(ctx context.Context, argv ...string) *exec.Cmd {
+// Server and sender have a processor each, where there are two. Else the scheduler's choices differ
+// from run to run by more than the systems do.
+const (
+	serverProcessor = iota
+	senderProcessor
+)
+
+// probe returns the probe's command, on one processor.
+func (p location) probe(ctx context.Context, processor int, args ...string) *exec.Cmd {
+	argv := append([]string{"taskset", "-c", fmt.Sprint(processor % runtime.NumCPU()), "probe"}, args...)
 	if p.pid != "" {
 		argv = append([]string{"nsenter", "-t", p.pid, "-n", "--"}, argv...)
 	}
@@ -47,7 +57,7 @@ func (s *system) startServer(ctx context.Context, client, server *lab.Host) (err
 		return fmt.Errorf("prepare %s: %w", s.name, err)
 	}
 	s.discardWarmUp()
-	if err := s.to.command(ctx, "probe", "serve", s.serverAddress()).Start(); err != nil {
+	if err := s.to.probe(ctx, serverProcessor, "serve", s.serverAddress()).Start(); err != nil {
 		return fmt.Errorf("start server of %s: %w", s.name, err)
 	}
 	return s.waitUntilReachable(ctx)
@@ -73,7 +83,7 @@ func (s *system) waitUntilReachable(ctx context.Context) error {
 func (s *system) serverAddress() string { return netip.AddrPortFrom(s.to.addr, trafficPort).String() }
 
 func (s *system) runLoad(ctx context.Context, l traffic.Load) (r traffic.Result, err error) {
-	out, err := s.from.command(ctx, "probe", "send", "-kind", string(l.Kind), "-streams", fmt.Sprint(l.Streams),
+	out, err := s.from.probe(ctx, senderProcessor, "send", "-kind", string(l.Kind), "-streams", fmt.Sprint(l.Streams),
 		"-for", l.Period.String(), s.serverAddress()).CombinedOutput()
 	if err != nil {
 		return r, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,14 +114,13 @@ func (s *Suite) sendAll(ctx context.Context, systems []*system) error {
 // with the one by hand.
 func trafficResult(systems []*system, note string) (r Result) {
 	for _, theirs := range systems[1:] {
-		faster, slower := trafficTargets(theirs.name)
-		all := compareSystems(systems[0], theirs, faster, slower)
+		all := compareSystems(systems[0], theirs, targetsAgainst(theirs.name))
 		r.Comparisons = append(r.Comparisons, all...)
 		r.Tables = append(r.Tables, compareTable("Against "+theirs.name, all))
 	}
 	if len(systems) > 2 {
 		r.Tables = append(r.Tables, compareTable("Without agents, against by hand",
-			compareSystems(systems[2], systems[1], nil, nil)))
+			compareSystems(systems[2], systems[1], trafficTargets{})))
 	}
 	if note != "" {
 		r.Tables = append(r.Tables, report.Table{Notes: []string{note}})
@@ -129,31 +129,44 @@ func trafficResult(systems []*system, note string) (r Result) {
 }
 
 // compareSystems compares two systems by all loads.
-func compareSystems(ours, theirs *system, faster, slower *stats.Bound) (all []Comparison) {
+func compareSystems(ours, theirs *system, targets trafficTargets) (all []Comparison) {
 	for _, load := range loads {
 		all = append(all, Comparison{What: load.name, Than: theirs.name, A: ours.rates[load.name], B: theirs.rates[load.name],
-			Unit: load.unit, Target: faster, Quick: atLeast(0.9)})
+			Unit: load.unit, Target: targets.rateOf(load), Quick: atLeast(0.9)})
 	}
 	for _, load := range loads {
 		all = append(all, Comparison{What: "sender's CPU for " + load.cost, Than: theirs.name, A: ours.cpu[load.name],
-			B:    theirs.cpu[load.name],
-			Unit: microseconds, Target: slower, Quick: atMost(1.1)})
+			B: theirs.cpu[load.name], Unit: microseconds, Target: targets.costOf(load), Quick: atMost(1.1)})
 	}
 	return append(all,
 		Comparison{What: "request/response p50", Than: theirs.name, A: ours.p50, B: theirs.p50, Unit: microseconds,
-			Target: slower, Quick: atMost(1.12)},
+			Target: targets.cost, Quick: atMost(1.12)},
 		Comparison{What: "request/response p99", Than: theirs.name, A: ours.p99, B: theirs.p99, Unit: microseconds,
-			Target: slower})
+			Target: targets.cost})
 }
 
-// trafficTargets are within 2 % of what is built by hand, and ahead of Docker; the underlay has
-// none: no tunnel reaches it.
-func trafficTargets(name string) (rate, latency *stats.Bound) {
+// trafficTargets bound the ratios to another system: of all loads, or of those of a kind.
+type trafficTargets struct {
+	rate, cost   *stats.Bound
+	rates, costs map[traffic.Kind]*stats.Bound
+}
+
+func (t trafficTargets) rateOf(l load) *stats.Bound { return cmp.Or(t.rates[l.Kind], t.rate) }
+func (t trafficTargets) costOf(l load) *stats.Bound { return cmp.Or(t.costs[l.Kind], t.cost) }
+
+func targetsAgainst(name string) trafficTargets {
 	switch name {
-	case systemByHand:
-		return atLeast(0.98), atMost(1.02)
+	case systemByHand: // within 2 %, or far ahead
+		return trafficTargets{rate: atLeast(0.98), cost: atMost(1.02),
+			rates: map[traffic.Kind]*stats.Bound{traffic.UDP: atLeast(1.5)}}
 	case systemDocker:
-		return atLeast(1), atMost(1)
+		return trafficTargets{rate: atLeast(1), cost: atMost(1)}
+	case systemUnderlay:
+		return trafficTargets{
+			rates: map[traffic.Kind]*stats.Bound{traffic.Stream: atLeast(0.95), traffic.UDP: atLeast(0.80),
+				traffic.Echo: atLeast(0.90), traffic.Connect: atLeast(0.93)},
+			costs: map[traffic.Kind]*stats.Bound{traffic.UDP: atMost(1.25)},
+		}
 	}
-	return nil, nil
+	return trafficTargets{}
 }

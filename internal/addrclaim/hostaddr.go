@@ -63,24 +63,19 @@ func (c *Claims) areUndisputedLocked(n membership.Network, members []*cluster.Me
 	return true
 }
 
-// fewTries is how many addresses are looked up one by one, before it is worth a map of all. Of 50,000
-// addresses the map takes as long as twenty look-ups, while the store's lock is held.
-const fewTries = 5
-
-// pickHostAddressLocked finds an address for this host. Mostly one of the first that are tried is
-// free.
+// pickHostAddressLocked finds an address for this host. It looks at few addresses first, as mostly one
+// of these is free: all of 50,000 containers would take too long while the store's lock is held.
 func (c *Claims) pickHostAddressLocked(n membership.Network, s network.Subnet, members []*cluster.Member) netip.Addr {
+	var looked netip.Prefix // all addresses of it were looked up
 	var owners *addressOwners
-	tries := 0
-	taken := func(a netip.Addr) (owned bool) {
-		if tries++; tries <= fewTries {
-			_, owned = c.ownerOfLocked(n, members, a)
-			return owned
+	hostBits := 8
+	taken := func(a netip.Addr) bool {
+		if !looked.Contains(a) {
+			looked = netip.PrefixFrom(a, max(0, a.BitLen()-hostBits)).Masked()
+			owners = c.ownersWithinLocked(n, members, looked)
+			hostBits *= 2
 		}
-		if owners == nil {
-			owners = c.ownersLocked(n, members, "")
-		}
-		_, owned = owners.byAddr[a]
+		_, owned := owners.byAddr[a]
 		return owned
 	}
 	a, err := ipam.PickHostAddress(s, ipam.HostStartAddress(s, "host "+n.VTEP.Local.String()), taken)

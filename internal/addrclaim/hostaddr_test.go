@@ -2,6 +2,7 @@ package addrclaim
 
 import (
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -50,5 +51,55 @@ func TestHostAddressIsKeptUnlessAnotherHasABetterRight(t *testing.T) {
 		if again := new(Claims).ChooseHostAddrs(n, tt.others); !slices.Equal(first, again) || len(first) != 1 {
 			t.Errorf("%s: chose %v, then %v", tt.name, first, again)
 		}
+	}
+}
+
+// However many addresses in a row are taken, a host finds the first that is free, and looks only as far.
+func TestHostAddressBehindTakenOnes(t *testing.T) {
+	for _, taken := range []int{0, 1, 300, 5000, 65533} {
+		n := gossipNetwork(vtep(5), "10.0.0.0/16")
+		first := new(Claims).ChooseHostAddrs(n, cluster.Snapshot{})[0]
+		m := cluster.Membership{Network: n.Key(), VTEP: vtep(9), StaticFDB: true}
+		want := first
+		for range taken {
+			m.Endpoints = append(m.Endpoints, cluster.Endpoint{ContainerID: want.String(), MAC: kernel.MAC{2}, Addrs: []netip.Addr{want}})
+			if want = want.Next(); want == netip.MustParseAddr("10.0.255.255") {
+				want = netip.MustParseAddr("10.0.0.2")
+			}
+		}
+		s := cluster.Snapshot{Hosts: []*cluster.Host{{Name: "other", Addr: vtep(9), Memberships: []cluster.Membership{m}}}}
+		got := new(Claims).ChooseHostAddrs(n, s)
+		if isFull := taken == 65533; isFull && len(got) > 0 || !isFull && !slices.Equal(got, []netip.Addr{want}) {
+			t.Errorf("behind %d taken ones: got %v, want %v", taken, got, want)
+		}
+	}
+}
+
+// To find an address, a host keeps the store's lock. So it must not make a map of 50,000 containers.
+func TestHostAddressAmongMany(t *testing.T) {
+	n := gossipNetwork(vtep(5), "10.0.0.0/8")
+	start := new(Claims).ChooseHostAddrs(n, cluster.Snapshot{})[0]
+	var s cluster.Snapshot
+	addr := start
+	for i := range 1000 {
+		host := netip.AddrFrom4([4]byte{198, 19, byte(i >> 8), byte(i)})
+		m := cluster.Membership{Network: n.Key(), VTEP: host, StaticFDB: true}
+		for range 50 {
+			m.Endpoints = append(m.Endpoints, cluster.Endpoint{ContainerID: addr.String(), MAC: kernel.MAC{2}, Addrs: []netip.Addr{addr}})
+			addr = addr.Next()
+		}
+		addr = addr.Next()
+		s = s.With(cluster.Host{Name: host.String(), Addr: host, Memberships: []cluster.Membership{m}})
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got := new(Claims).ChooseHostAddrs(n, s)
+	runtime.ReadMemStats(&after)
+	const most = 100_000
+	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > most {
+		t.Errorf("it took %d bytes, want at most %d", bytes, most)
+	}
+	if len(got) != 1 || got[0] == start {
+		t.Errorf("chose %v, and %v was taken", got, start)
 	}
 }

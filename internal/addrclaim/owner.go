@@ -115,27 +115,32 @@ func (o addressOwner) hasBetterRight(first addressOwner) bool {
 	return first.claimed && !(o.claimed && first.vtep.Less(o.vtep))
 }
 
-// ownerOfLocked returns who has one address. To look through 50,000 containers takes a part of the
-// time that the map of all owners takes.
+// ownerOfLocked returns who has one address.
 func (c *Claims) ownerOfLocked(n membership.Network, members []*cluster.Member, a netip.Addr) (addressOwner, bool) {
 	if !a.IsValid() {
 		return addressOwner{}, false
 	}
+	return c.ownersWithinLocked(n, members, netip.PrefixFrom(a, a.BitLen())).Of(a)
+}
+
+// ownersWithinLocked returns who has the addresses of a prefix, and maybe of others. To look through
+// 50,000 containers takes a part of the time that the map of all owners takes.
+func (c *Claims) ownersWithinLocked(n membership.Network, members []*cluster.Member, p netip.Prefix) *addressOwners {
 	var having []*cluster.Member
 	for _, m := range members {
-		if hasAddress(m, a) {
+		if hasAddressWithin(m, p) {
 			having = append(having, m)
 		}
 	}
-	return c.ownersLocked(n, having, "").Of(a)
+	return c.ownersLocked(n, having, "")
 }
 
-func hasAddress(m *cluster.Member, a netip.Addr) bool {
-	if slices.Contains(m.HostAddrs, a) {
+func hasAddressWithin(m *cluster.Member, p netip.Prefix) bool {
+	if slices.ContainsFunc(m.HostAddrs, p.Contains) {
 		return true
 	}
 	for i := range m.Endpoints {
-		if slices.Contains(m.Endpoints[i].Addrs, a) {
+		if slices.ContainsFunc(m.Endpoints[i].Addrs, p.Contains) {
 			return true
 		}
 	}

@@ -2,53 +2,91 @@ package dns
 
 import (
 	"hash/maphash"
-	"maps"
 	"slices"
 )
 
-// shardCount bounds what a change of a sharded map copies: of 100,000 names, some 200.
-const shardCount = 512
+// These bound what a change of a sharded map copies: pointers to groups, a group, and a shard. Of
+// 100,000 names, some 50 are in one.
+const (
+	groupCount = 64
+	groupSize  = 32 // shards
+)
 
 // sharded is a map that does not change. An edit of it shares with it all shards that it does not
-// touch.
-type sharded[K comparable, V any] struct{ shards []map[K]V }
+// touch. A shard is so short that to compare all of its keys is the fastest.
+type sharded[K comparable, V any] struct {
+	groups [groupCount]*shardGroup[K, V] // nil: empty
+}
+
+type shardGroup[K comparable, V any] [groupSize][]shardEntry[K, V]
+
+type shardEntry[K comparable, V any] struct {
+	key   K
+	value V
+}
 
 var shardSeed = maphash.MakeSeed()
 
-func shardOf[K comparable](k K) int { return int(maphash.Comparable(shardSeed, k) % shardCount) }
+// shardOf returns where a key's shard is.
+func shardOf[K comparable](k K) (group, shard int) {
+	hash := maphash.Comparable(shardSeed, k)
+	return int(hash % groupCount), int(hash / groupCount % groupSize)
+}
 
-func (s sharded[K, V]) get(k K) V {
-	if s.shards == nil {
-		var zero V
-		return zero
+func (s *sharded[K, V]) get(k K) (value V) {
+	group, shard := shardOf(k)
+	if s.groups[group] == nil {
+		return value
 	}
-	return s.shards[shardOf(k)][k]
+	entries := s.groups[group][shard]
+	if i := indexOf(entries, k); i >= 0 {
+		return entries[i].value
+	}
+	return value
 }
 
 // shardedEdit makes another map from a sharded one.
 type shardedEdit[K comparable, V any] struct {
 	sharded[K, V]
-	own [shardCount]bool // shards that are this edit's alone
+	own [groupCount]uint32 // bits of the shards in each group that are this edit's alone, as then the group is
 }
 
-func (s sharded[K, V]) edit() *shardedEdit[K, V] {
-	if s.shards == nil {
-		s.shards = make([]map[K]V, shardCount)
-	}
-	return &shardedEdit[K, V]{sharded: sharded[K, V]{slices.Clone(s.shards)}}
-}
+func (s *sharded[K, V]) edit() *shardedEdit[K, V] { return &shardedEdit[K, V]{sharded: *s} }
 
-func (e *shardedEdit[K, V]) shard(k K) map[K]V {
-	i := shardOf(k)
-	if !e.own[i] {
-		e.own[i] = true
-		if e.shards[i] = maps.Clone(e.shards[i]); e.shards[i] == nil {
-			e.shards[i] = make(map[K]V)
+// ownShard returns the shard of a key, which the edit may change.
+func (e *shardedEdit[K, V]) ownShard(k K) *[]shardEntry[K, V] {
+	group, shard := shardOf(k)
+	if e.own[group] == 0 {
+		owned := new(shardGroup[K, V])
+		if e.groups[group] != nil {
+			*owned = *e.groups[group]
 		}
+		e.groups[group] = owned
 	}
-	return e.shards[i]
+	entries := &e.groups[group][shard]
+	if bit := uint32(1) << shard; e.own[group]&bit == 0 {
+		e.own[group] |= bit
+		*entries = slices.Clone(*entries)
+	}
+	return entries
 }
 
-func (e *shardedEdit[K, V]) set(k K, v V) { e.shard(k)[k] = v }
+func (e *shardedEdit[K, V]) set(k K, v V) {
+	entries := e.ownShard(k)
+	if i := indexOf(*entries, k); i >= 0 {
+		(*entries)[i].value = v
+	} else {
+		*entries = append(*entries, shardEntry[K, V]{k, v})
+	}
+}
 
-func (e *shardedEdit[K, V]) delete(k K) { delete(e.shard(k), k) }
+func (e *shardedEdit[K, V]) delete(k K) {
+	entries := e.ownShard(k)
+	if i := indexOf(*entries, k); i >= 0 {
+		*entries = slices.Delete(*entries, i, i+1)
+	}
+}
+
+func indexOf[K comparable, V any](entries []shardEntry[K, V], k K) int {
+	return slices.IndexFunc(entries, func(e shardEntry[K, V]) bool { return e.key == k })
+}

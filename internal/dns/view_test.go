@@ -2,26 +2,39 @@ package dns
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 )
 
+// all returns what the map has, in any order.
+func (s *sharded[K, V]) all() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for _, group := range s.groups {
+			for shard := 0; group != nil && shard < groupSize; shard++ {
+				for _, e := range group[shard] {
+					if !yield(e.key, e.value) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
 // printView lists all that a view knows.
 func printView(v *view) string {
 	var lines []string
-	for _, shard := range v.nodes.shards {
-		for k, n := range shard {
-			lines = append(lines, fmt.Sprintf("%q %v %v %d", k, n.v4(), n.v6(), n.below))
-		}
+	for k, n := range v.nodes.all() {
+		lines = append(lines, fmt.Sprintf("%q %v %v %d", k, n.v4(), n.v6(), n.below))
 	}
-	for _, shard := range v.reverse.shards {
-		for a, names := range shard {
-			lines = append(lines, fmt.Sprint(a, slices.Sorted(slices.Values(names))))
-		}
+	for a, names := range v.reverse.all() {
+		lines = append(lines, fmt.Sprint(a, slices.Sorted(slices.Values(names))))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
@@ -78,5 +91,38 @@ func TestZoneSetStepByStepIsThatSetAtOnce(t *testing.T) {
 				t.Fatal("a view has changed")
 			}
 		}
+	}
+}
+
+// A container that starts on any host changes the view on all hosts. So with many names a change must
+// not copy much.
+func TestChangeOfLargeViewCopiesLittle(t *testing.T) {
+	record := func(i int) Record {
+		return Record{
+			Names: []string{fmt.Sprint("container-", i), fmt.Sprintf("%012x", i)},
+			Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})},
+		}
+	}
+	e := new(view).edit()
+	const many = 50000
+	for i := range many {
+		e.addRecord(record(i))
+	}
+	v := e.finish()
+	const times = 100
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range times {
+		e := v.edit()
+		e.removeRecord(record(i))
+		e.addRecord(record(many + i))
+		v = e.finish()
+	}
+	runtime.ReadMemStats(&after)
+	const most = 24 << 10
+	if got := (after.TotalAlloc - before.TotalAlloc) / times; got > most {
+		t.Errorf("one container goes and another comes: %d bytes, want at most %d", got, most)
+	} else {
+		t.Logf("%d bytes", got)
 	}
 }

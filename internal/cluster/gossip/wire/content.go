@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 
 	"vxlan-driver/internal/cluster"
 )
@@ -72,8 +73,8 @@ func (w *writer) putEndpoint(e cluster.Endpoint) {
 }
 
 // decodeContent reads what encodeContent of this or another version wrote, and checks it. The
-// record has no key and version.
-func decodeContent(raw []byte) (Record, error) {
+// record has no key and version. It takes over the endpoints that an earlier version has too.
+func decodeContent(raw []byte, earlier earlierEndpoints) (Record, error) {
 	r := reader{buf: raw}
 	decoded := Record{Raw: raw}
 	endpoints := 0
@@ -89,12 +90,18 @@ func decodeContent(raw []byte) (Record, error) {
 		case kind == sectionNetwork && len(decoded.Memberships) == cluster.MaxMemberships:
 			r.fail("has more than %d networks", cluster.MaxMemberships)
 		case kind == sectionNetwork:
-			decoded.Memberships = append(decoded.Memberships, body.readNetwork())
+			m := body.readNetwork()
+			m.Endpoints = slices.Grow(m.Endpoints, min(r.countEndpoints(), cluster.MaxEndpoints))
+			decoded.Memberships = append(decoded.Memberships, m)
 		case kind == sectionEndpoint && (len(decoded.Memberships) == 0 || endpoints == cluster.MaxEndpoints):
 			r.fail("has an endpoint without a network, or more than %d endpoints", cluster.MaxEndpoints)
 		case kind == sectionEndpoint:
 			m := &decoded.Memberships[len(decoded.Memberships)-1]
-			m.Endpoints = append(m.Endpoints, body.readEndpoint())
+			e, known := earlier.find(body.buf)
+			if !known {
+				e = body.readEndpoint()
+			}
+			m.Endpoints = append(m.Endpoints, e)
 			endpoints++
 		}
 		if r.err == nil {
@@ -184,9 +191,9 @@ func SectionBody(section []byte) []byte {
 	return r.readBytes(MaxRecord)
 }
 
-// parse reads the content of a record, and says what is wrong with it.
-func (r *Record) parse() error {
-	decoded, err := decodeContent(r.Raw)
+// parse reads the content of a record, and says what is wrong with it. See decodeContent for earlier.
+func (r *Record) parse(earlier earlierEndpoints) error {
+	decoded, err := decodeContent(r.Raw, earlier)
 	if err != nil {
 		return fmt.Errorf("record of %v: %w", r.Key, err)
 	}

@@ -76,7 +76,7 @@ func (r *reader) readDigest() Digest {
 // of a later version may have other limits.
 func (r *reader) readRecords() (valid []AgedRecord, refused []error) {
 	for _, record := range readList(r, MaxHosts, r.readRecord) {
-		if err := record.parse(); err != nil {
+		if err := record.parse(earlierEndpoints{}); err != nil {
 			refused = append(refused, err)
 		} else {
 			valid = append(valid, record)

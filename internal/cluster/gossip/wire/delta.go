@@ -70,7 +70,7 @@ func (d Delta) Apply(r Record) (Record, error) {
 	if checksumOf(next.Raw) != d.Version.Checksum {
 		return Record{}, fmt.Errorf("%w: delta does not lead to the version it claims", ErrMalformed)
 	}
-	if err := next.parse(); err != nil {
+	if err := next.parse(endpointsOf(r)); err != nil {
 		return Record{}, err
 	}
 	return next, nil
@@ -79,6 +79,7 @@ func (d Delta) Apply(r Record) (Record, error) {
 // editBytes returns the changed bytes, and leaves old as it is.
 func (d Delta) editBytes(old []byte) ([]byte, error) {
 	var next bytes.Buffer
+	next.Grow(len(old) + d.inserted())
 	for _, e := range d.Edits {
 		if e.Keep > len(old) || e.Drop > len(old)-e.Keep {
 			return nil, fmt.Errorf("%w: delta is of another record", ErrMalformed)
@@ -92,4 +93,12 @@ func (d Delta) editBytes(old []byte) ([]byte, error) {
 	}
 	next.Write(old)
 	return next.Bytes(), nil
+}
+
+// inserted returns how many bytes come new.
+func (d Delta) inserted() (n int) {
+	for _, e := range d.Edits {
+		n += len(e.Insert)
+	}
+	return n
 }

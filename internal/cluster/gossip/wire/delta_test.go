@@ -3,7 +3,10 @@ package wire_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,6 +123,9 @@ func checkDelta(t *testing.T, base wire.Record, d wire.Delta) (applied bool) {
 			if err := cluster.Check(next.Memberships); err != nil || len(next.Raw) > wire.MaxRecord {
 				t.Error(err, len(next.Raw))
 			}
+			if fresh, err := wire.DecodeContent(next.Raw); err != nil || !reflect.DeepEqual(next.Memberships, fresh.Memberships) {
+				t.Errorf("%x means %+v after a delta, and else %+v, %v", next.Raw, next.Memberships, fresh.Memberships, err)
+			}
 			applied = true
 			break
 		}
@@ -129,4 +135,41 @@ func checkDelta(t *testing.T, base wire.Record, d wire.Delta) (applied bool) {
 		t.Error("the record was changed")
 	}
 	return applied
+}
+
+// A delta is applied for each container that starts anywhere. What it costs must not depend on how
+// many others run on that host, but for their bytes.
+func TestDeltaDecodesOnlyWhatChanged(t *testing.T) {
+	containers := func(n int, change func([]cluster.Endpoint) []cluster.Endpoint) wire.Record {
+		var names []string
+		for i := range n + 1 {
+			names = append(names, fmt.Sprintf("c%03d", i))
+		}
+		r := wiretest.Record(names...)
+		r.Memberships[0].Endpoints = change(r.Memberships[0].Endpoints)
+		return wire.NewRecord(r.Key, r.Name, r.Memberships)
+	}
+	all := func(all []cluster.Endpoint) []cluster.Endpoint { return all }
+	allButLast := func(all []cluster.Endpoint) []cluster.Endpoint { return all[:len(all)-1] }
+	cost := func(n int, before, after func([]cluster.Endpoint) []cluster.Endpoint) float64 {
+		from, to := wiretest.Versioned(containers(n, before), 1), wiretest.Versioned(containers(n, after), 2)
+		d := wire.Diff(from, to)
+		if got, err := d.Apply(from); err != nil || !reflect.DeepEqual(got.Memberships, to.Memberships) {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		return testing.AllocsPerRun(10, func() { _, _ = d.Apply(from) })
+	}
+	most := cost(3, allButLast, all)
+	for name, change := range map[string][2]func([]cluster.Endpoint) []cluster.Endpoint{
+		"one starts": {allButLast, all},
+		"one stops":  {all, allButLast},
+		"three stop": {all, func(all []cluster.Endpoint) []cluster.Endpoint { return slices.Delete(all, 10, 13) }},
+		"one stops and another starts": {allButLast, func(all []cluster.Endpoint) []cluster.Endpoint {
+			return slices.Delete(all, 10, 11)
+		}},
+	} {
+		if got := cost(100, change[0], change[1]); got > most {
+			t.Errorf("%s: %v allocations among 100 containers, a start among three takes %v", name, got, most)
+		}
+	}
 }

@@ -23,11 +23,12 @@ var layers = map[string][]string{
 	"internal/docgen":                       {"internal/ctl", "internal/diagnosis", "internal/network"},
 	"internal/version":                      {},
 	"internal/boottime":                     {},
-	"internal/clusterkey":                   {},
+	"internal/regfile":                      {},
+	"internal/clusterkey":                   {"internal/regfile"},
 	"internal/adopt":                        {},
 	"internal/accept":                       {},
-	"internal/enrol":                        {"internal/accept", "internal/adopt"},
-	"internal/store":                        {"internal/network"},
+	"internal/enrol":                        {"internal/accept", "internal/adopt", "internal/regfile"},
+	"internal/store":                        {"internal/network", "internal/regfile"},
 	"internal/plan":                         {"internal/network"},
 	"internal/foreignfilter":                {"internal/plan"},
 	"internal/iptables":                     {"internal/kernel"},
@@ -52,7 +53,7 @@ var layers = map[string][]string{
 	"internal/kernel/netnstest":             {"internal/kernel/netns"},
 	"internal/reconcile":                    {"internal/plan"},
 	"internal/cluster":                      {"internal/network"},
-	"internal/hostid":                       {"internal/cluster"},
+	"internal/hostid":                       {"internal/cluster", "internal/regfile"},
 	"internal/cluster/gossip/refusal":       {"internal/boottime", "internal/cluster"},
 	"internal/cluster/gossip/guard":         {"internal/cluster/gossip/refusal"},
 	"internal/cluster/gossip/wire":          {"internal/cluster"},
@@ -63,7 +64,7 @@ var layers = map[string][]string{
 	"internal/hostsetup":                    {"internal/agentapi", "internal/clusterkey", "internal/config", "internal/enrol"},
 	"internal/hoststate":                    {"internal/ipam", "internal/foreignfilter", "internal/reconcile", "internal/store"},
 	"internal/plugin":                       {"internal/netavark", "internal/hoststate"},
-	"internal/podmannet":                    {},
+	"internal/podmannet":                    {"internal/regfile"},
 	"internal/firewalld":                    {},
 	"internal/agentapi":                     {"internal/accept"},
 	"internal/events":                       {"internal/agentapi", "internal/boottime"},
@@ -78,7 +79,7 @@ var layers = map[string][]string{
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/adopt", "internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},
 	"internal/doctor/survey":                {"internal/adopt", "internal/config", "internal/doctor", "internal/hoststate", "internal/iptables", "internal/kernel/echo", "internal/kernel/netns", "internal/podmannet"},
-	"internal/bundle":                       {},
+	"internal/bundle":                       {"internal/regfile"},
 	"internal/topology":                     {"internal/agentapi"},
 	"internal/web":                          {},
 	"internal/top":                          {"internal/ctl/output"},
@@ -224,6 +225,41 @@ func TestLabAndBenchImportNothingInternal(t *testing.T) {
 	for _, dep := range list(t, `{{join .Deps "\n"}}`, "./lab/...", "./bench/...") {
 		if strings.HasPrefix(dep, module+"internal/") {
 			t.Errorf("lab or bench links %s; they drive built binaries", dep)
+		}
+	}
+}
+
+// readsPlainly says which files may call os.ReadFile, which waits for a writer where somebody put a
+// pipe, and reads a huge file whole. All others read by internal/regfile.
+var readsPlainly = map[string]string{
+	"cmd/vxland/log.go":                  "its own log, which it has open and has looked at",
+	"internal/golden/golden.go":          "only tests do",
+	"internal/docgen/man.go":             "a page of this project",
+	"internal/kernel/rtnl/support.go":    "a file of the kernel's package",
+	"internal/kernel/netstack/sysctl.go": "/proc/sys",
+	"internal/kernel/watch/sender.go":    "/proc",
+	"internal/doctor/survey/sockets.go":  "/proc",
+	"internal/doctor/survey/legacy.go":   "/proc",
+	"internal/doctor/survey/limits.go":   "/proc",
+	"internal/doctor/survey/managers.go": "/proc, for the name of a process",
+	"internal/doctor/survey/agent.go":    "/proc",
+}
+
+func TestFilesAreReadWithALimit(t *testing.T) {
+	for _, file := range list(t, `{{$d := .Dir}}{{range .GoFiles}}{{$d}}/{{.}}{{"\n"}}{{end}}`, "./internal/...", "./cmd/...") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _ := filepath.Rel(dir, file)
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "os.ReadFile") && !strings.Contains(line, `"/proc/`) && readsPlainly[name] == "" {
+				t.Errorf("%s reads a file without a limit; use internal/regfile: %s", name, strings.TrimSpace(line))
+			}
 		}
 	}
 }

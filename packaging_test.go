@@ -33,6 +33,39 @@ func TestMakeFuzzRunsAllFuzzTests(t *testing.T) {
 	}
 }
 
+// A message that names a page names it where packages put it, and the page is there.
+func TestMessagesNameShippedPages(t *testing.T) {
+	const dir = "/usr/share/doc/vxlan-driver/"
+	if line := "644 docs/user/ share/doc/vxlan-driver/docs/user/\n"; !strings.Contains(readFile(t, "packaging/files"), line) {
+		t.Errorf("packaging/files lacks %q", line)
+	}
+	comment, page := regexp.MustCompile(`(?m)//.*$`), regexp.MustCompile(`[\w/-]*docs/user/[\w-]+\.md`)
+	found := 0
+	for _, top := range []string{"internal", "cmd"} {
+		err := filepath.WalkDir(top, func(path string, _ fs.DirEntry, err error) error {
+			isSource := strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go")
+			if err != nil || !isSource || strings.HasPrefix(path, "internal/docgen") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, named := range page.FindAllString(comment.ReplaceAllString(string(text), ""), -1) {
+				found++
+				inSource, ok := strings.CutPrefix(named, dir)
+				if _, statErr := os.Stat(inSource); !ok || statErr != nil {
+					t.Errorf("%s names %s", path, named)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found < 4 {
+		t.Errorf("found %d pages in messages", found)
+	}
+}
+
 // What opens ports by a name opens all that a host needs.
 func TestFirewallServicesOpenAllPorts(t *testing.T) {
 	firewalld, ufw := readFile(t, "packaging/firewalld/podman-vxlan.xml"), readFile(t, "packaging/ufw/podman-vxlan")

@@ -37,7 +37,7 @@ install_files() {
 		*) mkdir -p "${to%/*}" ;;
 		esac
 		case $file in
-		bin/share/*) cp "$file" "$to.new" ;;
+		bin/share/* | docs/*) cp "$file" "$to.new" ;;
 		bin/*) cp "$PROGRAMS/${file#bin/}" "$to.new" ;;
 		*) sed "s|/usr/local/|$PREFIX/|g" "$file" >"$to.new" ;;
 		esac

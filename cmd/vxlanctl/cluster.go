@@ -20,6 +20,7 @@ import (
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/pathcheck"
+	"vxlan-driver/internal/regfile"
 )
 
 // CheckRoot implements ctl.ClusterHost.
@@ -31,7 +32,7 @@ func (localHost) CheckRoot() error {
 }
 
 // ReadFile implements hostsetup.Host.
-func (localHost) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
+func (localHost) ReadFile(path string) ([]byte, error) { return regfile.ReadText(path) }
 
 // WriteFile replaces a file of root's alone. After a power cut it is the old or the new one.
 func (localHost) WriteFile(path string, data []byte) (err error) {

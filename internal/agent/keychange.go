@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/clusterkey"
+	"vxlan-driver/internal/regfile"
 )
 
 // keyChanges keeps changes of the key file apart.
@@ -55,7 +55,7 @@ func (a *Agent) changeKeys(change agentapi.KeyChange) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.ReadFile(path)
+	file, err := regfile.ReadText(path)
 	if err != nil {
 		return err
 	}

@@ -62,8 +62,6 @@ func (a *Agent) runLoop(ctx context.Context, on loopEvents) error {
 // waitForEvent waits for one event, and schedules the turn that it causes. It tells whether a turn
 // is due now, and who waits for it. An error ends the loop.
 func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents, turns *schedule) (waiting request, due bool, err error) {
-	timer := turns.Timer()
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		a.shutdown()
@@ -81,16 +79,13 @@ func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents, turns *schedul
 	case <-on.minute:
 		return waiting, false, a.lookForUnreported(turns)
 	case <-on.idle:
-		on.idle = nil
-		return waiting, true, a.leaveIfEmpty()
+		return waiting, true, a.idleTooLong(on)
 	case <-on.store:
 		turns.Within(scopePublish, storeDebounce)
 	case <-on.kernel:
 		turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
 	case keys := <-on.deleted:
-		a.repairs.NoteDeleted(keys)
-		a.forwarder.LookAt(keys)
-		a.forwardMore = time.After(newsDebounce)
+		a.noteDeleted(keys)
 	case <-on.firewalld:
 		turns.Within(scopeFull, newsDebounce)
 	case <-on.rules:
@@ -111,10 +106,23 @@ func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents, turns *schedul
 		run()
 	case waiting = <-a.requests.waiting:
 		due = true
-	case <-timer.C:
+	case <-turns.Timer().C:
 		due = true
 	}
 	return waiting, due, nil
+}
+
+// idleTooLong ends the agent, if it still has nothing to do.
+func (a *Agent) idleTooLong(on *loopEvents) error {
+	on.idle = nil
+	return a.leaveIfEmpty()
+}
+
+// noteDeleted is about forwarding entries that somebody has removed.
+func (a *Agent) noteDeleted(keys kernel.ForwardingKeys) {
+	a.repairs.NoteDeleted(keys)
+	a.forwarder.LookAt(keys)
+	a.forwardMore = time.After(newsDebounce)
 }
 
 // lookForUnreported schedules a look at what nobody reports.

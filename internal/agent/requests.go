@@ -28,6 +28,19 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleRestart(ctx)
 	case agentapi.VerbForgetHost:
 		return a.handleForgetHost(r.Host)
+	case agentapi.VerbTokenCreate, agentapi.VerbTokenList, agentapi.VerbTokenRevoke:
+		return a.handleToken(ctx, r)
+	case agentapi.VerbLeave:
+		return errorResponse(a.clusters.LeaveForGood(ctx))
+	case agentapi.VerbKeyChange:
+		return a.handleKeyChange(r.Data)
+	}
+	return a.handleQuestion(ctx, r)
+}
+
+// handleQuestion answers a request that changes nothing.
+func (a *Agent) handleQuestion(ctx context.Context, r agentapi.Request) agentapi.Response {
+	switch r.Verb {
 	case agentapi.VerbHosts:
 		return a.handleHosts()
 	case agentapi.VerbAsk:
@@ -36,16 +49,10 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleEvents(r.Events, func(r agentapi.EventsRequest) agentapi.EventsReport { return a.events.Wait(ctx, r) })
 	case agentapi.VerbWait:
 		return a.handleWait(ctx, r.Wait)
-	case agentapi.VerbTokenCreate, agentapi.VerbTokenList, agentapi.VerbTokenRevoke:
-		return a.handleToken(ctx, r)
-	case agentapi.VerbLeave:
-		return errorResponse(a.clusters.LeaveForGood(ctx))
 	case agentapi.VerbNetworks:
 		return dataResponse(a.definitions(), nil)
 	case agentapi.VerbKeys:
 		return a.handleKeys()
-	case agentapi.VerbKeyChange:
-		return a.handleKeyChange(r.Data)
 	case agentapi.VerbInventory:
 		return a.handleInventory(ctx)
 	case agentapi.VerbTrace:

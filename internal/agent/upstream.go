@@ -19,6 +19,7 @@ import (
 
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/regfile"
 )
 
 // upstreamSource finds the name servers for names that are no container's. They may change while
@@ -63,7 +64,7 @@ const netavarkDir = "/run/containers/networks/firewall/ports"
 func newUpstreamSource(configured []netip.AddrPort, resolvConf, networksDir string, log *slog.Logger) *upstreamSource {
 	return &upstreamSource{
 		configured: configured, resolvConf: resolvConf, networksDir: networksDir, netavarkDir: netavarkDir,
-		readFile: os.ReadFile, log: log, elsewhere: make(map[string]foundServers),
+		readFile: regfile.ReadState, log: log, elsewhere: make(map[string]foundServers),
 	}
 }
 

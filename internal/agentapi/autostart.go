@@ -163,7 +163,7 @@ func (c Client) explainTimeout(err error, waited time.Duration) error {
 
 // isLocked tells whether a process holds a lock on the file.
 func isLocked(path string) bool {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe would wait for a writer
 	if err != nil {
 		return false
 	}
@@ -225,7 +225,8 @@ func (c Client) startAgent(deadline time.Time) (exited <-chan error, err error) 
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	// A pipe in its place is an error, and does not wait for a reader.
+	log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"vxlan-driver/internal/regfile"
 )
 
 // removed stands where a secret was.
@@ -42,7 +44,7 @@ func FindSecrets(files, environ []string) Secrets {
 		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxSecretFile {
 			continue
 		}
-		data, _ := os.ReadFile(path)
+		data, _ := regfile.Read(path, maxSecretFile)
 		for line := range strings.Lines(string(data)) {
 			found = found.add(strings.TrimSpace(line))
 		}

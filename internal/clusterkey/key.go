@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"vxlan-driver/internal/regfile"
 )
 
 // Key is a secret that all hosts of a cluster share. It encrypts and authenticates (AES-256-GCM):
@@ -93,7 +95,7 @@ func Load(path string) ([]Key, error) {
 		return nil, fmt.Errorf("key file %s: others may read it (mode %04o); run `chmod 600 %s`", path, info.Mode().Perm(),
 			path)
 	}
-	data, err := os.ReadFile(path)
+	data, err := regfile.ReadText(path)
 	if err != nil {
 		return nil, explainUnreadable(path, err)
 	}

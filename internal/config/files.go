@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"github.com/BurntSushi/toml"
+
+	"vxlan-driver/internal/regfile"
 )
 
 const (
@@ -63,7 +65,7 @@ func (f Files) read() (t Texts, err error) {
 }
 
 func readText(path string, required bool) (string, error) {
-	data, err := os.ReadFile(path)
+	data, err := regfile.ReadText(path)
 	if errors.Is(err, fs.ErrNotExist) && !required {
 		return "", nil
 	}

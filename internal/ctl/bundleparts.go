@@ -11,6 +11,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/bundle"
 	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/regfile"
 )
 
 // bundledPrograms are what is asked of this host, by the files of the archive.
@@ -44,8 +45,11 @@ var bundledSysctls = []string{
 	"bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables",
 }
 
-// maxLogLines is how much of the agent's log is taken.
-const maxLogLines = 1000
+// How much of the agent's log is taken.
+const (
+	maxLogLines = 1000
+	maxLogSize  = 2 << 20 // more than the agent lets it grow to
+)
 
 // agentLog is the log on a host without systemd.
 const agentLog = "/run/vxlan/vxland.log"
@@ -136,7 +140,7 @@ func readSysctls(context.Context) ([]byte, error) {
 
 // readLog reads the end of the agent's log: its file, or else the journal.
 func (o bundleOptions) readLog(ctx context.Context) ([]byte, error) {
-	data, err := os.ReadFile(agentLog)
+	data, err := regfile.Tail(agentLog, maxLogSize)
 	if err != nil {
 		return o.run(ctx, "journalctl", "--unit", "vxland", "--lines", fmt.Sprint(maxLogLines), "--no-pager", "--no-hostname",
 			"--output", "short-iso")

@@ -37,6 +37,8 @@ the network. If another program removes some of them meanwhile, such as
 "nft flush ruleset", run "vxlanctl reload". Run it also after an upgrade, or after
 a change of /etc/vxlan/vxland.toml.
 
+Pages for administrators are in /usr/share/doc/vxlan-driver/docs/user.
+
 It ends with 0 if all went well, with 1 after an error, and with 2 if it was not
 typed as it should be. "doctor" and "status --check" have codes of their own.`
 

@@ -33,12 +33,15 @@ var changeable = []string{
 	"address_check", "allow_host_overlap", "fast_path", "isolate", "mtu", "remote_ips", "underlay_timeout",
 }
 
+// hostsPage is where packages put the page that says how a network is changed host by host.
+const hostsPage = "/usr/share/doc/vxlan-driver/docs/user/hosts.md"
+
 // CheckChangeable refuses changes of options that a running network cannot change.
 func CheckChangeable(before, after map[string]string) error {
 	for _, name := range changedOptions(before, after) {
 		if !slices.Contains(changeable, name) {
 			return fmt.Errorf("option %s cannot be changed while containers run, only %s can; recreate the network: "+
-				"docs/user/hosts.md says how containers keep running, under \"change an option without losing containers\"",
+				hostsPage+" says how containers keep running, under \"change an option without losing containers\"",
 				name, strings.Join(changeable, ", "))
 		}
 	}
@@ -84,8 +87,8 @@ wrong. Then it rewrites Podman's file of the network, and brings devices, firewa
 containers' interfaces into step. An empty value takes an option away.
 
 It can change address_check, allow_host_overlap, fast_path, isolate, mtu, remote_ips
-and underlay_timeout. Others need the network to be recreated: docs/user/hosts.md says
-how. Type it on each host of the network.`,
+and underlay_timeout. Others need the network to be recreated: see
+` + hostsPage + `. Type it on each host of the network.`,
 		Example: `  vxlanctl network set mynet mtu=1402
   vxlanctl network set mynet isolate=true fast_path=`,
 		Args: func(_ *cobra.Command, args []string) error {

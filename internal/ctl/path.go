@@ -37,6 +37,7 @@ type Path struct {
 	Dst      netip.Addr `json:"dst"`
 	Host     string     `json:"host"`                // of From: this one
 	ToHost   string     `json:"to_host,omitempty"`   // of To; empty: nobody knows
+	RangeOf  string     `json:"range_of,omitempty"`  // where ToHost is empty: the host that hands To out
 	SameHost bool       `json:"same_host,omitempty"` // both are on this host
 	VTEP     netip.Addr `json:"vtep,omitzero"`       // of To's host
 	MTU      int        `json:"mtu"`                 // of the network, or of the underlay
@@ -90,6 +91,8 @@ func pathOn(n agentapi.NetworkInventory, from, to string) (p Path, source agenta
 		return Path{}, source, fmt.Errorf("network %s has no container %s", n.Name, to)
 	case !slices.ContainsFunc(n.Subnets, func(s agentapi.SubnetInventory) bool { return s.Prefix.Contains(addr) }):
 		return Path{}, source, fmt.Errorf("address %s is in no subnet of network %s", addr, n.Name)
+	default:
+		p.leadToHost(n, addr)
 	}
 	isSource := func(e agentapi.EndpointInventory) bool {
 		return e.Host == p.Host && len(e.Addrs) > 0 && (!known || e.ID != target.ID)
@@ -111,6 +114,35 @@ func pathOn(n agentapi.NetworkInventory, from, to string) (p Path, source agenta
 			n.Name)
 	}
 	return p, source, nil
+}
+
+// leadToHost finds out whose an address is that no container has: a host's own, or one that a host hands
+// out. Each host has the gateway's.
+func (p *Path) leadToHost(n agentapi.NetworkInventory, addr netip.Addr) {
+	for _, h := range n.Hosts {
+		if slices.Contains(h.HostAddrs, addr) {
+			p.ToHost, p.SameHost = h.Name, h.Self
+			if !h.Self {
+				p.VTEP = h.VTEP
+			}
+			return
+		}
+	}
+	for _, s := range n.Subnets {
+		if addr == s.Gateway {
+			p.ToHost, p.SameHost = p.Host, true
+			return
+		}
+		for _, part := range s.Slices {
+			if !part.Host.IsValid() || addr.Less(part.First) || part.Last.Less(addr) {
+				continue
+			}
+			p.RangeOf = part.Host.String()
+			if i := slices.IndexFunc(n.Hosts, func(h agentapi.MemberInventory) bool { return h.VTEP == part.Host }); i >= 0 {
+				p.RangeOf = n.Hosts[i].Name
+			}
+		}
+	}
 }
 
 // findEndpoint finds a container by its name, another name of it, its ID or an address. Without a

@@ -21,7 +21,7 @@ func TestFindPath(t *testing.T) {
 		return p
 	}
 	toDB := onBlue(Path{To: "db", Dst: addr("10.0.0.4"), ToHost: b, VTEP: addr("198.18.0.2")})
-	toAddr := onBlue(Path{To: "10.0.0.6", Dst: addr("10.0.0.6")})
+	toAddr := onBlue(Path{To: "10.0.0.6", Dst: addr("10.0.0.6"), RangeOf: b})
 	toV6 := Path{Network: "red", From: "web", To: "fd00::9", Src: addr("fd00::2"), Dst: addr("fd00::9"), Host: a, MTU: 1450, VNI: 8, Port: 4789, Namespace: "/ns/8d8d/e0"}
 	tests := []struct {
 		from, to string
@@ -32,6 +32,10 @@ func TestFindPath(t *testing.T) {
 		{"", "db", toDB, ""},
 		{"e0", "10.0.0.4", toDB, ""},
 		{"web", "10.0.0.6", toAddr, ""},
+		{"web", "10.0.0.13", onBlue(Path{To: "10.0.0.13", Dst: addr("10.0.0.13")}), ""},
+		{"web", "10.0.0.1", onBlue(Path{To: "10.0.0.1", Dst: addr("10.0.0.1"), ToHost: a, SameHost: true}), ""},
+		{"web", "10.0.0.3", onBlue(Path{To: "10.0.0.3", Dst: addr("10.0.0.3"), ToHost: a, SameHost: true}), ""},
+		{"web", "10.0.0.7", onBlue(Path{To: "10.0.0.7", Dst: addr("10.0.0.7"), ToHost: b, VTEP: addr("198.18.0.2")}), ""},
 		{"web", "fd00::9", toV6, ""},
 		{"db", "web", Path{}, "container db is not on network blue of this host"},
 		{"web", "nobody", Path{}, "network blue has no container nobody; network red has no container nobody"},

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
@@ -185,6 +187,9 @@ func (t Trace) outcome(probeErr error) string {
 		if t.Programs && len(t.Here) == 0 {
 			answered += "; eBPF programs passed the packets on, and no rule saw them"
 		}
+		if t.Path.ToHost == "" {
+			answered += ", and no member host is known to have it"
+		}
 		return answered
 	}
 	if e, dropped := findDrop(t.Here); dropped {
@@ -194,6 +199,8 @@ func (t Trace) outcome(probeErr error) string {
 		return "dropped on host " + t.Path.ToHost + " by " + describeRule(e)
 	}
 	switch {
+	case t.Path.ToHost == "":
+		return t.outcomeOfUnknown(probeErr)
 	case len(t.Here) == 0 && t.Programs:
 		return fmt.Sprintf("eBPF programs took the packet past the rules, and %s does not answer: "+
 			"nothing listens there, its "+
@@ -217,6 +224,24 @@ func (t Trace) outcome(probeErr error) string {
 	return fmt.Sprintf(
 		"the packet arrived on host %s, and no rule dropped it; %s does not answer: nothing listens there, or its own "+
 			"rules drop it", t.Path.ToHost, t.Path.To)
+}
+
+// outcomeOfUnknown is about an address that no container has, as far as is known here. The other hosts
+// are not asked, since nobody knows which one it would be.
+func (t Trace) outcomeOfUnknown(probeErr error) string {
+	known := fmt.Sprintf("no member host is known to have %s", t.Path.Dst)
+	if t.Path.RangeOf != "" {
+		known += fmt.Sprintf(", which is of the range of host %s", t.Path.RangeOf)
+	}
+	const next = "; `vxlanctl endpoints` lists who has an address, and `vxlanctl doctor` finds hosts that are cut off"
+	if len(t.Here) > 0 || t.Programs {
+		return known + "; the packet left the container, and nobody answered" + next
+	}
+	reason := "nobody said which MAC has it"
+	if probeErr != nil && !errors.Is(probeErr, unix.EHOSTUNREACH) && !errors.Is(probeErr, os.ErrDeadlineExceeded) {
+		reason = probeErr.Error()
+	}
+	return known + ", and no packet left the container: " + reason + next
 }
 
 func findDrop(events []agentapi.TraceEvent) (agentapi.TraceEvent, bool) {

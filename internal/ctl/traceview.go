@@ -40,8 +40,12 @@ func printTrace(p *output.Printer, out io.Writer, t Trace) error {
 		_, err := output.Fprintln(out, t.Outcome)
 		return err
 	}
-	path := fmt.Sprintf("%s (%s) on host %s → %s (%s) on host %s, network %s", t.Path.From, t.Path.Src, t.Path.Host,
-		t.Path.To, t.Path.Dst, orDash(t.Path.ToHost), t.Path.Network)
+	target := fmt.Sprintf("%s (%s) on host %s", t.Path.To, t.Path.Dst, t.Path.ToHost)
+	if t.Path.ToHost == "" {
+		target = fmt.Sprintf("%s, which no member host is known to have", t.Path.Dst)
+	}
+	path := fmt.Sprintf("%s (%s) on host %s → %s, network %s", t.Path.From, t.Path.Src, t.Path.Host, target,
+		t.Path.Network)
 	text := p.Wrap("", "  ", path)
 	hops, count := hopsText(p, "host "+t.Path.Host, t.Here, 0)
 	text += hops

@@ -44,7 +44,7 @@ var hostEntries = []Entry{
 		Code: ProgramMissing, Title: "a program is not where it is looked for",
 		Meaning: "Podman finds the plugin `vxlan`, or the plugin finds the agent `vxland`, only in certain directories.",
 		Causes:  []string{"The installation was interrupted, or went below another directory."},
-		Mends:   []string{"Install again: see docs/user/install.md."},
+		Mends:   []string{"Install again: see /usr/share/doc/vxlan-driver/docs/user/install.md."},
 	},
 	{
 		Code: FactUnknown, Title: "something could not be found out",

@@ -11,8 +11,10 @@ var nameEntries = []Entry{
 	{
 		Code: NamesUnanswered, Title: "container names are not answered",
 		Meaning: "The agent's name server does not answer a question from a container of the network.",
-		Causes:  []string{"The agent does not run, or not on the gateway's address."},
-		Mends:   []string{"Run `vxlanctl reload`."},
+		Causes: []string{"The agent does not run, or not on the gateway's address.",
+			"Another server answers in its place.",
+			"The container's /etc/resolv.conf names another server, as when no agent was installed at its start."},
+		Mends: []string{"Run `vxlanctl reload`.", "Restart the container: it gets a new /etc/resolv.conf."},
 	},
 	{
 		Code: UpstreamSilent, Title: "no name server outside answers",
@@ -23,8 +25,9 @@ var nameEntries = []Entry{
 	},
 	{
 		Code: NamesBlocked, Title: "a firewall drops questions for names",
-		Meaning: "A container's question to its gateway, port 53, is dropped on this host.",
-		Causes:  []string{"An input chain of another firewall drops what comes from the bridge."},
-		Mends:   []string{"Type the commands that the finding prints."},
+		Meaning: "A container's question to its gateway, port 53, is dropped on this host, or led elsewhere.",
+		Causes: []string{"An input chain of another firewall drops what comes from the bridge.",
+			"A rule redirects port 53 to another server."},
+		Mends: []string{"Type the commands that the finding prints."},
 	},
 }

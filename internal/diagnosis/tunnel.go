@@ -19,15 +19,22 @@ var tunnelEntries = []Entry{
 		Code: TunnelBlocked, Title: "no VXLAN packet passes between two hosts",
 		Meaning: "Packets of containers get lost on the way to another host and on the way back.",
 		Causes: []string{"A firewall on either host, or between them, drops the tunnel's UDP port.",
-			"A cloud's security group lets only TCP pass."},
+			"A cloud's security group lets only TCP pass.",
+			"Without agents: no container of the network runs on the other host, and another network has the UDP port " +
+				"there. Then nothing is wrong."},
 		Mends: []string{"Open the tunnel's UDP port (4789 unless the network has another) between the hosts, in both " +
 			"directions."},
 	},
 	{
 		Code: TunnelOneWay, Title: "VXLAN packets pass in one direction only",
-		Meaning: "The other host's packets arrive here, and this host's do not arrive there. No connection comes about.",
-		Causes:  []string{"A firewall on the other host, or before it, drops the tunnel's UDP port."},
-		Mends:   []string{"Open the tunnel's UDP port on the other host."},
+		Meaning: "One host's packets arrive at the other one, and not the reverse. No connection comes about. The finding " +
+			"says which host's packets are lost.",
+		Causes: []string{
+			"This host drops what arrives: the finding says so where the other host's answers come to the underlay's " +
+				"interface.",
+			"A firewall on the other host, or before it, drops the tunnel's UDP port.",
+		},
+		Mends: []string{"Open the tunnel's UDP port on the host that drops the packets, this one first."},
 	},
 	{
 		Code: TunnelMTU, Title: "large frames are lost on the way to another host",

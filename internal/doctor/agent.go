@@ -136,12 +136,33 @@ func checkNames(f *Facts) (findings []diagnosis.Finding) {
 				Summary:  fmt.Sprintf("the name server %s does not answer container %s", a.Server, a.Container),
 				Evidence: []string{firstLine(a.Err)}, Mend: []string{reload},
 			}
+			if a.IsForeign {
+				found.Summary = fmt.Sprintf("container %s asks %s for names, and somebody else answers", a.Container, a.Server)
+			}
 			if a.Upstream {
 				found.Code, found.Level = diagnosis.UpstreamSilent, diagnosis.Warning
 				found.Summary = fmt.Sprintf("the name server %s does not answer this host", a.Server)
 				found.Mend = []string{"start that server, or name another one in /etc/resolv.conf"}
 			}
 			findings = append(findings, found)
+		}
+	}
+	return findings
+}
+
+// checkMisled says which containers do not ask the network's name server.
+func checkMisled(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		for _, m := range n.Misled {
+			asked := "nobody"
+			if len(m.Servers) > 0 {
+				asked = strings.Trim(fmt.Sprint(m.Servers), "[]")
+			}
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.NamesUnanswered, Level: diagnosis.Warning, Network: n.Name,
+				Summary:  fmt.Sprintf("container %s asks %s for names, and not %s", m.Name, asked, n.Resolvers()[0]),
+				Evidence: []string{"grep nameserver " + m.Path}, Mend: []string{"podman restart " + m.Name},
+			})
 		}
 	}
 	return findings

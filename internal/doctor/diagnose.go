@@ -40,7 +40,8 @@ var checks = []check{
 	checkDeviceHooks, checkZones, checkPortFiles,
 	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport, checkRepairs,
-	checkChecksums, checkStrangers, checkTunnels, checkOtherTunnels, checkExchanges, checkNames, checkSilent, checkLimits,
+	checkChecksums, checkStrangers, checkTunnels, checkOtherTunnels, checkExchanges, checkNames, checkMisled, checkSilent,
+	checkLimits,
 }
 
 // Diagnose makes all checks. Of each fault it says on which host it is.

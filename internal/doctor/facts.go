@@ -105,6 +105,7 @@ type Network struct {
 	Ports          []Port
 	Neighbours     []Neighbour       // other hosts on the underlay's own link
 	Silent         []SilentContainer // of this host
+	Misled         []MisledContainer // of this host
 	Exchanges      []Exchange
 	Tunnels        []Tunnel // that no agent tests
 	// Stray is the network namespace, as a path, into which somebody has moved the VXLAN device; "": none.
@@ -181,6 +182,7 @@ type NameAnswer struct {
 	Server    netip.Addr
 	Container string // in whose namespace it was asked
 	Upstream  bool   // it is one outside
+	IsForeign bool   // somebody answers, and not the network's own server
 	Err       string // empty: it answered
 }
 
@@ -339,6 +341,13 @@ type SilentContainer struct {
 	Addr netip.Addr
 }
 
+// MisledContainer is a container that does not ask the network's name server.
+type MisledContainer struct {
+	Name    string
+	Path    string       // of its resolv.conf
+	Servers []netip.Addr // whom it asks
+}
+
 // Stream is a number of VXLAN packets with the same outer addresses, port and VNI, on the underlay.
 type Stream struct {
 	From, To netip.Addr
@@ -347,6 +356,8 @@ type Stream struct {
 	Out      bool // they left this host; else they came
 	Refused  bool // From says that nobody has the port there; of which network is not known
 	Count    int
+	// Replier is who, inside, answers a question of ARP, neighbour discovery or ping; zero: they are none.
+	Replier netip.Addr
 	// Of those that came some had wrong checksums: in the outer header, where it matters also none at
 	// all, or in the packet inside.
 	BadOuter, ZeroOuter, BadInner int

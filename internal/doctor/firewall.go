@@ -157,7 +157,7 @@ func listCommand(c BlockingChain) string {
 func checkSuspectChains(f *Facts) (findings []diagnosis.Finding) {
 	for _, c := range f.Suspect {
 		isNamed := slices.ContainsFunc(f.Rules, func(r Rule) bool {
-			return !r.Translates && !r.Marks && !r.Changes && !r.Untracks && !r.OfNames && r.Chain == c.Table+" "+c.Chain
+			return !r.Translates && !r.Marks && !r.Changes && !r.Untracks && !r.OfNames && r.isIn(c)
 		})
 		if isNamed || f.isBlocking(c.Table, c.Chain) {
 			continue

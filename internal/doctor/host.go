@@ -112,7 +112,7 @@ func checkPodman(f *Facts) (findings []diagnosis.Finding) {
 			Summary: "netavark finds no plugin vxlan, so no container of a VXLAN network starts",
 			Evidence: []string{"it looks in /usr/local/libexec/netavark, /usr/libexec/netavark, /usr/local/lib/netavark, " +
 				"/usr/lib/netavark"},
-			Mend: []string{"install the driver again: docs/user/install.md"},
+			Mend: []string{"install the driver again: see /usr/share/doc/vxlan-driver/docs/user/install.md"},
 		})
 	}
 	return findings

@@ -64,6 +64,9 @@ func (n Network) ownFilters(in Inside) []diagnosis.Finding {
 		Code: diagnosis.ContainerAltered, Level: diagnosis.Failure, Network: n.Name,
 		Summary: fmt.Sprintf("container %s: filters of its own drop its packets", in.Container),
 	}
+	if misleads := func(r Rule) bool { return r.Translates }; slices.ContainsFunc(in.Filters, misleads) {
+		found.Summary = fmt.Sprintf("container %s: rules of its own lead its questions for names elsewhere", in.Container)
+	}
 	for _, r := range in.Filters {
 		found.Evidence = append(found.Evidence, "in the container: "+cut(r.Text, maxLine))
 		found.Mend = append(found.Mend, "nsenter --net="+in.Namespace+" "+r.Delete)

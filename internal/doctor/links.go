@@ -182,20 +182,33 @@ func (f *Facts) ruleOfMark() *Rule {
 // not answered.
 func (f *Facts) rulesOfNames(r Rule) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
-		if !slices.ContainsFunc(n.Names, func(a NameAnswer) bool { return a.Err != "" && !a.Upstream }) {
+		isLacking := slices.ContainsFunc(n.Names, func(a NameAnswer) bool { return a.Err != "" && !a.Upstream })
+		if !isLacking || slices.ContainsFunc(f.Blocking, func(c BlockingChain) bool { return c.Network == n.Name && r.isIn(c) }) {
 			continue
 		}
 		found := diagnosis.Finding{
 			Code: diagnosis.NamesBlocked, Level: diagnosis.Failure, Network: n.Name,
-			Summary:  "a rule of another program drops questions for names, or their answers",
+			Summary:  "a rule of another program drops questions for names, or their answers" + r.where(),
 			Evidence: []string{cut(r.Text, maxLine)}, Mend: []string{r.Delete},
 		}
 		if r.Translates {
-			found.Summary = "a rule of another program leads questions for names elsewhere"
+			found.Summary = "a rule of another program leads questions for names elsewhere" + r.where()
 		}
 		findings = append(findings, found)
 	}
 	return findings
+}
+
+// isIn tells whether a rule is in a chain.
+func (r Rule) isIn(c BlockingChain) bool { return r.Chain == c.Table+" "+c.Chain }
+
+// where names the chain of a rule, at the end of a sentence.
+func (r Rule) where() string {
+	i := strings.LastIndex(r.Chain, " ")
+	if i < 0 {
+		return ""
+	}
+	return fmt.Sprintf(": chain %s of table %s", r.Chain[i+1:], r.Chain[:i])
 }
 
 // checkNamedRules says which rules of other programs name a network's port or device, and translate
@@ -231,8 +244,7 @@ func checkNamedRules(f *Facts) (findings []diagnosis.Finding) {
 			found.Code, found.Level = diagnosis.TunnelNAT, diagnosis.Failure
 			found.Summary = "a rule of another program translates packets between hosts"
 		}
-		isCovered := slices.ContainsFunc(f.Blocking, func(c BlockingChain) bool { return c.Table+" "+c.Chain == r.Chain })
-		if !isCovered {
+		if !slices.ContainsFunc(f.Blocking, r.isIn) {
 			findings = append(findings, found)
 		}
 	}

@@ -22,7 +22,7 @@ func (f *Facts) withTraffic(findings []diagnosis.Finding) []diagnosis.Finding {
 				return o.Network == n.Name && isSymptom(o.Code) && strings.Contains(o.Summary, t.Host)
 			})
 			if peer := addrOfLabel(t.Host); i >= 0 && peer.IsValid() {
-				findings[i].Evidence = append(findings[i].Evidence, f.sightings(n, peer)...)
+				f.addSightings(&findings[i], n, t, peer)
 			}
 		}
 	}
@@ -52,9 +52,37 @@ func addrOfLabel(label string) netip.Addr {
 	return addr
 }
 
-// sightings says which packets from and to another host passed the underlay's interface.
-func (f *Facts) sightings(n Network, peer netip.Addr) []string {
-	out, in := 0, 0
+// addSightings says which packets from and to another host passed the underlay's interface. What this
+// host drops itself is to be mended here first.
+func (f *Facts) addSightings(found *diagnosis.Finding, n Network, t agentapi.TunnelStatus, peer netip.Addr) {
+	out, in := f.countPackets(n, peer)
+	device := n.VTEP.Interface
+	sent := fmt.Sprintf("%d of this host's packets to it left by %s", out, device)
+	came := fmt.Sprintf("%d of its packets came to %s", in, device)
+	var own []string
+	if out == 0 {
+		sent = fmt.Sprintf("no packet to it left by %s: they are dropped on host %s", device, f.Host)
+		own = append(own, fmt.Sprintf("nft list ruleset; tc filter show dev %s egress   # on this host: let UDP port %d out",
+			device, t.Port))
+	}
+	switch {
+	case in == 0:
+		came = fmt.Sprintf("none of its packets came to %s: they are dropped there or on the way", device)
+	case !t.Heard:
+		came += fmt.Sprintf(", and none to %s: they are dropped on host %s", n.Device.Name, f.Host)
+		own = append(own, inputMend(device, t.Port))
+	}
+	found.Evidence = append(found.Evidence, sent, came)
+	found.Mend = append(own, found.Mend...)
+}
+
+// inputMend shows what may drop packets that have arrived.
+func inputMend(device string, port uint16) string {
+	return fmt.Sprintf("nft list ruleset; tc filter show dev %s ingress   # on this host: let UDP port %d in", device, port)
+}
+
+// countPackets counts a network's packets to and from another host that passed the underlay.
+func (f *Facts) countPackets(n Network, peer netip.Addr) (out, in int) {
 	for _, s := range f.Traffic {
 		if s.Port != n.Tunnel.Port || s.VNI != n.Tunnel.VNI {
 			continue
@@ -66,15 +94,7 @@ func (f *Facts) sightings(n Network, peer netip.Addr) []string {
 			in += s.Count
 		}
 	}
-	sent := fmt.Sprintf("%d of this host's packets to it left by %s", out, n.VTEP.Interface)
-	if out == 0 {
-		sent = fmt.Sprintf("no packet to it left by %s: they are dropped on host %s", n.VTEP.Interface, f.Host)
-	}
-	came := fmt.Sprintf("none of its packets came to %s: they are dropped there or on the way", n.VTEP.Interface)
-	if in > 0 {
-		came = fmt.Sprintf("%d of its packets came to %s", in, n.VTEP.Interface)
-	}
-	return []string{sent, came}
+	return out, in
 }
 
 // checkStrangers says whose packets of a network come from an address that is no member's. If those of

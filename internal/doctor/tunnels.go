@@ -48,17 +48,18 @@ func (f *Facts) tunnelFault(n Network, t Tunnel) (found diagnosis.Finding, isFau
 		return found, false
 	case !t.Answers && t.Refused:
 		return portRefused(n, t), t.Learned == "" // or else its last container has just been stopped
+	case !t.Answers && f.replies(n, t) > 0:
+		return f.droppedHere(n, t), true
 	case !t.Answers:
 		lost.Heard = f.cameFrom(n, t.Host)
 		found = fromTunnel(n.Name, lost)
 		found.Level = diagnosis.Warning // its last container may have just been stopped
 		found.Evidence = append(found.Evidence, t.expected()...)
-		switch isPresent := f.isPresent(n, t.Host); {
-		case !isPresent:
+		if !f.isPresent(n, t.Host) {
 			found.Evidence = append(found.Evidence, "the host does not answer ping on the underlay either")
-		case !t.WasHeard():
-			found.Evidence = append(found.Evidence, fmt.Sprintf("the host answers on the underlay, and does not refuse UDP "+
-				"port %d: packets are lost, or only another network has the port there", n.Tunnel.Port))
+		}
+		if t.Learned == "" && !lost.Heard {
+			leaveOpen(&found, n, t)
 		}
 		return found, true
 	case t.Pinged && t.Answered == 0 && t.Passing > 0:
@@ -69,15 +70,50 @@ func (f *Facts) tunnelFault(n Network, t Tunnel) (found diagnosis.Finding, isFau
 	}})
 }
 
+// replies counts the answers that came from another host's own address to what this host has sent.
+func (f *Facts) replies(n Network, t Tunnel) (count int) {
+	for _, s := range f.Traffic {
+		isOfTunnel := !s.Out && s.From == t.Host && s.Port == n.Tunnel.Port && s.VNI == n.Tunnel.VNI
+		if isOfTunnel && s.Replier.IsValid() && s.Replier == t.Addr {
+			count += s.Count
+		}
+	}
+	return count
+}
+
+// droppedHere is about a host whose answers arrive at the underlay's interface, and not in the network.
+// So this host's packets arrive there.
+func (f *Facts) droppedHere(n Network, t Tunnel) diagnosis.Finding {
+	return diagnosis.Finding{
+		Code: diagnosis.TunnelOneWay, Level: diagnosis.Failure, Network: n.Name,
+		Summary: fmt.Sprintf("this host drops the VXLAN packets of host %s", t.Host),
+		Evidence: []string{fmt.Sprintf("%d answers of it came to %s, and none to %s", f.replies(n, t), n.VTEP.Interface,
+			n.Device.Name)},
+		Mend: []string{inputMend(n.VTEP.Interface, n.Tunnel.Port)},
+	}
+}
+
+// leaveOpen says of a tunnel from which nothing was heard that there may be nobody at its end. A kernel
+// that has the UDP port for other networks is as silent as one before which a firewall drops packets.
+func leaveOpen(found *diagnosis.Finding, n Network, t Tunnel) {
+	found.Summary += ", or no container of the network runs there"
+	found.Evidence = append(found.Evidence, fmt.Sprintf("the host does not refuse UDP port %d: packets are lost, "+
+		"or only another network has the port there, or this one with another VNI", n.Tunnel.Port))
+	asked := fmt.Sprintf("podman ps --filter network=%s   # on host %s: if it lists none, nothing is wrong", n.Name, t.Host)
+	found.Mend = append([]string{asked}, found.Mend...)
+}
+
 // isExpected tells whether somebody should answer through a tunnel. That is so if a container of the
 // network was heard there lately, or one here looked for one there. It is probably so if the host is
-// there and its UDP port is not closed, unless another network's tunnel to it explains that.
+// there and its UDP port is not closed, unless another network to whose tunnel it has the port explains
+// that.
 func (f *Facts) isExpected(n Network, t Tunnel) bool {
 	passes := func(e Exchange) bool { return e.VTEP == t.Host && (e.Ping || e.HostPing) }
 	if slices.ContainsFunc(n.Exchanges, passes) {
 		return false // it is no host of this driver, or its own address is blocked there
 	}
-	return t.WasHeard() || !t.Refused && f.isPresent(n, t.Host) && !f.portPasses(n.Tunnel.Port, t.Host)
+	isOfOther := f.portPasses(n.Tunnel.Port, t.Host) || f.sendsOther(n, t.Host)
+	return t.WasHeard() || !t.Refused && f.isPresent(n, t.Host) && !isOfOther
 }
 
 // refuses tells whether a host has said meanwhile that nobody has a UDP port there.
@@ -97,6 +133,13 @@ func (f *Facts) portPasses(port uint16, host netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// sendsOther tells whether a host sends packets of another network to the UDP port of a network.
+func (f *Facts) sendsOther(n Network, host netip.Addr) bool {
+	return slices.ContainsFunc(f.Traffic, func(s Stream) bool {
+		return !s.Out && !s.Refused && s.From == host && s.Port == n.Tunnel.Port && s.VNI != n.Tunnel.VNI
+	})
 }
 
 // agentPasses tells whether the agent has found that something passes a network's tunnel to a host.

@@ -15,6 +15,11 @@ func TestTunnelsWithoutAgent(t *testing.T) {
 	came := func(port uint16, vni uint32, inner string) Stream {
 		return Stream{From: other, To: addr("198.18.0.12"), Port: port, VNI: vni, Count: 3, Inner: addr(inner)}
 	}
+	answered := func(who string) Stream {
+		s := came(4789, 7, who)
+		s.Replier = s.Inner
+		return s
+	}
 	present := func(f *Facts) { f.Networks[0].Neighbours = []Neighbour{{Addr: other, Answers: []kernel.MAC{{2, 8}}}} }
 	for _, tt := range []struct {
 		name    string
@@ -28,6 +33,10 @@ func TestTunnelsWithoutAgent(t *testing.T) {
 		{"nobody was heard", Tunnel{}, nil, nil, nil},
 		{"silent", Tunnel{Learned: "02"}, nil, nil, []string{"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11"}},
 		{"silent, and it can be heard", Tunnel{Learned: "02"}, []Stream{came(4789, 7, "10.0.0.9")}, nil, []string{"VX0302 warning no VXLAN packet arrives at host 198.18.0.11"}},
+		{"its answers come, and are dropped here", Tunnel{Learned: "02"}, []Stream{answered("10.0.0.253")}, nil,
+			[]string{"VX0302 failure this host drops the VXLAN packets of host 198.18.0.11"}},
+		{"answers of one of its containers come", Tunnel{Learned: "02"}, []Stream{answered("10.0.0.9")}, nil,
+			[]string{"VX0302 warning no VXLAN packet arrives at host 198.18.0.11"}},
 		{"its last container was stopped", Tunnel{Learned: "02", Refused: true}, nil, nil, nil},
 		{"it has no such port", Tunnel{Wanted: []string{"x"}, Refused: true}, nil, nil, []string{
 			"VX0308 warning host 198.18.0.11 has no VXLAN device on UDP port 4789: no container of the network runs there, or it has another port"}},
@@ -42,7 +51,15 @@ func TestTunnelsWithoutAgent(t *testing.T) {
 			[]string{"VX0306 failure network blue differs on host 198.18.0.11: the VXLAN port is 4790 there and 4789 here"}},
 		{"packets of another network", Tunnel{}, []Stream{came(4790, 8, "10.9.0.9")}, nil, nil},
 		{"another VNI beside the right one", Tunnel{}, []Stream{came(4789, 7, "10.0.0.9"), came(4789, 9, "10.0.0.9")}, nil, nil},
-		{"the host is there, and nobody was heard", Tunnel{}, nil, present, []string{"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11"}},
+		{"the host is there, and nobody was heard", Tunnel{}, nil, present, []string{
+			"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11, or no container of the network runs there"}},
+		{"somebody was looked for", Tunnel{Wanted: []string{"container cb looked for x"}}, nil, present, []string{
+			"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11, or no container of the network runs there"}},
+		{"the host sends packets of another network to the port", Tunnel{}, []Stream{came(4789, 8, "10.9.0.9")}, present, nil},
+		{"it sends such, and somebody was looked for", Tunnel{Wanted: []string{"container cb looked for x"}}, []Stream{came(4789, 8, "10.9.0.9")}, present, []string{
+			"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11, or no container of the network runs there"}},
+		{"it sends them to another port", Tunnel{}, []Stream{came(4790, 8, "10.9.0.9")}, present, []string{
+			"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11, or no container of the network runs there"}},
 		{"the host is there, and its port is closed", Tunnel{Refused: true}, nil, present, nil},
 		{"another network's tunnel to the port passes", Tunnel{}, nil, func(f *Facts) {
 			present(f)
@@ -60,7 +77,7 @@ func TestTunnelsWithoutAgent(t *testing.T) {
 		}, nil},
 	} {
 		f := healthy()
-		tt.tunnel.Host = other
+		tt.tunnel.Host, tt.tunnel.Addr = other, addr("10.0.0.253")
 		f.Networks[0].Tunnels, f.Traffic = []Tunnel{tt.tunnel}, tt.traffic
 		if tt.alter != nil {
 			tt.alter(&f)
@@ -75,6 +92,29 @@ func TestTunnelsWithoutAgent(t *testing.T) {
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", tt.name, strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
 		}
+	}
+}
+
+// A host that has the port for another network alone is as silent as one that is cut off. Both are said,
+// and how to tell them apart.
+func TestSilentTunnelNamesBothCauses(t *testing.T) {
+	f := healthy()
+	f.Networks[0].Neighbours = []Neighbour{{Addr: addr("198.18.0.11"), Answers: []kernel.MAC{{2, 8}}}}
+	f.Networks[0].Tunnels = []Tunnel{{Host: addr("198.18.0.11"), Size: 1450}}
+	d := Diagnose(f)
+	if len(d.Findings) != 1 || d.Level != diagnosis.Warning {
+		t.Fatalf("found %+v", d)
+	}
+	found := d.Findings[0]
+	const silent = "the host does not refuse UDP port 4789: packets are lost, or only another network has the port there, " +
+		"or this one with another VNI"
+	if !slices.Contains(found.Evidence, silent) {
+		t.Errorf("evidence %q", found.Evidence)
+	}
+	want := []string{"podman ps --filter network=blue   # on host 198.18.0.11: if it lists none, nothing is wrong",
+		"open UDP port 4789 on both hosts and on the way"}
+	if !slices.Equal(found.Mend, want) {
+		t.Errorf("mend %q", found.Mend)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"vxlan-driver/internal/regfile"
 )
 
 // Limits on tokens.
@@ -94,7 +96,7 @@ func OpenStore(dir string, clock Clock) (*Store, error) {
 const fileSuffix = ".json"
 
 func readRecord(path string) (*record, error) {
-	data, err := os.ReadFile(path)
+	data, err := regfile.ReadText(path)
 	if err != nil {
 		return nil, err
 	}

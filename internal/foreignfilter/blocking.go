@@ -90,6 +90,9 @@ func tableName(t kernel.FilterTable) string {
 // blockedNeeds returns which needs a chain blocks, and what it must permit.
 func blockedNeeds(t kernel.FilterTable, chain string, needs []need, drops dropTest) (lost []string, permits []permit) {
 	for _, w := range needs {
+		if slices.ContainsFunc(w.within, func(wider string) bool { return slices.Contains(lost, wider) }) {
+			continue
+		}
 		for _, l := range w.legs {
 			if !l.meets(t, chain) || !drops(t, chain, l.packets) {
 				continue

@@ -32,6 +32,8 @@ type Network struct {
 type need struct {
 	what string
 	legs []leg
+	// within are needs that include it. Where one of them is blocked, this one is not said besides.
+	within []string
 }
 
 // leg is one way that packets of a need take. They pass if one of the packets does: by which device
@@ -107,7 +109,7 @@ func (n Network) usesAgents(h Host) bool {
 func (n Network) bridgedNeed(s network.Subnet) need {
 	p := packet{in: n.Bridge, out: n.Bridge, src: s.Prefix, dst: s.Prefix, protocol: protocolTCP, ports: anyPort}
 	to := permit{hook: kernel.HookForward, in: n.Bridge.Name}
-	return need{"packets between its containers (br_netfilter is on)", []leg{
+	return need{what: "packets between its containers (br_netfilter is on)", legs: []leg{
 		{kernel.HookForward, []packet{p}, to}, {kernel.HookForward, []packet{p.reversed()}, to},
 	}}
 }
@@ -115,7 +117,7 @@ func (n Network) bridgedNeed(s network.Subnet) need {
 // framesNeed is what the bridge forwards between a container and other hosts. The fast path, where
 // there is one, passes these chains by. But the first packets and all others meet them.
 func (n Network) framesNeed() need {
-	all := need{what: "frames between its containers"}
+	all := need{what: whatFrames}
 	if n.VXLAN.Name == "" || n.Port.Name == "" {
 		return all
 	}
@@ -177,12 +179,12 @@ func (n Network) routedNeeds(s network.Subnet, outside Device) []need {
 	answers.answers = true
 	var all []need
 	if outside.Name != "" {
-		all = append(all, need{"what its containers send to the outside", []leg{
+		all = append(all, need{what: "what its containers send to the outside", legs: []leg{
 			{kernel.HookForward, out, outgoing}, {kernel.HookForward, allReversed(out), answers},
 		}})
 	}
 	if n.Publishes {
-		all = append(all, need{"packets to published ports", []leg{
+		all = append(all, need{what: "packets to published ports", legs: []leg{
 			{kernel.HookForward, in, incoming}, {kernel.HookForward, allReversed(in), outgoing},
 		}})
 	}

@@ -1,6 +1,7 @@
 package foreignfilter
 
 import (
+	"fmt"
 	"net/netip"
 
 	"vxlan-driver/internal/kernel"
@@ -12,6 +13,12 @@ const (
 	echoRequest      = 8
 	echoRequestIPv6  = 128
 	neighbourRequest = 135
+)
+
+// What needs are that include others.
+const (
+	whatFrames     = "frames between its containers"
+	whatHostFrames = "frames between its containers and this host"
 )
 
 // furtherNeeds returns what must pass beside networkNeeds, at hooks where few programs filter.
@@ -41,21 +48,44 @@ func (n Network) entryNeed(s network.Subnet) need {
 	}
 	p := packet{in: n.Bridge, src: s.Prefix, dst: world, protocol: protocolTCP, ports: anyPort, world: worldIsDestination}
 	allow := permit{hook: kernel.HookPrerouting, in: n.Bridge.Name}
-	return need{"what its containers send to the outside", []leg{{kernel.HookPrerouting, []packet{p}, allow}}}
+	return need{what: "what its containers send to the outside", legs: []leg{{kernel.HookPrerouting, []packet{p}, allow}}}
 }
 
-// nameQuestionsNeed is questions for container names before their port is translated.
+// nameQuestionsNeed is questions for container names before their port is translated: at the hooks of
+// IP, and those of bridges and devices before it.
 func (n Network) nameQuestionsNeed(s network.Subnet) need {
-	all := need{what: "questions for container names"}
+	all := need{what: "questions for container names", within: []string{whatFrames, whatHostFrames}}
 	const port = 53
+	version := "ip"
+	if s.Prefix.Addr().Is6() {
+		version = "ip6"
+	}
 	for _, protocol := range []uint8{protocolUDP, protocolTCP} {
 		p := packet{
 			in: n.Bridge, src: s.Prefix, dst: netip.PrefixFrom(s.Gateway, s.Gateway.BitLen()),
 			protocol: protocol, ports: [2]uint16{port, port},
 		}
-		all.legs = append(all.legs, leg{kernel.HookPrerouting, []packet{p}, permit{
-			hook: kernel.HookPrerouting, in: n.Bridge.Name, protocol: protocolName(protocol), first: port, last: port,
-		}})
+		allow := permit{in: n.Bridge.Name, protocol: protocolName(protocol), first: port, last: port}
+		frame := p
+		frame.in, frame.bridged = n.Port, true
+		for _, l := range append([]leg{{hook: kernel.HookPrerouting, packets: []packet{p}}}, deviceLegs(p)...) {
+			l.permit = allow
+			l.permit.hook = l.hook
+			all.legs = append(all.legs, l)
+		}
+		if n.Port.Name == "" {
+			continue
+		}
+		for _, l := range deviceLegs(frame) {
+			l.permit.protocol, l.permit.first, l.permit.last = allow.protocol, port, port
+			all.legs = append(all.legs, l)
+		}
+		for _, hook := range []kernel.FilterHook{kernel.HookPrerouting, kernel.HookInput} {
+			l := frameLeg(hook, frame)
+			l.permit.frames.nft += fmt.Sprintf(" %s dport %d", allow.protocol, port)
+			l.permit.frames.ebtables += fmt.Sprintf(" --%[1]s-proto %[2]s --%[1]s-dport %[3]d", version, allow.protocol, port)
+			all.legs = append(all.legs, l)
+		}
 	}
 	return all
 }
@@ -67,12 +97,12 @@ func (n Network) nameAnswersNeed(s network.Subnet) need {
 		protocol: protocolUDP, ports: anyPort, answer: true,
 	}
 	allow := permit{hook: kernel.HookOutput, out: n.Bridge.Name}
-	return need{"answers to questions for container names", []leg{{kernel.HookOutput, []packet{p}, allow}}}
+	return need{what: "answers to questions for container names", legs: []leg{{kernel.HookOutput, []packet{p}, allow}}}
 }
 
 // bridgeFramesNeed is framesNeed at the other hooks, and pings.
 func (n Network) bridgeFramesNeed() need {
-	all := need{what: "frames between its containers"}
+	all := need{what: whatFrames}
 	if n.VXLAN.Name == "" || n.Port.Name == "" {
 		return all
 	}
@@ -148,7 +178,7 @@ func deviceLegs(p packet) (legs []leg) {
 // hostFramesNeed is what containers and this host send each other: the way to names and to the
 // outside leads through the gateway.
 func (n Network) hostFramesNeed() need {
-	all := need{what: "frames between its containers and this host"}
+	all := need{what: whatHostFrames}
 	if n.Port.Name == "" {
 		return all
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/regfile"
 )
 
 // record is the content of a file.
@@ -34,7 +35,7 @@ func (r record) String() string {
 
 // readRecord reads a file. One that was cut off, as by a power cut, has no ID.
 func readRecord(path string) (record, error) {
-	data, err := os.ReadFile(path)
+	data, err := regfile.ReadText(path)
 	if err != nil {
 		return record{}, err
 	}

@@ -3,8 +3,9 @@ package hostid
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"os"
 	"strings"
+
+	"vxlan-driver/internal/regfile"
 )
 
 // Machine is what tells this machine from a copy of it. What is empty is unknown.
@@ -31,7 +32,7 @@ func machineID(line string) string {
 }
 
 func readLine(path string) string {
-	data, err := os.ReadFile(path)
+	data, err := regfile.ReadText(path)
 	if err != nil {
 		return ""
 	}

@@ -11,6 +11,7 @@ import (
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/reconcile"
+	"vxlan-driver/internal/regfile"
 )
 
 // applyNetwork applies a plan about a network's devices, and tells other programs on the host of
@@ -56,7 +57,7 @@ func (h *Host) keepSysctls(n network.Network) error {
 		fmt.Fprintf(&b, "-%s = %s\n", s.Key, s.Value)
 	}
 	path := h.sysctlFile(n.Bridge.Name)
-	if have, err := os.ReadFile(path); err == nil && string(have) == b.String() {
+	if have, err := regfile.ReadText(path); err == nil && string(have) == b.String() {
 		return nil
 	}
 	err := os.MkdirAll(h.SysctlDir, 0o755)

@@ -11,6 +11,7 @@ import (
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/regfile"
 )
 
 // ContainersWithAgent counts the containers of networks that need an agent.
@@ -176,7 +177,7 @@ func (h *Host) eachOwnNetwork(f func(config []byte, id network.Identity)) error 
 	}
 	for _, path := range files {
 		var n struct{ Name, ID, Driver string }
-		data, err := os.ReadFile(path)
+		data, err := regfile.ReadState(path)
 		if err == nil && json.Unmarshal(data, &n) == nil && n.Driver == network.Driver {
 			f(data, network.Identity{Name: n.Name, ID: n.ID})
 		}

@@ -9,11 +9,10 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/regfile"
 	"vxlan-driver/internal/store"
 )
 
@@ -63,8 +62,8 @@ func (h *Host) Reservations(read func(config []byte) (network.Reservation, bool)
 	}
 	var all []network.Reservation
 	for _, f := range files {
-		data, err := os.ReadFile(f)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EISDIR) {
+		data, err := regfile.ReadState(f)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, regfile.ErrNotRegular) {
 			continue // removed meanwhile, or no network
 		}
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/regfile"
 )
 
 // Create checks a new network against this host and fills in what the user left to the driver. It
@@ -103,7 +103,7 @@ func (p *Plugin) reservations(host hoststate.Namespace) ([]network.Reservation, 
 		})
 	}
 	for _, path := range p.ResolvConfs {
-		text, _ := os.ReadFile(path) // one that is not there names none
+		text, _ := regfile.ReadText(path) // one that is not there names none
 		for _, server := range nameServers(string(text)) {
 			all = append(all, network.Reservation{
 				Holder:  "a name server of " + path,

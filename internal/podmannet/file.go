@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"vxlan-driver/internal/regfile"
 )
 
 // File is the configuration file of one network.
@@ -28,8 +28,8 @@ func List(dir, driver string) (files []File, err error) {
 		return nil, fmt.Errorf("list networks: %w", err)
 	}
 	for _, path := range paths { // Podman names the file after the network
-		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EISDIR) {
+		data, err := regfile.ReadState(path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, regfile.ErrNotRegular) {
 			continue
 		}
 		if err != nil {

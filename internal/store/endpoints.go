@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/regfile"
 )
 
 // Record is what the store keeps of an endpoint.
@@ -199,7 +200,7 @@ func ReadRecord(dir, networkID, containerID string) (Record, error) {
 }
 
 func readRecord(path string) (r Record, err error) {
-	data, err := os.ReadFile(path)
+	data, err := regfile.ReadState(path)
 	if err != nil {
 		return r, err
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"vxlan-driver/internal/regfile"
 )
 
 const (
@@ -57,7 +59,7 @@ func removeFile(path string) error {
 
 // writeIfChanged writes a file, unless it has the data already.
 func writeIfChanged(path string, data []byte) error {
-	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, data) {
+	if have, err := regfile.ReadState(path); err == nil && bytes.Equal(have, data) {
 		return nil
 	}
 	return writeFile(path, data)

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/regfile"
 )
 
 // Networks returns the ids of the networks that have endpoints, sorted.
@@ -69,7 +70,7 @@ func ReadVTEP(dir, networkID string) (network.VTEP, error) {
 func (s *Store) VTEP(networkID string) (network.VTEP, error) {
 	var v network.VTEP
 	path := filepath.Join(s.networkDir(networkID), "vtep.json")
-	data, err := os.ReadFile(path)
+	data, err := regfile.ReadState(path)
 	if err != nil {
 		return network.VTEP{}, fmt.Errorf("read stored VTEP: %w", err)
 	}
@@ -81,7 +82,7 @@ func (s *Store) VTEP(networkID string) (network.VTEP, error) {
 
 // Config returns the network's configuration as of the last PutEndpoint.
 func (s *Store) Config(networkID string) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "network.json"))
+	data, err := regfile.ReadState(filepath.Join(s.networkDir(networkID), "network.json"))
 	if err != nil {
 		return nil, fmt.Errorf("read stored network: %w", err)
 	}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/regfile"
 )
 
 // SetDNSPort keeps the port on which a network's names are answered, as long as the network has
@@ -26,7 +26,7 @@ func (s *Store) SetDNSPort(networkID string, port uint16) error {
 
 // DNSPort returns the port that was set, or 0 where none was, or the file is damaged.
 func (s *Store) DNSPort(networkID string) (uint16, error) {
-	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "dns-port"))
+	data, err := regfile.ReadText(filepath.Join(s.networkDir(networkID), "dns-port"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -74,7 +74,7 @@ func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
 }
 
 func readPeers(path string) (p network.Peers, ok bool, err error) {
-	data, err := os.ReadFile(path)
+	data, err := regfile.ReadState(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return network.Peers{}, false, nil
 	}

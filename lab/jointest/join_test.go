@@ -62,6 +62,7 @@ func TestInitJoinAdopt(t *testing.T) {
 	if out := labtest.Refused(t, c, "echo '"+first+"' | vxlanctl join -"); !strings.Contains(out, "the token was used from host-b ("+b.Addr4().String()+")") {
 		t.Errorf("a used token: %s", out)
 	}
+	refuseExpired(t, a, c)
 	second := joinCommand(t, b, "vxlanctl token create --ttl 5m")
 	labtest.Sh(t, c, "echo '"+second+"' | vxlanctl join --adopt-all -")
 	for i, h := range []*lab.Host{b, c} {
@@ -80,5 +81,28 @@ func TestInitJoinAdopt(t *testing.T) {
 		if refused := labtest.Sh(t, h, "vxlanctl status | grep refused || true"); refused != "" {
 			t.Errorf("%s: %s", h.Name(), refused)
 		}
+	}
+}
+
+// refuseExpired tries a token after its time, which is made short in the issuer's file: a minute is the
+// least that a token is good for.
+func refuseExpired(t *testing.T, issuer, joiner *lab.Host) {
+	t.Helper()
+	expired := "echo '" + joinCommand(t, issuer, "vxlanctl token create --ttl 1m") + "' | vxlanctl join -"
+	labtest.Sh(t, issuer, `sed -i 's/"ttl":60000000000/"ttl":1/' /var/lib/vxlan/tokens/*.json
+		pkill -x vxland; while pgrep -x vxland; do sleep 0.02; done; vxlanctl reload; vxlanctl wait ready`)
+	if listed := labtest.Sh(t, issuer, "vxlanctl token ls"); !strings.Contains(listed, "expired") {
+		t.Errorf("listed are\n%s", listed)
+	}
+	// Nobody can come with a token that is good, so the port is closed.
+	if out := labtest.Refused(t, joiner, expired); !strings.Contains(out, "nobody listens there: the token has expired or was revoked") {
+		t.Errorf("an expired token, alone: %s", out)
+	}
+	joinCommand(t, issuer, "vxlanctl token create")
+	if out := labtest.Refused(t, joiner, expired); !strings.Contains(out, "the token expired ") {
+		t.Errorf("an expired token beside another one: %s", out)
+	}
+	if left := labtest.Sh(t, joiner, "ls /etc/vxlan 2>/dev/null || true"); left != "" {
+		t.Errorf("who came with it has %s", left)
 	}
 }

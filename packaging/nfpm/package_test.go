@@ -51,7 +51,7 @@ func newBuild(t *testing.T) build {
 	}
 	source, out := t.TempDir(), t.TempDir()
 	// bin/share is written to.
-	copyTree := exec.Command("sh", "-c", `tar -c go.mod go.sum LICENSE packaging examples | tar -C "$0" -x`, source)
+	copyTree := exec.Command("sh", "-c", `tar -c go.mod go.sum LICENSE SECURITY.md packaging examples docs/user | tar -C "$0" -x`, source)
 	copyTree.Dir = root
 	if said, err := copyTree.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
@@ -117,6 +117,40 @@ func TestContents(t *testing.T) {
 	}
 }
 
+// pagesDir is where packages have the pages for users, as messages and manual pages say.
+const pagesDir = "/usr/share/doc/vxlan-driver/docs/user/"
+
+// Each format has all pages for users, as they are in the source.
+func TestPagesForUsersAreShipped(t *testing.T) {
+	b := newBuild(t)
+	pages, err := filepath.Glob(filepath.Join(root, "docs/user/*"))
+	if err != nil || len(pages) < 20 {
+		t.Fatalf("the source has the pages %v (%v)", pages, err)
+	}
+	for format, as := range map[string]string{"deb": "0644 file", "rpm": "0644 doc", "archlinux": "0644 file"} {
+		dir := t.TempDir()
+		info, err := b.describePackage(dir, format, "amd64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources := make(map[string]string)
+		for _, c := range info.Contents {
+			got := fmt.Sprintf("%04o %s", c.FileInfo.Mode, c.Type)
+			if strings.HasPrefix(c.Destination, pagesDir) && got != as {
+				t.Errorf("%s: %s is %q, want %q", format, c.Destination, got, as)
+			}
+			sources[c.Destination] = c.Source
+		}
+		for _, page := range pages {
+			want, err := os.ReadFile(page)
+			got, gotErr := os.ReadFile(sources[pagesDir+filepath.Base(page)])
+			if err != nil || gotErr != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s has another %s, or none: %v, %v", format, filepath.Base(page), err, gotErr)
+			}
+		}
+	}
+}
+
 // describeContents returns mode and type of each file and directory of a package. Files that are no
 // programs may not know where `make install` would put them.
 func describeContents(t *testing.T, b build, format string) map[string]string {
@@ -133,6 +167,9 @@ func describeContents(t *testing.T, b build, format string) map[string]string {
 		}
 		if c.Type == files.TypeDir || c.FileInfo.Mode&0o111 != 0 {
 			continue
+		}
+		if strings.HasPrefix(c.Destination, pagesDir) {
+			continue // they tell about both
 		}
 		if text, err := os.ReadFile(c.Source); err != nil || bytes.Contains(text, []byte("/usr/local")) {
 			t.Errorf("%s: %s knows /usr/local (%v)", format, c.Destination, err)

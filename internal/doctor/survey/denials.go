@@ -2,8 +2,6 @@ package survey
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/regfile"
 )
 
 const (
@@ -24,16 +23,8 @@ const (
 // denials finds out what SELinux or AppArmor has denied the driver's programs. Without auditd it is in
 // the kernel's log.
 func (c *collector) denials() {
-	text := kernelLog()
-	if f, err := os.Open(auditLog); err == nil {
-		defer f.Close()
-		if info, err := f.Stat(); err == nil && info.Size() > maxAuditLog {
-			_, _ = f.Seek(-maxAuditLog, io.SeekEnd)
-		}
-		more, _ := io.ReadAll(io.LimitReader(f, maxAuditLog))
-		text += string(more)
-	}
-	c.Denials = ParseDenials(text, time.Now())
+	audited, _ := regfile.Tail(auditLog, maxAuditLog) // most hosts have none
+	c.Denials = ParseDenials(kernelLog()+string(audited), time.Now())
 }
 
 // kernelLog returns the kernel's log, "" if it may not be read.

@@ -4,10 +4,12 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
 )
 
 // maxRuleset bounds what is read of other programs' rules: megabytes of it name no port.
@@ -73,18 +75,20 @@ func FindRules(text string, words []string) (found []doctor.Rule) {
 		if !ok || chain == "" || strings.HasSuffix(rule, "{") || strings.Contains(table, " "+kernel.FirewallTable) {
 			continue
 		}
-		var word string
-		if i := slices.IndexFunc(words, func(w string) bool { return strings.Contains(rule+" ", w+" ") }); i >= 0 {
-			word = words[i]
-		}
+		word := firstWord(words, func(w string) bool { return strings.Contains(rule+" ", w+" ") })
 		named := word != "" && !accepted[table+chain+word]
 		if strings.HasSuffix(rule, " accept") && word != "" {
 			accepted[table+chain+word] = true
 		}
 		r := classifyRule(rule)
+		isOfPort := strings.HasPrefix(word, " ")
 		isOfFrames := r.Changes && strings.HasPrefix(table, "bridge ")
 		untracks := r.Untracks && strings.HasPrefix(word, `"`)
-		ofNames := !named && (r.Translates || r.Drops) && portOfNames.MatchString(rule)
+		ofNames := (!named || !isOfPort) && (r.Translates || r.Drops) && concernsNames(rule) &&
+			(r.Translates || !accepted[table+chain+ofNamesWord])
+		if strings.HasSuffix(rule, " accept") && concernsNames(rule) {
+			accepted[table+chain+ofNamesWord] = true
+		}
 		if named && (r.Translates || r.Drops || r.Marks || r.Changes || untracks) || isOfFrames || ofNames {
 			found = append(found, doctor.Rule{
 				Text: "table " + table + ", chain " + chain + ": " + rule, Chain: table + " " + chain,
@@ -97,8 +101,51 @@ func FindRules(text string, words []string) (found []doctor.Rule) {
 	return found
 }
 
-// portOfNames matches the port of name servers, and those on which this host answers, alone or in a set.
-var portOfNames = regexp.MustCompile(`\b[ds]port (\{[^}]*\b)?(53|610(5[3-9]|6[0-8]))\b`)
+// ofNamesWord stands for questions for names among words.
+const ofNamesWord = " names"
+
+// firstWord returns the first of words that a rule has; "": it has none.
+func firstWord(words []string, has func(string) bool) string {
+	if i := slices.IndexFunc(words, has); i >= 0 {
+		return words[i]
+	}
+	return ""
+}
+
+// portsOfRule matches the ports that a rule names: one, a range, or several of either.
+var portsOfRule = regexp.MustCompile(`\b[ds]ports? (\{[^}]*\}|\S+)`)
+
+// concernsNames tells whether a rule names the port of name servers, or one on which this host answers,
+// and is not for TCP alone, by which few ask.
+func concernsNames(rule string) bool {
+	if ofTCP.MatchString(rule) && !ofUDP.MatchString(rule) {
+		return false
+	}
+	for _, m := range portsOfRule.FindAllStringSubmatch(rule, -1) {
+		for ports := range strings.FieldsFuncSeq(m[1], func(r rune) bool { return strings.ContainsRune("{}, ", r) }) {
+			first, last, isRange := strings.Cut(strings.ReplaceAll(ports, ":", "-"), "-")
+			if !isRange {
+				last = first
+			}
+			from, fromErr := strconv.Atoi(first)
+			to, toErr := strconv.Atoi(last)
+			has := func(port int) bool { return from <= port && port <= to }
+			if fromErr == nil && toErr == nil && slices.ContainsFunc(portsOfNames, has) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// What a rule says of protocols, as nft, iptables and ebtables print it.
+var (
+	ofTCP = regexp.MustCompile(`\btcp\b|(-p|-proto|l4proto|protocol) 6\b`)
+	ofUDP = regexp.MustCompile(`\budp\b|(-p|-proto|l4proto|protocol) 17\b`)
+)
+
+// portsOfNames are the port of name servers, and the first and the last on which this host answers.
+var portsOfNames = []int{53, int(network.FirstResolverPort), int(network.LastResolverPort)}
 
 // whatRuleDoes is what a rule does with packets.
 type whatRuleDoes struct{ Translates, Changes, Drops, Marks, Untracks bool }
@@ -112,8 +159,9 @@ func classifyRule(rule string) (r whatRuleDoes) {
 	r.Changes = isRaw || sets && slices.ContainsFunc(changedFields, func(f string) bool {
 		return strings.HasSuffix(before, f)
 	})
-	r.Translates = !r.Changes && containsAny(rule, " snat ", " masquerade", " dnat ", " redirect", "saddr set ",
-		"daddr set ", "dport set ")
+	r.Translates = !r.Changes && containsAny(rule, " snat ", " masquerade", " dnat ", " redirect", " tproxy ",
+		"saddr set ", "daddr set ", "dport set ", ` xt target "REDIRECT"`, ` xt target "DNAT"`, ` xt target "SNAT"`,
+		` xt target "MASQUERADE"`, ` xt target "NETMAP"`, ` xt target "TPROXY"`)
 	r.Drops = containsAny(rule, " drop", " reject")
 	r.Marks = strings.Contains(rule, " mark set ")
 	r.Untracks = containsAny(rule, " notrack ")

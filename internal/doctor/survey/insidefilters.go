@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -45,6 +46,11 @@ func (c *collector) ownFilters(namespace, device string) (filters []doctor.Rule)
 		return text
 	}
 	filters = FindDroppingTables(inside("nft", "list", "ruleset"))
+	for program, names := range legacyPrograms {
+		if inside("cat", names) != "" {
+			filters = append(filters, FindDroppingLegacy(program, inside(program+"-save"))...)
+		}
+	}
 	filters = append(filters, FindBlocks(inside("ip", "xfrm", "policy"), inside("ip", "xfrm", "state"))...)
 	filters = append(filters, FindDefaultBlocks(inside("ip", "xfrm", "policy", "getdefault"))...)
 	for _, side := range []string{"ingress", "egress"} {
@@ -57,7 +63,7 @@ func (c *collector) ownFilters(namespace, device string) (filters []doctor.Rule)
 }
 
 // FindDroppingTables returns the tables, as `nft list ruleset` prints them, that have a rule or a policy
-// which drops.
+// which drops, or a rule that leads questions for names elsewhere.
 func FindDroppingTables(text string) (found []doctor.Rule) {
 	table := ""
 	for line := range strings.Lines(text) {
@@ -67,9 +73,38 @@ func FindDroppingTables(text string) (found []doctor.Rule) {
 		}
 		isNamed := slices.ContainsFunc(found, func(r doctor.Rule) bool { return r.Delete == "nft delete table "+table })
 		drops := containsAny(line, "policy drop", " drop ", " reject ") || line == "drop" || line == "reject"
-		if drops && !isNamed {
-			found = append(found, doctor.Rule{Text: "table " + table + ": " + line, Delete: "nft delete table " + table})
+		misleads := concernsNames(line) && classifyRule(line).Translates
+		if (drops || misleads) && !isNamed {
+			found = append(found, doctor.Rule{
+				Text: "table " + table + ": " + line, Delete: "nft delete table " + table, Translates: misleads,
+			})
 		}
+	}
+	return found
+}
+
+// FindDroppingLegacy returns the same of what a program such as iptables-legacy-save prints.
+func FindDroppingLegacy(program, text string) (found []doctor.Rule) {
+	table := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		rest, isTable := strings.CutPrefix(line, "*")
+		if isTable {
+			table = rest
+		}
+		f := doctor.Rule{Text: fmt.Sprintf("%s, table %s: %s", program, table, line)}
+		rule, isRule := strings.CutPrefix(line, "-A ")
+		policy, isPolicy := strings.CutPrefix(line, ":")
+		f.Translates = isRule && concernsNames(line) && containsAny(line, legacyTranslations...)
+		switch chain, _, _ := strings.Cut(policy, " "); {
+		case isPolicy && strings.HasPrefix(policy, chain+" DROP"):
+			f.Delete = fmt.Sprintf("%s -t %s -P %s ACCEPT", program, table, chain)
+		case isRule && (f.Translates || containsAny(line, "-j DROP ", "-j REJECT ")):
+			f.Delete = fmt.Sprintf("%s -t %s -D %s", program, table, rule)
+		default:
+			continue
+		}
+		found = append(found, f)
 	}
 	return found
 }

@@ -3,7 +3,6 @@ package survey
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"vxlan-driver/internal/doctor"
@@ -36,6 +35,9 @@ func (c *collector) legacyFilters() (tables []kernel.FilterTable) {
 	return tables
 }
 
+// legacyTranslations are the targets that lead packets elsewhere.
+var legacyTranslations = []string{"-j SNAT ", "-j MASQUERADE ", "-j DNAT ", "-j REDIRECT ", "-j NETMAP ", "-j TPROXY "}
+
 // FindLegacyRules returns the rules, as iptables-save prints them, that name a port or a device of a
 // network and drop or translate packets.
 func FindLegacyRules(program, text string, words []string) (found []doctor.Rule) {
@@ -46,11 +48,11 @@ func FindLegacyRules(program, text string, words []string) (found []doctor.Rule)
 			table = line[1:]
 		}
 		rule, isRule := strings.CutPrefix(line, "-A ")
-		isNamed := slices.ContainsFunc(words,
-			func(w string) bool { return strings.Contains(line+" ", strings.Trim(w, `"`)+" ") })
-		translates := containsAny(line, "-j SNAT ", "-j MASQUERADE ", "-j DNAT ", "-j REDIRECT ")
+		word := firstWord(words, func(w string) bool { return strings.Contains(line+" ", strings.Trim(w, `"`)+" ") })
+		isNamed := word != ""
+		translates := containsAny(line, legacyTranslations...)
 		marks := containsAny(line, "-j MARK ", "-j CONNMARK ")
-		ofNames := !isNamed && !marks && portOfNames.MatchString(line)
+		ofNames := !strings.HasPrefix(word, " ") && !marks && concernsNames(line)
 		if !isRule || !isNamed && !ofNames || !translates && !marks && !containsAny(line, "-j DROP ", "-j REJECT ") {
 			continue
 		}

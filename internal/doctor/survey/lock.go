@@ -23,7 +23,7 @@ const (
 func (c *collector) lock() {
 	path := filepath.Join(c.on.Host.StoreDir, "lock")
 	for began := time.Now(); time.Since(began) < lockWait && c.ctx.Err() == nil; sleep(c.ctx, lockPause) {
-		f, err := os.Open(path)
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
 			return // nothing was started, or it is found otherwise
 		}

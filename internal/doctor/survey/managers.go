@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/regfile"
 )
 
 // managers finds out which programs manage devices of networks.
@@ -98,7 +99,7 @@ func (c *collector) networkdFiles(devices []string) map[string]string {
 		if err != nil {
 			continue
 		}
-		if text, err := os.ReadFile(filepath.Join("/run/systemd/netif/links", strconv.Itoa(index))); err == nil {
+		if text, err := regfile.ReadText(filepath.Join("/run/systemd/netif/links", strconv.Itoa(index))); err == nil {
 			states[d] = string(text)
 		}
 	}
@@ -147,12 +148,12 @@ func (c *collector) udev(network string, devices []string) (m doctor.Manager, fo
 		if err != nil {
 			continue
 		}
-		record, err := os.ReadFile(fmt.Sprintf("/run/udev/data/n%d", index))
+		record, err := regfile.ReadText(fmt.Sprintf("/run/udev/data/n%d", index))
 		if err != nil {
 			continue
 		}
 		file := valueOf(string(record), "E:ID_NET_LINK_FILE")
-		text, err := os.ReadFile(file)
+		text, err := regfile.ReadText(file)
 		if settings, kinds := LinkSettings(string(text)); err == nil && len(settings) > 0 {
 			m.Devices, m.Only = append(m.Devices, d), append(m.Only, kinds...)
 			m.Evidence = append(m.Evidence, fmt.Sprintf("%s was set up by %s: %s", d, file, strings.Join(settings, ", ")))
@@ -211,7 +212,7 @@ func (d otherDaemon) find(devices []string) (m doctor.Manager, found bool) {
 	if pid == 0 {
 		return m, false
 	}
-	text, _ := os.ReadFile(d.config)
+	text, _ := regfile.ReadText(d.config)
 	return d.manager(pid, devices, string(text))
 }
 

@@ -2,10 +2,10 @@ package survey
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/regfile"
 )
 
 // portFiles finds files of the driver that open too few ports of the firewall that reads them: copies
@@ -22,7 +22,7 @@ func (c *collector) portFiles() {
 
 func (c *collector) addPortFile(paths ...string) {
 	for _, path := range paths {
-		text, err := os.ReadFile(path)
+		text, err := regfile.ReadText(path)
 		if err != nil {
 			continue
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/regfile"
 )
 
 // noteInspectError leaves out what says only that a network has no place: its underlay is looked at.
@@ -38,13 +38,18 @@ func (c *collector) noteInspectError(networks []hoststate.Network, err error) {
 
 var recordPath = regexp.MustCompile(`/networks/([0-9a-f]+)/endpoints/([0-9a-f]+)\.json`)
 
-// damageIn tells whether an error is about a record that is no JSON, as after a full disk or a crash.
+// damageIn tells whether an error is about a record that is no JSON, as after a full disk or a crash, or
+// no file.
 func damageIn(dir string, err error) (d doctor.Damage, ok bool) {
 	syntax, isSyntax := errors.AsType[*json.SyntaxError](err)
-	if !isSyntax {
+	switch {
+	case isSyntax:
+		d.Why = syntax.Error()
+	case errors.Is(err, regfile.ErrNotRegular):
+		d.Why = regfile.ErrNotRegular.Error()
+	default:
 		return d, false
 	}
-	d.Why = syntax.Error()
 	if m := recordPath.FindStringSubmatch(err.Error()); m != nil {
 		d.Path, d.NetworkID, d.Container = dir+m[0], m[1], m[2]
 		return d, true
@@ -85,7 +90,7 @@ func (c *collector) definitions() {
 // containers run.
 func (c *collector) compareKept(n *doctor.Network, now adopt.Definition) {
 	path := filepath.Join(c.on.Host.StoreDir, "networks", n.ID, "network.json")
-	text, err := os.ReadFile(path)
+	text, err := regfile.ReadState(path)
 	kept, ok := adopt.Read(text)
 	if err != nil || !ok {
 		return // see damageIn

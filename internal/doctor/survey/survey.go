@@ -79,6 +79,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.insides()
 	c.entries()
 	c.podman()
+	c.resolvConfs()
 	c.upstreams()
 	c.contacts()
 	c.tunnels()

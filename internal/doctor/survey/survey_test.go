@@ -13,6 +13,7 @@ import (
 
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/regfile"
 )
 
 func TestFilterHook(t *testing.T) {
@@ -119,7 +120,7 @@ func TestAskNameServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		code <- want
-		err = exchange(conn, 7, question(7, "c.example", typeA), askTries[2])
+		_, err = exchange(conn, 7, question(7, "c.example", typeA), askTries[2])
 		if fails := want == codeServerFail || want == codeRefused; (err != nil) != fails {
 			t.Errorf("code %d: %v", want, err)
 		}
@@ -261,6 +262,30 @@ func TestParseOuter(t *testing.T) {
 			t.Errorf("of another port, with a sender inside: %+v, %v", s, ok)
 		}
 	}
+	toOne := func(frame []byte, change func([]byte)) []byte {
+		frame = slices.Clone(frame)
+		frame[0], frame[1] = 2, 9
+		change(frame)
+		return frame
+	}
+	ping := func(kind byte) []byte {
+		return append(toOne(ip, func(f []byte) { f[16], f[17], f[23] = 0, 28, 1 }), kind, 0, 0, 0, 0, 0, 0, 0)
+	}
+	for _, tt := range []struct {
+		name    string
+		inner   []byte
+		replier string
+	}{
+		{"a question", toOne(arp, func(f []byte) { f[21] = 1 }), "invalid IP"},
+		{"an answer of ARP", toOne(arp, func(f []byte) { f[21] = 2 }), "10.0.0.9"},
+		{"an announcement", func() []byte { f := slices.Clone(arp); f[0], f[21] = 0xff, 2; return f }(), "invalid IP"},
+		{"an answer to a ping", ping(0), "10.0.0.9"},
+		{"a ping", ping(8), "invalid IP"},
+	} {
+		if s, _ := ParseOuter(append(slices.Clone(four), tt.inner...), 4789); s.Replier.String() != tt.replier {
+			t.Errorf("%s: %v", tt.name, s.Replier)
+		}
+	}
 	four[9] = 6
 	if _, ok := ParseOuter(four, 4789); ok {
 		t.Error("TCP is taken for VXLAN")
@@ -282,6 +307,10 @@ func TestDamageIn(t *testing.T) {
 		t.Errorf("%v, %+v", ok, d)
 	}
 	if d, ok := damageIn("/run/vxlan", hoststate.NetworkError{NetworkID: "b1", Err: syntax}); !ok || d.Path != "/run/vxlan/networks/b1" || d.Container != "" {
+		t.Errorf("%v, %+v", ok, d)
+	}
+	pipe := hoststate.NetworkError{NetworkID: "b1", Err: fmt.Errorf("read stored endpoint: read /run/vxlan/networks/b1/endpoints/c1.json: %w", regfile.ErrNotRegular)}
+	if d, ok := damageIn("/run/vxlan", pipe); !ok || d.Path != "/run/vxlan/networks/b1/endpoints/c1.json" || d.Why == "" {
 		t.Errorf("%v, %+v", ok, d)
 	}
 	if _, ok := damageIn("/run/vxlan", hoststate.NetworkError{NetworkID: "b1", Err: os.ErrPermission}); ok {

@@ -2,12 +2,12 @@ package survey
 
 import (
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/regfile"
 )
 
 // sysctlDirs have the files that set kernel parameters at boot (sysctl.d(5)). A file of an earlier
@@ -18,7 +18,7 @@ var sysctlDirs = []string{"/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysc
 // sysctlFiles finds out what files set, in the order in which it counts.
 func (c *collector) sysctlFiles() {
 	for _, path := range append(sysctlPaths(sysctlDirs), "/etc/sysctl.conf", ufwSysctls()) {
-		if text, err := os.ReadFile(path); err == nil {
+		if text, err := regfile.ReadText(path); err == nil {
 			c.SysctlFiles = append(c.SysctlFiles, ParseSysctls(path, string(text))...)
 		}
 	}
@@ -50,7 +50,7 @@ func ufwSysctls() string {
 }
 
 func ufwEnabled() bool {
-	text, _ := os.ReadFile("/etc/ufw/ufw.conf")
+	text, _ := regfile.ReadText("/etc/ufw/ufw.conf")
 	return strings.EqualFold(valueOf(string(text), "ENABLED"), "yes")
 }
 

@@ -183,6 +183,7 @@ func ParseOuter(b []byte, ports ...uint16) (s doctor.Stream, ok bool) {
 	const onlyVNI = 0x08000000 // flags
 	hasHeader := binary.BigEndian.Uint32(payload[8:]) == onlyVNI && payload[15] == 0
 	s.Inner = innerSender(payload[headersLen:])
+	s.Replier = replier(payload[headersLen:])
 	return s, slices.Contains(ports, s.Port) || hasHeader && s.Inner.IsValid()
 }
 
@@ -210,6 +211,35 @@ func ParseRefusal(b []byte, ports ...uint16) (s doctor.Stream, ok bool) {
 	}
 	s.Port, s.Refused = binary.BigEndian.Uint16(sent[portAt:]), true
 	return s, slices.Contains(ports, s.Port)
+}
+
+// replier reads who answers, in an Ethernet frame, one host's question of ARP, neighbour discovery or ping
+// (RFC 826, RFC 4861, RFC 792, RFC 4443).
+func replier(frame []byte) (sender netip.Addr) {
+	const etherLen, arpReply = 14, 2
+	if len(frame) < etherLen || frame[0]&1 != 0 { // an announcement is for all
+		return sender
+	}
+	body := frame[etherLen:]
+	if binary.BigEndian.Uint16(frame[12:]) == unix.ETH_P_ARP {
+		if len(body) >= 8 && binary.BigEndian.Uint16(body[6:]) == arpReply {
+			sender = innerSender(frame)
+		}
+		return sender
+	}
+	inner, ok := parseIP(body)
+	if !ok || len(inner.payload) == 0 {
+		return sender
+	}
+	const echoReply, echoReplyIPv6, neighbourAdvertisement = 0, 129, 136
+	kind := inner.payload[0]
+	switch {
+	case inner.protocol == protoICMP && kind == echoReply:
+		return innerSender(frame)
+	case inner.protocol == protoICMPv6 && (kind == echoReplyIPv6 || kind == neighbourAdvertisement):
+		return netip.AddrFrom16([16]byte(body[8:24]))
+	}
+	return sender
 }
 
 // innerSender reads who sent the packet or the ARP message in an Ethernet frame.

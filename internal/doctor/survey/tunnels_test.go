@@ -52,8 +52,10 @@ func TestOtherTunnelWithoutAgents(t *testing.T) {
 		start("vni", "10.0.6", fmt.Sprint(101+i), "4789")
 		start("port", "10.0.7", "107", fmt.Sprint(4791+i))
 	}
-	l.awaitHealth(t) // nobody has said anything
 	a, b := l.hosts[0], l.hosts[1]
+	for _, h := range l.hosts { // nobody has said anything
+		h.awaitFinding("VX0301", h.name, "or no container of the network runs there")
+	}
 	for _, tt := range []struct{ network, missing, says string }{
 		{"port", "10.0.7.99", "network port differs on host 198.18.0.12: the VXLAN port is 4792 there and 4791 here"},
 		{"vni", "10.0.6.99", "network vni differs on host 198.18.0.12: the VNI is 102 there and 101 here"},
@@ -73,4 +75,41 @@ func TestOtherTunnelWithoutAgents(t *testing.T) {
 			t.Errorf("want %s, found %s", want, found)
 		}
 	}
+}
+
+// A host that has another network's device on the UDP port, and none of this network's, is as silent as
+// one whose port is closed. So both are named, as a warning, until it is heard to be there for another
+// network.
+func TestHostWithAnotherNetworkAlone(t *testing.T) {
+	t.Parallel()
+	l := newLAN(t, 2)
+	a, b := l.hosts[0], l.hosts[1]
+	options := func(vni string) map[string]string { return map[string]string{"remote_ips": l.remotes(), "vni": vni} }
+	a.createNetwork("here", false, "10.0.1.0/24", options("101"))
+	a.start("here", "here-a", "10.0.1.11")
+	b.createNetwork("there", false, "10.0.2.0/24", options("102"))
+	b.start("there", "there-b", "10.0.2.12")
+	found := a.awaitFinding("VX0301", "host-a", "to or from host 198.18.0.12, or no container of the network runs there")
+	if text := fmt.Sprint(found); found.Level != "warning" || !strings.Contains(text, "or only another network has the port there") ||
+		!strings.Contains(text, "podman ps --filter network=here") {
+		t.Errorf("found %s", text)
+	}
+	b.sh("ip netns exec there-b ping -c 60 -i 0.2 10.0.2.99 >/dev/null 2>&1 &")
+	a.awaitHealth(t)
+	b.sh("pkill -x ping")
+}
+
+// Who drops the other host's answers itself does not blame that host.
+func TestOwnInputDropsWithoutAgents(t *testing.T) {
+	needAll(t)
+	l := startWithoutAgents(t)
+	b := l.hosts[1]
+	b.sh("nft 'table inet f { chain c { type filter hook input priority 0; udp dport 4789 limit rate over 1/day burst 1 packets drop; }; }'; " + talk + " || true")
+	found := b.doctor("")
+	if len(found) < 2 || found[0].Code != "VX0506" || found[1].Code != "VX0302" ||
+		found[1].Summary != "this host drops the VXLAN packets of host 198.18.0.11" || !strings.HasPrefix(found[1].Mend[0], "nft list ruleset") {
+		t.Errorf("found %v", found)
+	}
+	b.sh("nft delete table inet f")
+	l.awaitHealth(t)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/podmannet"
+	"vxlan-driver/internal/regfile"
 )
 
 // networksDir is where Podman keeps its networks.
@@ -50,7 +50,7 @@ func containersSetting(key string) (value, file string) {
 	files := []string{"/usr/share/containers/containers.conf", "/etc/containers/containers.conf"}
 	more, _ := filepath.Glob("/etc/containers/containers.conf.d/*.conf")
 	for _, path := range append(files, more...) {
-		text, err := os.ReadFile(path)
+		text, err := regfile.ReadText(path)
 		if err != nil {
 			continue
 		}

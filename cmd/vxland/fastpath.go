@@ -3,18 +3,20 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/bpfpath"
+	"vxlan-driver/internal/kernel/fastpath"
 	"vxlan-driver/internal/kernel/netstack"
 )
 
 // usePrograms lets the host's packets between containers of two hosts pass by eBPF programs. If they
 // are not wanted, it removes those of an earlier agent, and returns nil.
 func usePrograms(host *hoststate.Host, wanted bool) (*bpfpath.Programs, error) {
-	programs := &bpfpath.Programs{AttachAtOnce: 1}
+	programs := &bpfpath.Programs{Dir: fastpath.NamespacePins(""), AttachAtOnce: 1}
 	if !wanted {
 		host.Open = opening(netstack.OpenWithFastPath)
 		return nil, programs.RemovePinned()
@@ -42,14 +44,36 @@ func fastPathOf(programs *bpfpath.Programs) func(device string) agentapi.FastPat
 	}
 	return func(device string) agentapi.FastPathStatus {
 		s := programs.State(device)
-		return agentapi.FastPathStatus{EBPF: s.Attached, Reason: s.Reason}
+		return agentapi.FastPathStatus{
+			EBPF: s.Attached, Reason: s.Reason, LeftOut: s.LeftOut, LeftOutReason: s.LeftOutReason,
+		}
 	}
 }
 
-// followRoutes spares the programs the look-up of a route for each packet, until ctx is done.
-func followRoutes(ctx context.Context, programs *bpfpath.Programs, log *slog.Logger) {
+// keepPrograms lets the programs go on, and spares them the look-up of a route for each packet, until ctx
+// is done.
+func keepPrograms(ctx context.Context, programs *bpfpath.Programs, log *slog.Logger) {
+	go programs.KeepValid(ctx, "")
 	if err := programs.FollowRoutes(ctx, ""); err != nil {
 		log.Warn("cannot follow routes to other hosts; each packet's route is looked up", "err", err)
+	}
+}
+
+// countsByHost returns the agent's way to ask what the programs have passed on to and from each host.
+func countsByHost(programs *bpfpath.Programs) func(device string) (map[netip.Addr]agentapi.ProgramCounts, error) {
+	if programs == nil {
+		return nil
+	}
+	return func(device string) (map[netip.Addr]agentapi.ProgramCounts, error) {
+		counters, err := programs.HostCounters(device)
+		counts := make(map[netip.Addr]agentapi.ProgramCounts, len(counters))
+		for vtep, c := range counters {
+			counts[vtep] = agentapi.ProgramCounts{
+				SentPackets: c.SentPackets, SentBytes: c.SentBytes,
+				ReceivedPackets: c.ReceivedPackets, ReceivedBytes: c.ReceivedBytes,
+			}
+		}
+		return counts, err
 	}
 }
 

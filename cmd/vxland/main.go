@@ -178,9 +178,9 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		return err
 	}
 	a.Process, a.StayWhenIdle = self, o.foreground || activated
-	a.FastPathOf, a.ReadCounters = fastPathOf(programs), readCounters(programs)
+	a.FastPathOf, a.ReadCounters, a.CountsByHost = fastPathOf(programs), readCounters(programs), countsByHost(programs)
 	if programs != nil {
-		go followRoutes(ctx, programs, log)
+		go keepPrograms(ctx, programs, log)
 	}
 	names := dns.New(log)
 	a.Names = names

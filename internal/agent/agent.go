@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -44,6 +45,9 @@ type Agent struct {
 	ReadCounters func(links []string) (kernel.Counters, error)
 	// FastPathOf says how packets of a VXLAN device's network go; nil: as without eBPF programs.
 	FastPathOf func(device string) agentapi.FastPathStatus
+	// CountsByHost returns what eBPF programs of a VXLAN device's network have passed on, by the other hosts'
+	// VTEPs; nil: there are none.
+	CountsByHost func(device string) (map[netip.Addr]agentapi.ProgramCounts, error)
 	// ServeMetrics serves metrics of the reports until ctx is done; nil: nobody asked for that.
 	ServeMetrics func(ctx context.Context, report func() agentapi.StatusReport)
 	// Process is the agent as others find it.
@@ -223,7 +227,7 @@ func (a *Agent) prepareParts() {
 	a.status = &statusReporter{
 		version: a.Version, events: a.events, unready: "the agent has just started",
 		clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
-		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, fastPathOf: a.FastPathOf,
+		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, fastPathOf: a.FastPathOf, countsByHost: a.CountsByHost,
 		traffic: &trafficMeter{read: a.ReadCounters}, names: a.Names, repairs: a.repairs, log: a.Log,
 	}
 }

@@ -212,11 +212,12 @@ func (f *forwarder) LookAt(keys kernel.ForwardingKeys) {
 	}
 }
 
-// CheckUnreported has all entries listed, since nobody reports what somebody adds. Where that takes
-// long it is done less often.
+// CheckUnreported has all entries listed, since nobody reports what somebody adds. Nor does anybody report
+// that eBPF programs of others were attached to a port. Where the list takes long it is made less often.
 func (f *forwarder) CheckUnreported() {
 	for _, n := range f.networks {
-		n.checkAll = n.checkAll || time.Since(n.listed) >= n.unreportedDelay()
+		isDue := time.Since(n.listed) >= n.unreportedDelay()
+		n.checkAll, n.checkPorts = n.checkAll || isDue, n.checkPorts || isDue
 	}
 }
 

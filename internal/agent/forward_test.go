@@ -362,8 +362,8 @@ func TestLongListsAreRare(t *testing.T) {
 	for _, tt := range tests {
 		n := &forwardedNetwork{listTime: tt.took, listed: time.Now().Add(-tt.ago)}
 		f := forwarder{networks: map[string]*forwardedNetwork{"": n}}
-		if f.CheckUnreported(); n.checkAll != tt.want {
-			t.Errorf("a list that took %v, %v ago: another one: %v", tt.took, tt.ago, n.checkAll)
+		if f.CheckUnreported(); n.checkAll != tt.want || n.checkPorts != tt.want {
+			t.Errorf("a list that took %v, %v ago: another one: %v, of ports: %v", tt.took, tt.ago, n.checkAll, n.checkPorts)
 		}
 	}
 }

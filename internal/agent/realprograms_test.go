@@ -31,7 +31,7 @@ func (b *bigHost) usePrograms() *bpfpath.Programs {
 			b.t.Error(err)
 		}
 	})
-	programs := &bpfpath.Programs{Dir: filepath.Join(dir, "vxlan-driver")}
+	programs := &bpfpath.Programs{Dir: filepath.Join(dir, "vxlan-driver", "netns-1")}
 	b.openHost = func(path string) (hoststate.Namespace, error) { return programs.Open(path) }
 	b.Host.FastPathChecksSenders = func(device string) bool { return programs.State(device).Reason == "" }
 	return programs

@@ -39,7 +39,9 @@ type statusReporter struct {
 	neighbours *neighbourWatch
 	watcher    *pathWatcher
 	fastPathOf func(device string) agentapi.FastPathStatus // nil: there are no eBPF programs
-	log        *slog.Logger
+	// countsByHost returns what eBPF programs have passed on; nil: there are none.
+	countsByHost func(device string) (map[netip.Addr]agentapi.ProgramCounts, error)
+	log          *slog.Logger
 
 	seenErr     string // of the last full turn, if it failed
 	loggedErr   string // so that an error that lasts is logged once
@@ -131,6 +133,9 @@ func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agen
 		report.Networks[i].Traffic = traffic.byNetwork[n.Name]
 	}
 	report.Clusters = s.clusterStatus()
+	if err := s.addCountsByHost(report.Clusters, devices); err != nil {
+		report.Warnings = append(slices.Clip(report.Warnings), err.Error())
+	}
 	report.Repairs = make(map[string]uint64)
 	for kind, n := range s.repairs.Counts() {
 		report.Repairs[string(kind)] = n
@@ -276,6 +281,32 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	}
 	slices.SortFunc(all, func(a, b agentapi.ClusterStatus) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+// addCountsByHost adds to the ways to other hosts what eBPF programs have passed on. Devices has the names of
+// the networks' VXLAN devices.
+func (s *statusReporter) addCountsByHost(clusters []agentapi.ClusterStatus, devices map[string]string) error {
+	if s.countsByHost == nil {
+		return nil
+	}
+	all := make(map[string]map[netip.Addr]agentapi.ProgramCounts) // by network
+	for network, device := range devices {
+		counts, err := s.countsByHost(device)
+		if err != nil {
+			return err
+		}
+		all[network] = counts
+	}
+	for _, c := range clusters {
+		for _, h := range c.Hosts {
+			for i, path := range h.Paths {
+				if counts, ok := all[path.Network][path.VTEP]; ok {
+					h.Paths[i].Programs = &counts
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // hostStatus returns what is known of the contact to another host.

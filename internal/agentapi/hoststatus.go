@@ -62,6 +62,17 @@ type PathStatus struct {
 	// Series is what became of frames that were sent one after the other, when somebody last looked
 	// for a fault. Nil: nobody did, or there are too many hosts.
 	Series *SeriesStatus `json:"series,omitempty"`
+	// Programs is what eBPF programs have passed on to and from the other host. Nil: they pass nothing on.
+	// The rest of what is sent there nobody counts by host.
+	Programs *ProgramCounts `json:"programs,omitempty"`
+}
+
+// ProgramCounts counts packets of containers, since the other host has had any on the network.
+type ProgramCounts struct {
+	SentPackets     uint64 `json:"sent_packets"`
+	SentBytes       uint64 `json:"sent_bytes"`
+	ReceivedPackets uint64 `json:"received_packets"`
+	ReceivedBytes   uint64 `json:"received_bytes"`
 }
 
 // SeriesStatus is what became of a series of frames of FullSize. Only if some were lost, small ones

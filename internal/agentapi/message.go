@@ -251,6 +251,10 @@ type FastPathStatus struct {
 	Reason string `json:"reason,omitempty"`
 	// Chosen tells that the reason is an option or a setting: nobody needs to be told.
 	Chosen bool `json:"chosen,omitempty"`
+	// LeftOut is how many of this host's containers the programs leave alone, and LeftOutReason why they do
+	// so with one of these.
+	LeftOut       int    `json:"left_out,omitempty"`
+	LeftOutReason string `json:"left_out_reason,omitempty"`
 }
 
 // DriftedEntries names entries of forwarding tables that are missing, wrong or too many.

@@ -36,6 +36,9 @@ type meshRow struct {
 	RoundTrip time.Duration `json:"round_trip,omitempty"`
 	Measured  time.Duration `json:"measured,omitempty"` // how long ago
 	Where     string        `json:"where,omitempty"`    // frames get lost, as far as the hosts can tell
+	// ProgramPackets and ProgramBytes are what eBPF programs have sent that way.
+	ProgramPackets uint64 `json:"program_packets,omitempty"`
+	ProgramBytes   uint64 `json:"program_bytes,omitempty"`
 }
 
 const meshHelp = `Mesh asks the agents of all hosts what their tests of the tunnels show: for each pair
@@ -141,6 +144,9 @@ func direction(answers []agentapi.HostAnswer, from agentapi.HostAnswer, to agent
 	r := meshRow{
 		From: cmp.Or(from.Host.HostName, from.Host.Name), To: cmp.Or(to.HostName, to.Name), Network: path.Network,
 		MTU: path.MTU, FullSize: path.FullSize, RoundTrip: path.RoundTrip, Measured: path.Measured,
+	}
+	if path.Programs != nil {
+		r.ProgramPackets, r.ProgramBytes = path.Programs.SentPackets, path.Programs.SentBytes
 	}
 	loss, known := path.Loss()
 	switch r.Loss = loss; {

@@ -79,6 +79,16 @@ func TestMeshSaysWhereFramesAreLost(t *testing.T) {
 	}
 }
 
+// What eBPF programs have sent is told of its direction.
+func TestMeshTellsWhatProgramsSent(t *testing.T) {
+	path := pathTo(2)
+	path.Programs = &agentapi.ProgramCounts{SentPackets: 3, SentBytes: 300, ReceivedPackets: 9}
+	rows, _ := meshOf([]agentapi.HostAnswer{meshHost(1, agentapi.StatusReport{}, path)})
+	if len(rows) != 1 || rows[0].ProgramPackets != 3 || rows[0].ProgramBytes != 300 {
+		t.Errorf("got %+v", rows)
+	}
+}
+
 // In a large cluster only directions with a fault are listed, and the others are counted.
 func TestMeshOfManyHostsListsFaults(t *testing.T) {
 	report := agentapi.StatusReport{Clusters: []agentapi.ClusterStatus{{

@@ -311,4 +311,13 @@ func TestStatusOfFastPath(t *testing.T) {
 	if out, err := run(host, "status"); err != nil || strings.Contains(out, "eBPF") {
 		t.Errorf("what was chosen is said: %v\n%s", err, out)
 	}
+	host.report.Networks[0].FastPath = agentapi.FastPathStatus{EBPF: true, LeftOut: 2, LeftOutReason: "veth1 has a queueing discipline (fq_codel)"}
+	out, err = run(host, "status")
+	const wantLeftOut = "blue: packets of 2 containers go without eBPF programs: veth1 has a queueing discipline (fq_codel)"
+	if err != nil || !strings.Contains(strings.Join(strings.Fields(out), " "), wantLeftOut) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if strings.Contains(out, "warning") || !strings.Contains(out, "all is well") {
+		t.Errorf("it is taken for a fault\n%s", out)
+	}
 }

@@ -127,6 +127,10 @@ func fastPathText(p *output.Printer, networks []agentapi.NetworkStatus) string {
 		if n.FastPath.Reason != "" && !n.FastPath.Chosen {
 			b.WriteString(p.Wrap("", "  ", n.Name+": packets go without eBPF programs: "+n.FastPath.Reason))
 		}
+		if n.FastPath.LeftOut > 0 {
+			b.WriteString(p.Wrap("", "  ", fmt.Sprintf("%s: packets of %s go without eBPF programs: %s", n.Name,
+				output.Count(n.FastPath.LeftOut, "container"), n.FastPath.LeftOutReason)))
+		}
 	}
 	return b.String()
 }

@@ -2,7 +2,8 @@
 # Runs the tests of packages on a kernel of Debian, in a virtual machine without acceleration:
 # run.sh SUITE PACKAGE... The machine's root is the lab's tree of trixie, which it cannot change. A
 # kernel is downloaded once, and stays beside the trees. The machine ends after TIMEOUT at the latest.
-# FLAGS are given to the tests, as "-test.run TestSent". CONSOLE=FILE keeps what the kernel has said.
+# FLAGS are given to the tests, as "-test.run TestSent", and MACHINE to the machine. CONSOLE=FILE keeps what the
+# kernel has said. What passed is not printed, unless VERBOSE is set.
 set -eu
 suite=$1
 shift
@@ -89,7 +90,8 @@ done
 
 # share is a directory of this machine that the other one mounts by its tag.
 share() { echo "local,path=$1,mount_tag=$2,security_model=none,multidevs=remap${3:+,$3}"; }
-timeout --foreground "$TIMEOUT" nice -n 10 qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m 1024 \
+# shellcheck disable=SC2086 # a list of flags
+timeout --foreground "$TIMEOUT" nice -n 10 qemu-system-x86_64 -accel tcg ${MACHINE:-} -cpu max -smp 1 -m 1024 \
 	-nographic -nodefaults -serial "file:$work/console" -no-reboot -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
 	-append 'console=ttyS0 quiet panic=-1 mitigations=off' \
 	-virtfs "$(share "$tree" tree readonly=on)" -virtfs "$(share "$kernel/lib/modules" modules readonly=on)" \
@@ -104,6 +106,7 @@ while read -r name; do
 	count() { grep -c "^ *--- $1: " "$said" || true; }
 	if [ "$(cat "$work/tests/$name.result" 2>/dev/null)" = 0 ]; then
 		result=ok
+		[ -z "${VERBOSE:-}" ] || cat "$said"
 	else
 		result=FAIL
 		failed=1

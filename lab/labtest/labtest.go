@@ -47,10 +47,6 @@ func Start(t testing.TB, config lab.Config) *lab.Lab {
 	return l
 }
 
-// UsesPrograms tells whether agents use eBPF programs: unless VXLAN_EBPF is "false", so that all suites can
-// be run both ways. A test that writes an agent's configuration adds the setting itself.
-func UsesPrograms() bool { return os.Getenv("VXLAN_EBPF") != "false" }
-
 var tree = sync.OnceValues(func() (lab.Tree, error) {
 	// What an earlier run left, because it and its reaper were killed.
 	if os.Geteuid() == 0 {

@@ -29,6 +29,7 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 1})
 	a := l.Host("host-a")
 	labtest.Sh(t, a, "ip netns add first && ip netns del first; rm -f /usr/local/bin/vxland "+pluginPath+"; rmdir /usr/local/libexec/netavark")
+	labtest.Sh(t, a, labtest.MountBPF)
 	before := labtest.Snapshot(t, a)
 	files := "find /usr/local /etc/systemd /etc/vxlan /var/lib/vxlan 2>/dev/null | sort"
 	filesBefore := labtest.Sh(t, a, files)
@@ -46,11 +47,12 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	labtest.Sh(t, a, "podman exec c1 nslookup c1.dns.podman; curl -sS --max-time 2 http://198.18.0.11:8080/")
 
 	labtest.Sh(t, a, "podman rm -f -t0 c1; ip link add old type vxlan id 7 dev eth0 dstport 4789; ip link set old alias 'vxlan-driver network 0123456789abcdef old' up")
+	labtest.Sh(t, a, labtest.PinLeftover)
 	out = labtest.Sh(t, a, "exec 2>&1; /src/packaging/install.sh uninstall")
 	if want := "Podman still has these VXLAN networks: net"; !strings.Contains(out, want) {
 		t.Errorf("no %q in %s", want, out)
 	}
-	labtest.Sh(t, a, "podman network rm net; ! pgrep ^vxland; test ! -e /run/vxlan")
+	labtest.Sh(t, a, "podman network rm net; ! pgrep ^vxland; test ! -e /run/vxlan; "+labtest.NothingPinned)
 	if left := labtest.Changes(filesBefore+"\n", labtest.Sh(t, a, files)+"\n"); left != "" {
 		t.Errorf("files are left:\n%s", left)
 	}

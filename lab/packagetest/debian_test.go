@@ -37,7 +37,8 @@ func TestDebianPackage(t *testing.T) {
 	})
 	t.Run("removal in use", func(t *testing.T) { refuseRemoval(node{t, a.host}) })
 
-	a.mustRun("podman rm -f -t0 ca && podman network rm net && dpkg -r vxlan-driver && ! pgrep -x vxland && test ! -e /run/vxlan")
+	a.mustRun("podman rm -f -t0 ca && podman network rm net; " + labtest.MountBPF + "; " + labtest.PinLeftover)
+	a.mustRun("dpkg -r vxlan-driver && ! pgrep -x vxland && test ! -e /run/vxlan && " + labtest.NothingPinned)
 	wantParts(t, a.mustRun("cat /etc/vxlan/vxland.toml"), "\nlog_level = ")
 	a.mustRun("dpkg -P vxlan-driver")
 	wantNothingLeft(a, before)

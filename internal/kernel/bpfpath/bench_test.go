@@ -5,29 +5,66 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/netns"
+	"vxlan-driver/internal/kernel/netnstest"
 )
 
 // benchmarkPaths are ways between the two hosts of a pair: the underlay itself, and those of packets
 // between containers.
 var benchmarkPaths = map[string]struct {
-	container bool
-	prepare   func(a, b *realHost)
+	container, netkit bool
+	prepare           func(a, b *realHost)
 }{
-	"underlay": {false, func(a, b *realHost) {}},
-	"bridge":   {true, func(a, b *realHost) {}},
-	"nftables": {true, func(a, b *realHost) { setBelow(a, b) }},
-	"programs": {true, func(a, b *realHost) { connectPair(a, b) }},
-	"programs that know the hop": {true, func(a, b *realHost) {
-		connectPair(a, b)
-		a.followRoutes()
-		b.followRoutes()
-		a.waitForHop(b, "198.18.0.2")
-		b.waitForHop(a, "198.18.0.1")
-	}},
+	"underlay":                   {false, false, func(a, b *realHost) {}},
+	"bridge":                     {true, false, func(a, b *realHost) {}},
+	"nftables":                   {true, false, func(a, b *realHost) { setBelow(a, b) }},
+	"programs":                   {true, false, func(a, b *realHost) { connectPair(a, b) }},
+	"programs that know the hop": {true, false, connectWithHops},
+	"netkit":                     {true, true, connectByNetkit},
+}
+
+func requireNetkit(b *testing.B) {
+	b.Helper()
+	sh := netnstest.Shell(b, netnstest.New(b))
+	if out := sh("ip link add type netkit 2>&1 || true"); out != "" {
+		b.Skipf("the kernel has no netkit (Linux 6.7): %s", out)
+	}
+}
+
+func connectWithHops(a, b *realHost) {
+	connectPair(a, b)
+	a.followRoutes()
+	b.followRoutes()
+	a.waitForHop(b, "198.18.0.2")
+	b.waitForHop(a, "198.18.0.1")
+}
+
+// connectByNetkit also lets the program of a container's port run as the container sends, as netkit can.
+func connectByNetkit(a, b *realHost) {
+	connectWithHops(a, b)
+	for _, h := range []*realHost{a, b} {
+		err := netns.Do(h.path, func() error {
+			index, err := h.net.ns.Index("c0")
+			if err != nil {
+				return err
+			}
+			l, err := link.AttachNetkit(link.NetkitOptions{
+				Interface: index, Program: h.programs.objects.FromContainer, Attach: ebpf.AttachNetkitPeer,
+			})
+			if err == nil {
+				h.Cleanup(func() { l.Close() })
+			}
+			return err
+		})
+		if err != nil {
+			h.Fatal(err)
+		}
+	}
 }
 
 func setBelow(a, b *realHost) {
@@ -43,22 +80,24 @@ func setBelow(a, b *realHost) {
 func BenchmarkUDP(b *testing.B) {
 	for name, path := range benchmarkPaths {
 		b.Run(name, func(b *testing.B) {
-			client, server := newEnds(b, path.container, path.prepare)
-			payload, buffer := make([]byte, 18), make([]byte, 100)
+			client, server := newEnds(b, path.container, underlay{netkit: path.netkit}, path.prepare)
 			defer reportCPU(b)()
 			for i := range b.N {
-				if _, err := unix.Write(client, payload); err != nil {
-					b.Fatal(err)
-				}
-				if i%50 == 49 { // before the socket's queue is full
-					for {
-						if _, err := unix.Read(server, buffer); err != nil {
-							break
-						}
-					}
-				}
+				sendOne(b, client, server, i)
 			}
 		})
+	}
+}
+
+// sendOne sends packet i, and empties the other socket's queue before it is full.
+func sendOne(b *testing.B, client, server, i int) {
+	payload, buffer := [18]byte{}, [100]byte{}
+	if _, err := unix.Write(client, payload[:]); err != nil {
+		b.Fatal(err)
+	}
+	for more := i%50 == 49; more; {
+		_, err := unix.Read(server, buffer[:])
+		more = err == nil
 	}
 }
 
@@ -66,7 +105,7 @@ func BenchmarkUDP(b *testing.B) {
 func BenchmarkRoundTrip(b *testing.B) {
 	for name, path := range benchmarkPaths {
 		b.Run(name, func(b *testing.B) {
-			client, server := newEnds(b, path.container, path.prepare)
+			client, server := newEnds(b, path.container, underlay{netkit: path.netkit}, path.prepare)
 			buffer := make([]byte, 100)
 			defer reportCPU(b)()
 			for range b.N {
@@ -101,22 +140,33 @@ func bounce(t testing.TB, client, server int, buffer []byte) {
 }
 
 // newEnds returns two UDP sockets that do not wait, the first one connected to the second, on one CPU.
-func newEnds(b *testing.B, container bool, prepare func(a, b *realHost)) (client, server int) {
+func newEnds(b *testing.B, container bool, u underlay, prepare func(a, b *realHost)) (client, server int) {
 	b.Helper()
-	runtime.LockOSThread()
-	b.Cleanup(runtime.UnlockOSThread)
 	pinToCPU(b)
-	x, y := newPair(b, underlay{})
+	if u.netkit {
+		requireNetkit(b)
+	}
+	x, y := newPair(b, u)
 	x.in("ping -c 1 -W 5 10.0.0.2")
 	prepare(x, y)
-	ends := []struct {
-		path string
-		addr netip.Addr
-	}{{x.path, x.vtep}, {y.path, y.vtep}}
+	x.keepValid()
+	y.keepValid()
+	ends := [2]benchmarkEnd{{x.path, x.vtep}, {y.path, y.vtep}}
 	if container {
-		ends[0].path, ends[0].addr = x.container, netip.MustParseAddr("10.0.0.1")
-		ends[1].path, ends[1].addr = y.container, netip.MustParseAddr("10.0.0.2")
+		ends[0] = benchmarkEnd{x.container, netip.MustParseAddr("10.0.0.1")}
+		ends[1] = benchmarkEnd{y.container, netip.MustParseAddr("10.0.0.2")}
 	}
+	return openEnds(b, ends)
+}
+
+// benchmarkEnd is where a socket is: in a namespace, with an address.
+type benchmarkEnd struct {
+	path string
+	addr netip.Addr
+}
+
+func openEnds(b *testing.B, ends [2]benchmarkEnd) (client, server int) {
+	b.Helper()
 	var fds [2]int
 	for i, e := range ends {
 		err := netns.Do(e.path, func() (err error) {
@@ -151,8 +201,11 @@ func reportCPU(b *testing.B) func() {
 	return func() { b.ReportMetric(float64(now()-began)/float64(b.N), "cpu-ns/op") }
 }
 
+// pinToCPU keeps the test on one CPU.
 func pinToCPU(b *testing.B) {
 	b.Helper()
+	runtime.LockOSThread()
+	b.Cleanup(runtime.UnlockOSThread)
 	var before, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		b.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -224,12 +225,21 @@ func damage(rnd *rand.Rand, b []byte, from int) {
 
 func pick[T any](rnd *rand.Rand, of ...T) T { return of[rnd.IntN(len(of))] }
 
+// comparedUnderlays also has one that takes more than the network does.
+func comparedUnderlays() map[string]underlay {
+	all := maps.Clone(underlays)
+	all["low MTU"] = underlay{mtu: 1380}
+	return all
+}
+
 // TestSameAsBridge sends frames from a container.
 func TestSameAsBridge(t *testing.T) {
-	for name, u := range underlays {
+	for name, u := range comparedUnderlays() {
 		t.Run(name, func(t *testing.T) {
 			a, b := newQuietPair(t, u, "")
 			connectPair(a, b)
+			a.keepValid()
+			b.keepValid()
 			c, d := newQuietPair(t, u, "")
 			arrived := compare(t, newWire(t, a.container, "eth0", b), newWire(t, c.container, "eth0", d),
 				func(rnd *rand.Rand) []byte { return randomFrame(t, rnd, u.ipv6 && u.device == "") }, newMarker)
@@ -244,11 +254,12 @@ func TestSameAsBridge(t *testing.T) {
 
 // TestSameAsDevice sends VXLAN packets to a host.
 func TestSameAsDevice(t *testing.T) {
-	for name, u := range underlays {
+	for name, u := range comparedUnderlays() {
 		t.Run(name, func(t *testing.T) {
 			const known = "ip link set eth0 address 02:99:00:00:00:01"
 			a, b := newQuietPair(t, u, known)
 			connectPair(a, b)
+			b.keepValid()
 			c, d := newQuietPair(t, u, known)
 			arrived := compare(t, newWire(t, a.path, "eth0", b), newWire(t, c.path, "eth0", d),
 				func(rnd *rand.Rand) []byte { return randomPacket(t, rnd, u) },

@@ -195,11 +195,11 @@ func (p *Programs) setHops(path string) error {
 	if err := p.setRouteMTUs(); err != nil {
 		return err
 	}
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+	now, err := monotonicNow()
+	if err != nil {
 		return err
 	}
-	return p.objects.HopsUntil.Put(uint32(0), uint64(now.Nano())+uint64(hopsTime))
+	return p.objects.HopsUntil.Put(uint32(0), now+uint64(hopsTime))
 }
 
 // unknownHops are those to look up. The era changes with all that may change them.

@@ -124,9 +124,7 @@ func TestHopsExpire(t *testing.T) {
 		t.Error("the hop was not used")
 	}
 	// A new agent trusts none that it has not looked up.
-	a.programs.objects.Close()
-	a.programs = &Programs{Dir: a.programs.Dir}
-	a.open()
+	a.newAgent()
 	a.set(a.want(b))
 	if !takes(a, b) {
 		t.Error("the hops of the agent before are used")

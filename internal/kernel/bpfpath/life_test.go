@@ -3,6 +3,7 @@ package bpfpath
 import (
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +14,10 @@ import (
 	"vxlan-driver/internal/kernel/netstack"
 )
 
-const allPins = "counts hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/port-02000a000001 networks/vx:0/underlay ports remotes sources tunnels"
+const (
+	tablePins = "ports remotes sources tunnels valid_until"
+	allPins   = "counts former hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/port-02000a000001 networks/vx:0/underlay " + tablePins
+)
 
 // containerB is where the container of host 2 listens.
 const containerB = "10.0.0.2:5000"
@@ -43,7 +47,7 @@ func TestEvict(t *testing.T) {
 	if takes(a, b) {
 		t.Error("the programs still take packets")
 	}
-	b.hasPins("counts hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/underlay ports remotes sources tunnels")
+	b.hasPins("counts former hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/underlay " + tablePins)
 	if err := b.stack.EvictFastPath("vx.0", b.mac()); err != nil {
 		t.Errorf("again: %v", err)
 	}
@@ -93,7 +97,7 @@ func TestNothingIsLeft(t *testing.T) {
 			if err := remove(a); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := os.Stat(a.programs.Dir); !os.IsNotExist(err) {
+			if _, err := os.Stat(filepath.Dir(a.programs.Dir)); !os.IsNotExist(err) {
 				a.hasPins("")
 				t.Errorf("the directory is left: %v", err)
 			}
@@ -108,14 +112,13 @@ func TestNothingIsLeft(t *testing.T) {
 func TestAgentKilled(t *testing.T) {
 	a, b := newPair(t, underlay{})
 	connectPair(a, b)
-	b.programs.objects.Close()
 	before := a.counted()
+	b.programs.objects.Close()
 	exchange(a, b, containerB, 1, 2, 3)
 	if after := a.counted(); after.ReceivedPackets != before.ReceivedPackets+3 {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
-	b.programs = &Programs{Dir: b.programs.Dir}
-	b.open()
+	b.newAgent()
 	b.set(b.want(a))
 	if c := b.counted(); c.ReceivedPackets != 3 {
 		t.Errorf("the counters of before are lost: %+v", c)
@@ -315,12 +318,15 @@ func TestFallBack(t *testing.T) {
 // What others have set for a container's port is not passed by: a limit of its rate, tc filters, a chain of
 // nftables.
 func TestPortsOfOthers(t *testing.T) {
-	for name, test := range map[string]struct{ set, undo string }{
-		"rate": {"tc qdisc add dev c0 root tbf rate 1mbit burst 32kbit latency 400ms", "tc qdisc del dev c0 root"},
-		"tc":   {"tc qdisc add dev c0 clsact", "tc qdisc del dev c0 clsact"},
+	for name, test := range map[string]struct{ set, undo, why string }{
+		"rate": {
+			"tc qdisc add dev c0 root tbf rate 1mbit burst 32kbit latency 400ms", "tc qdisc del dev c0 root",
+			"c0 has a queueing discipline (tbf)",
+		},
+		"tc": {"tc qdisc add dev c0 clsact", "tc qdisc del dev c0 clsact", "c0 has a queueing discipline (clsact)"},
 		"nftables": {
 			"nft 'add table netdev mine; add chain netdev mine in { type filter hook ingress device c0 priority -10; }'",
-			"nft delete table netdev mine",
+			"nft delete table netdev mine", "the table netdev mine of another program filters packets of c0",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -330,7 +336,7 @@ func TestPortsOfOthers(t *testing.T) {
 			if err := b.net.Set(b.want(a)); err != nil {
 				t.Fatal(err)
 			}
-			if s := b.programs.State("vx.0"); s != (State{}) {
+			if s := b.programs.State("vx.0"); s != (State{LeftOut: 1, LeftOutReason: test.why}) {
 				t.Errorf("the state is %+v", s)
 			}
 			b.hasPins("")
@@ -372,7 +378,7 @@ func TestPortSecurityOfNetwork(t *testing.T) {
 }
 
 // What the programs took is added to what the VXLAN device has counted. It stays when a host leaves the
-// network.
+// network, when another agent comes, and when the programs go.
 func TestCountersOfDevice(t *testing.T) {
 	a, b := newPair(t, underlay{})
 	connectPair(a, b)
@@ -389,10 +395,38 @@ func TestCountersOfDevice(t *testing.T) {
 		}
 	}
 	wants("with the host")
+	byHost, err := a.programs.HostCounters("vx.0")
+	if c := byHost[b.vtep]; err != nil || len(byHost) != 1 || c.SentPackets != 3 || c.ReceivedPackets != 3 || c.SentBytes != 3*98 {
+		t.Errorf("by host: %+v, %v", byHost, err)
+	}
 	w := a.want(b)
 	w.Remote, w.FDB = []kernel.MAC{{2, 7}}, []kernel.FDB{{Dst: netip.MustParseAddr("198.18.0.9")}}
 	a.set(w)
-	wants("without")
+	wants("without the host")
+	a.newAgent()
+	links := map[string]kernel.LinkCounters{"vx.0": {SentPackets: 100}}
+	if err := a.programs.AddCounters(links); err != nil || len(links) > 0 {
+		t.Errorf("before the new agent has looked: %+v, %v", links, err)
+	}
+	a.set(w)
+	wants("with a new agent")
+	a.sh("tc qdisc add dev c0 clsact")
+	if err := a.net.Set(w); err != nil {
+		t.Fatal(err)
+	}
+	a.hasPins("")
+	wants("without programs")
+	a.sh("tc qdisc del dev c0 clsact")
+	a.set(w)
+	wants("with programs again")
+}
+
+// newAgent puts a new agent into the place of one that is killed.
+func (h *realHost) newAgent() {
+	h.Helper()
+	h.programs.objects.Close()
+	h.programs = &Programs{Dir: h.programs.Dir}
+	h.open()
 }
 
 // Two networks of one underlay interface share its program, which goes with the last of them.

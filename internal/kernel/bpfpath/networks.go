@@ -19,7 +19,6 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 	if err != nil {
 		return err
 	}
-	p.devices[want.Device] = network.Device
 	if err := p.setOfHops(network); err != nil {
 		return err
 	}
@@ -34,7 +33,7 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 		putMissing(p.objects.Sources, t.sources, have.sources),
 		putMissing(p.objects.Ports, t.ports, have.ports),
 		putMissing(p.objects.Locals, t.locals, have.locals),
-		p.objects.Tunnels.Put(tunnelOf(network), programsTunnelEnd{Device: network.Device, Flags: uint32(network.Flags)}))
+		p.objects.Tunnels.Put(tunnelOf(network), tunnelEndOf(network)))
 	if err != nil {
 		return fmt.Errorf("fill tables of %s: %w", want.Device, err)
 	}
@@ -124,6 +123,10 @@ func tunnelOf(n programsNetwork) programsTunnel {
 	return programsTunnel{Local: n.Local, Vni: n.Vni, Port: n.Port}
 }
 
+func tunnelEndOf(n programsNetwork) programsTunnelEnd {
+	return programsTunnelEnd{Device: n.Device, Underlay: n.Underlay, Flags: uint32(n.Flags), Mtu: uint32(n.Mtu)}
+}
+
 // attachNetwork attaches the programs of a network: first those that receive.
 func (p *Programs) attachNetwork(want kernel.FastPath, network programsNetwork, t networkTables) error {
 	pins := fastpath.NetworkPins(p.layoutDir(), want.Device)
@@ -164,8 +167,7 @@ func (p *Programs) detach(device string, ns Namespace) error {
 		}
 		return p.clearUnused(ns)
 	}
-	err := os.RemoveAll(p.layoutDir())
-	_ = os.Remove(p.dir())
+	err := fastpath.RemoveAllPinned(p.Dir)
 	p.release()
 	return err
 }
@@ -184,6 +186,11 @@ func (p *Programs) clearUnused(ns Namespace) error {
 	if err != nil {
 		return err
 	}
+	for _, device := range p.devices {
+		if !used[device] {
+			p.keepCounters(device)
+		}
+	}
 	p.peers.free(func(k peerKey) bool { return !used[k.device] })
 	only(ports, func(_ uint32, v programsPort) bool { return used[v.Network.Device] })
 	ofDevice := func(k programsStation) bool { return used[k.Device] }
@@ -191,6 +198,7 @@ func (p *Programs) clearUnused(ns Namespace) error {
 		deleteWhere(o.Locals, func(k programsStation, _ uint32) bool { return !ofDevice(k) }),
 		deleteWhere(o.Remotes, func(k programsStation, _ programsRemote) bool { return !ofDevice(k) }),
 		deleteWhere(o.Tunnels, func(_ programsTunnel, v programsTunnelEnd) bool { return !used[v.Device] }),
+		deleteWhere(o.Former, func(k uint32, _ programsCounters) bool { return !used[k] }),
 		deleteWhere(o.Ports, func(k uint32, _ programsPort) bool { _, ok := ports[k]; return !ok }),
 		deleteWhere(o.Sources, func(k programsSource, _ uint32) bool { _, ok := ports[k.Port]; return !ok }))
 }

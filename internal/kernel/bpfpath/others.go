@@ -1,10 +1,15 @@
 package bpfpath
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
@@ -16,13 +21,70 @@ import (
 type others struct {
 	ns       Namespace
 	filtered map[string]string // devices with a chain of nftables, and its table
+	own      ebpf.ProgramID    // that of containers' ports
 	queued   map[int][]string  // by index: kinds of the queueing disciplines, clsact where tc filters may be
 }
 
-// handle tells whether others do something with packets of a container's port.
-func (o others) handle(p kernel.FastPathPort) bool {
+// leaveOut leaves out the ports with whose packets others do something, and says what with one of them. It
+// also leaves out ports that have the same MAC: only the bridge knows which of them is meant.
+func (o others) leaveOut(ports []kernel.FastPathPort) (fit []kernel.FastPathPort, why string) {
+	count := make(map[kernel.MAC]int)
+	for _, p := range ports {
+		count[p.MAC]++
+	}
+	for _, p := range ports {
+		reason := o.reasonFor(p)
+		if count[p.MAC] > 1 {
+			reason = fmt.Sprintf("two containers have the MAC %s", p.MAC)
+		}
+		if reason == "" {
+			fit = append(fit, p)
+		}
+		why = cmp.Or(why, reason)
+	}
+	return fit, why
+}
+
+// reasonFor says what others do with packets of a container's port; "": nothing.
+func (o others) reasonFor(p kernel.FastPathPort) string {
 	index, err := o.ns.Index(p.Name)
-	return o.filtered[p.Name] != "" || err == nil && len(o.queued[index]) > 0
+	switch {
+	case o.filtered[p.Name] != "":
+		return fmt.Sprintf("the table %s of another program filters packets of %s", o.filtered[p.Name], p.Name)
+	case err != nil:
+		return "" // the container has just ended
+	case len(o.queued[index]) > 0:
+		return fmt.Sprintf("%s has a queueing discipline (%s)", p.Name, o.queued[index][0])
+	case o.hasForeignPrograms(index):
+		return fmt.Sprintf("another program has attached eBPF programs to %s", p.Name)
+	}
+	return ""
+}
+
+// hasForeignPrograms tells whether others have attached eBPF programs to a link, by tcx. The kernel reports
+// nothing of that. Where it cannot be asked, this project's programs cannot be attached either.
+func (o others) hasForeignPrograms(index int) bool {
+	for _, at := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
+		have, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: at})
+		if err == nil && slices.ContainsFunc(have.Programs, o.isForeign) {
+			return true
+		}
+	}
+	return false
+}
+
+// isForeign tells a program from this project's: those of this agent, and those of one before.
+func (o others) isForeign(a link.AttachedProgram) bool {
+	if a.ID == o.own {
+		return false
+	}
+	program, err := ebpf.NewProgramFromID(a.ID)
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist) // it has just gone
+	}
+	defer program.Close()
+	info, err := program.Info()
+	return err != nil || info.Name != programsProgFromContainer && info.Name != programsProgFromDevice
 }
 
 // checkDevice wants nothing on a VXLAN device but the fast path's own filters.
@@ -38,6 +100,9 @@ func (p Path) checkDevice(o others, device string) error {
 		if kind != "clsact" {
 			return unfitError{fmt.Sprintf("%s has a queueing discipline (%s)", device, kind)}
 		}
+	}
+	if o.hasForeignPrograms(index) {
+		return unfitError{fmt.Sprintf("another program has attached eBPF programs to %s", device)}
 	}
 	filtered, err := p.hasForeignFilters(index)
 	if filtered {
@@ -76,7 +141,7 @@ func (p Path) hasForeignFilters(index int) (bool, error) {
 }
 
 func (p Path) findOthers() (o others, err error) {
-	o.ns = p.ns
+	o.ns, o.own = p.ns, p.programs.fromContainer
 	if o.filtered, err = p.ns.FilteredDevices(); err != nil {
 		return o, err
 	}

@@ -3,7 +3,6 @@ package bpfpath
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -29,12 +28,13 @@ func (p Path) Set(want kernel.FastPath) error {
 	}
 	p.programs.mu.Lock()
 	defer p.programs.mu.Unlock()
-	if want.IsEmpty() {
-		p.forgetState(want)
-		return p.programs.detach(want.Device, p.ns)
-	}
 	p.programs.begin(want.MayWait)
-	err := netns.DoIn(p.nspath, func() error { return p.set(want) })
+	err := netns.DoIn(p.nspath, func() error {
+		if want.IsEmpty() {
+			return p.setNothing(want)
+		}
+		return p.set(want)
+	})
 	if errors.Is(err, unix.E2BIG) {
 		err = unfitError{"a table of the eBPF programs is full"} // and what is in it may be out of date
 	}
@@ -45,49 +45,59 @@ func (p Path) Set(want kernel.FastPath) error {
 	return err
 }
 
-// forgetState forgets why a network has no programs, unless that still holds. One with port security
-// does not even ask for a fast path meanwhile.
-func (p Path) forgetState(want kernel.FastPath) {
+// setNothing detaches the programs. It forgets why a network has none, unless that still holds: one with
+// port security does not even ask for a fast path meanwhile.
+func (p Path) setNothing(want kernel.FastPath) error {
+	stillUnfit := false
 	if want.PortSecurity {
-		if _, err := describe(p.ns, want); err != nil {
-			return
-		}
-		others, err := p.findOthers()
-		if err != nil || p.checkDevice(others, want.Device) != nil || p.checkEncryption(want) != nil ||
-			p.checkRules() != nil || p.programs.load() != nil {
-			return
-		}
+		_, _, err := p.checkNetwork(want)
+		stillUnfit = err != nil || p.programs.load() != nil
 	}
-	delete(p.programs.states, want.Device)
+	if !stillUnfit {
+		delete(p.programs.states, want.Device)
+	}
+	return p.programs.detach(want.Device, p.ns)
+}
+
+// checkNetwork returns how a network's packets are wrapped, and what others do with packets. The error
+// is an unfitError if programs must not take the network's.
+func (p Path) checkNetwork(want kernel.FastPath) (network programsNetwork, o others, err error) {
+	if network, err = describe(p.ns, want); err != nil {
+		return network, o, err
+	}
+	if err = p.checkEncryption(want); err != nil {
+		return network, o, err
+	}
+	if err = p.checkRules(); err != nil {
+		return network, o, err
+	}
+	if o, err = p.findOthers(); err != nil {
+		return network, o, err
+	}
+	return network, o, p.checkDevice(o, want.Device)
 }
 
 func (p Path) set(want kernel.FastPath) error {
 	if want.SkipPorts {
 		return p.setKnownRemotes(want)
 	}
-	network, err := describe(p.ns, want)
+	index, err := p.ns.Index(want.Device)
 	if err != nil {
 		return err
 	}
-	if err := p.checkEncryption(want); err != nil {
-		return err
-	}
-	if err := p.checkRules(); err != nil {
-		return err
-	}
-	others, err := p.findOthers()
+	p.programs.noteDevice(want.Device, uint32(index))
+	network, others, err := p.checkNetwork(want)
 	if err != nil {
-		return err
-	}
-	if err := p.checkDevice(others, want.Device); err != nil {
 		return err
 	}
 	ports, err := p.setPorts(want)
 	if err != nil {
 		return err
 	}
-	if want.Ports = slices.DeleteFunc(ports, others.handle); len(want.Ports) == 0 {
-		delete(p.programs.states, want.Device)
+	fit, why := others.leaveOut(ports)
+	state := State{LeftOut: len(ports) - len(fit), LeftOutReason: why}
+	if want.Ports = fit; len(want.Ports) == 0 {
+		p.programs.setState(want.Device, state)
 		return p.programs.detach(want.Device, p.ns)
 	}
 	if p.programs.objects == nil && p.programs.mayAttach == 0 && p.programs.states[want.Device].Reason == "" {
@@ -98,7 +108,9 @@ func (p Path) set(want kernel.FastPath) error {
 	}
 	err = p.programs.setNetwork(want, network, p.ns)
 	if err == nil || errors.Is(err, kernel.ErrFastPathUnfinished) {
-		p.programs.setState(want.Device, State{Attached: true, PortSecurity: want.PortSecurity})
+		state.Attached, state.PortSecurity = true, want.PortSecurity
+		p.programs.setState(want.Device, state)
+		err = errors.Join(err, p.programs.extendLease(p.nspath))
 	}
 	return err
 }
@@ -118,11 +130,14 @@ func (p Path) checkEncryption(want kernel.FastPath) error {
 	if err != nil {
 		return err
 	}
-	encrypts, err := isEncrypted(p.nspath, device.Tunnel.Local)
-	if encrypts {
-		err = unfitError{fmt.Sprintf("an IPsec policy is about packets of %s", device.Tunnel.Local)}
+	policies, err := readPolicies(p.nspath)
+	if err != nil {
+		return err
 	}
-	return err
+	if policies.concern(device.Tunnel.Local) {
+		return unfitError{fmt.Sprintf("an IPsec policy is about packets of %s", device.Tunnel.Local)}
+	}
+	return nil
 }
 
 // setKnownRemotes sets what is looked at of the MACs on other hosts, while the rest stays.

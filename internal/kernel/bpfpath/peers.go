@@ -1,11 +1,6 @@
 package bpfpath
 
-import (
-	"fmt"
-	"maps"
-
-	"vxlan-driver/internal/kernel"
-)
+import "maps"
 
 // peerKey is another host on a network.
 type peerKey struct {
@@ -84,74 +79,4 @@ func (p *Programs) peer(key peerKey) (uint32, error) {
 	delete(p.hops, key)
 	p.wantHops()
 	return index, p.objects.Counts.Put(index, zero)
-}
-
-// read returns counters, of all CPUs together.
-func (p *Programs) read(index uint32) (sum programsCounters, err error) {
-	var all []programsCounters
-	err = p.objects.Counts.Lookup(index, &all)
-	for _, c := range all {
-		sum = sum.plus(c)
-	}
-	return sum, err
-}
-
-func (c programsCounters) plus(d programsCounters) programsCounters {
-	c.SentPackets, c.SentBytes = c.SentPackets+d.SentPackets, c.SentBytes+d.SentBytes
-	c.ReceivedPackets, c.ReceivedBytes = c.ReceivedPackets+d.ReceivedPackets, c.ReceivedBytes+d.ReceivedBytes
-	c.UnwrappedPackets, c.UnwrappedBytes = c.UnwrappedPackets+d.UnwrappedPackets, c.UnwrappedBytes+d.UnwrappedBytes
-	return c
-}
-
-// AddCounters adds what the programs took to what VXLAN devices have counted, which they do not see.
-// It is by the devices' names.
-func (p *Programs) AddCounters(devices map[string]kernel.LinkCounters) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.objects == nil {
-		return nil
-	}
-	for name, l := range devices {
-		sum, err := p.countersOf(p.devices[name])
-		if err != nil {
-			return fmt.Errorf("read counters of eBPF programs: %w", err)
-		}
-		l.SentPackets, l.SentBytes = l.SentPackets+sum.SentPackets, l.SentBytes+sum.SentBytes
-		l.ReceivedPackets, l.ReceivedBytes = l.ReceivedPackets+sum.ReceivedPackets, l.ReceivedBytes+sum.ReceivedBytes
-		devices[name] = l
-	}
-	return nil
-}
-
-// countersOf returns the counters of a network: of its hosts, and of those that it had before.
-func (p *Programs) countersOf(device uint32) (programsCounters, error) {
-	sum := p.counted[device]
-	for key, index := range p.peers.index {
-		if key.device != device {
-			continue
-		}
-		c, err := p.read(index)
-		if err != nil {
-			return sum, err
-		}
-		sum = sum.plus(c)
-	}
-	return sum, nil
-}
-
-// forgetPeers frees the counters of a network's hosts that have no container any more. have are all
-// of its remotes.
-func (p *Programs) forgetPeers(device uint32, have map[programsStation]programsRemote) {
-	used := newPeerTable(have).index
-	p.peers.free(func(k peerKey) bool {
-		_, ok := used[k]
-		if ok || k.device != device {
-			return false
-		}
-		c, err := p.read(p.peers.index[k])
-		if err == nil {
-			p.counted[device] = p.counted[device].plus(c)
-		}
-		return true
-	})
 }

@@ -17,12 +17,12 @@ import (
 // layout names the directory of the pinned tables. It must change with the meaning of a table's
 // values, so that programs of two versions never share one. Until the new version has set up
 // everything, packets go without programs.
-const layout = "1"
+const layout = "2"
 
 // Programs are the programs and tables of a host. An agent has one value of it, since tables are
 // opened once. The zero value is ready.
 type Programs struct {
-	// Dir is where they are pinned; "": fastpath.PinDir.
+	// Dir is where they are pinned, as fastpath.NamespacePins says.
 	Dir string
 	// AttachAtOnce is how often a program may be attached in one call, and never in one that may wait; 0: as
 	// often as needed. Meanwhile nobody else can change a link of the host.
@@ -35,9 +35,12 @@ type Programs struct {
 	// fromContainer is the number of that program.
 	fromContainer ebpf.ProgramID
 	peers         *peerTable
-	states        map[string]State            // by VXLAN device
-	devices       map[string]uint32           // the indexes of these
-	counted       map[uint32]programsCounters // of hosts that left networks, by the device's index
+	states        map[string]State  // by VXLAN device
+	devices       map[string]uint32 // the indexes of these
+	// counted is what tables had counted that are gone, by the device's index.
+	counted map[uint32]programsCounters
+	// leaseEnd is until when the programs take packets, in nanoseconds since the machine's start.
+	leaseEnd uint64
 	// networks are how VXLAN devices wrap, by index.
 	networks map[uint32]programsNetwork
 	// hops are the hosts whose next hop is in the table, or known to be none: the MTU of the route, 0 if it
@@ -68,6 +71,10 @@ type State struct {
 	PortSecurity bool
 	// Reason says why not.
 	Reason string
+	// LeftOut is how many of this host's containers the programs leave to the other ways, and LeftOutReason
+	// why they do so with one of these.
+	LeftOut       int
+	LeftOutReason string
 }
 
 // State returns the state of a VXLAN device's network.
@@ -77,6 +84,14 @@ func (p *Programs) State(device string) State {
 	return p.states[device]
 }
 
+// noteDevice notes the index of a VXLAN device, by which the tables know it.
+func (p *Programs) noteDevice(device string, index uint32) {
+	if p.devices == nil {
+		p.devices = make(map[string]uint32)
+	}
+	p.devices[device] = index
+}
+
 func (p *Programs) setState(device string, s State) {
 	if p.states == nil {
 		p.states = make(map[string]State)
@@ -84,17 +99,10 @@ func (p *Programs) setState(device string, s State) {
 	p.states[device] = s
 }
 
-func (p *Programs) dir() string {
-	if p.Dir == "" {
-		return fastpath.PinDir
-	}
-	return p.Dir
-}
-
-func (p *Programs) layoutDir() string { return filepath.Join(p.dir(), layout) }
+func (p *Programs) layoutDir() string { return filepath.Join(p.Dir, layout) }
 
 // RemovePinned removes the programs and tables that an earlier agent has left.
-func (p *Programs) RemovePinned() error { return os.RemoveAll(p.dir()) }
+func (p *Programs) RemovePinned() error { return fastpath.RemoveAllPinned(p.Dir) }
 
 // isPinned tells whether the tables are those that are pinned. A plugin removes them with the host's
 // last network.
@@ -121,6 +129,9 @@ func sameMap(a, b *ebpf.Map) bool {
 // release closes the tables if nothing is pinned any more.
 func (p *Programs) release() {
 	if p.objects != nil && !p.isPinned() {
+		for _, device := range p.devices {
+			p.keepCounters(device)
+		}
 		p.objects.Close()
 		p.objects, p.peers = nil, nil
 	}
@@ -131,6 +142,7 @@ func (p *Programs) forget(device string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.states, device)
+	delete(p.devices, device)
 	p.release()
 }
 
@@ -143,10 +155,10 @@ func (p *Programs) load() error {
 	if err := checkTCX(); err != nil {
 		return err
 	}
-	if err := ensureFileSystem(filepath.Dir(p.dir())); err != nil {
+	if err := ensureFileSystem(filepath.Dir(filepath.Dir(p.Dir))); err != nil {
 		return err
 	}
-	if err := p.removeOtherLayouts(); err != nil {
+	if err := errors.Join(p.removeOtherLayouts(), p.removeGoneNamespaces()); err != nil {
 		return err
 	}
 	objects, err := p.loadPinned()
@@ -171,12 +183,8 @@ func (p *Programs) load() error {
 	}
 	p.fromContainer, _ = info.ID()
 	p.objects, p.peers = objects, newPeerTable(remotes)
-	p.devices, p.counted = make(map[string]uint32), make(map[uint32]programsCounters)
-	p.networks, p.hops, p.routeMTUs = make(map[uint32]programsNetwork), nil, nil
-	if err := p.objects.HopsUntil.Put(uint32(0), uint64(0)); err != nil {
-		return err
-	}
-	return nil
+	p.networks, p.hops, p.routeMTUs, p.leaseEnd = make(map[uint32]programsNetwork), nil, nil, 0
+	return p.objects.HopsUntil.Put(uint32(0), uint64(0))
 }
 
 func (p *Programs) loadPinned() (*programsObjects, error) {
@@ -193,21 +201,6 @@ func (p *Programs) loadPinned() (*programsObjects, error) {
 	objects := new(programsObjects)
 	err = spec.LoadAndAssign(objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.layoutDir()}})
 	return objects, err
-}
-
-// removeOtherLayouts removes what another version of this program has pinned.
-func (p *Programs) removeOtherLayouts() error {
-	entries, err := os.ReadDir(p.dir())
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	errs := []error{err}
-	for _, e := range entries {
-		if e.Name() != layout {
-			errs = append(errs, os.RemoveAll(filepath.Join(p.dir(), e.Name())))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // ensureFileSystem mounts the BPF file system where it is not, as it is without systemd.

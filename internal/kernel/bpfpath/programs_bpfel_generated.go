@@ -85,9 +85,11 @@ type programsTunnel struct {
 }
 
 type programsTunnelEnd struct {
-	_      structs.HostLayout
-	Device uint32
-	Flags  uint32
+	_        structs.HostLayout
+	Device   uint32
+	Underlay uint32
+	Flags    uint32
+	Mtu      uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -95,6 +97,7 @@ type programsTunnelEnd struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	programsMapCounts         = "counts"
+	programsMapFormer         = "former"
 	programsMapHops           = "hops"
 	programsMapHopsUntil      = "hops_until"
 	programsMapLocals         = "locals"
@@ -103,6 +106,7 @@ const (
 	programsMapRemotes        = "remotes"
 	programsMapSources        = "sources"
 	programsMapTunnels        = "tunnels"
+	programsMapValidUntil     = "valid_until"
 	programsProgFromContainer = "from_container"
 	programsProgFromDevice    = "from_device"
 	programsProgFromUnderlay  = "from_underlay"
@@ -160,6 +164,7 @@ type programsProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsMapSpecs struct {
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Former      *ebpf.MapSpec `ebpf:"former"`
 	Hops        *ebpf.MapSpec `ebpf:"hops"`
 	HopsUntil   *ebpf.MapSpec `ebpf:"hops_until"`
 	Locals      *ebpf.MapSpec `ebpf:"locals"`
@@ -168,6 +173,7 @@ type programsMapSpecs struct {
 	Remotes     *ebpf.MapSpec `ebpf:"remotes"`
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Tunnels     *ebpf.MapSpec `ebpf:"tunnels"`
+	ValidUntil  *ebpf.MapSpec `ebpf:"valid_until"`
 }
 
 // programsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -197,6 +203,7 @@ func (o *programsObjects) Close() error {
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsMaps struct {
 	Counts      *ebpf.Map `ebpf:"counts"`
+	Former      *ebpf.Map `ebpf:"former"`
 	Hops        *ebpf.Map `ebpf:"hops"`
 	HopsUntil   *ebpf.Map `ebpf:"hops_until"`
 	Locals      *ebpf.Map `ebpf:"locals"`
@@ -205,11 +212,13 @@ type programsMaps struct {
 	Remotes     *ebpf.Map `ebpf:"remotes"`
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Tunnels     *ebpf.Map `ebpf:"tunnels"`
+	ValidUntil  *ebpf.Map `ebpf:"valid_until"`
 }
 
 func (m *programsMaps) Close() error {
 	return _ProgramsClose(
 		m.Counts,
+		m.Former,
 		m.Hops,
 		m.HopsUntil,
 		m.Locals,
@@ -218,6 +227,7 @@ func (m *programsMaps) Close() error {
 		m.Remotes,
 		m.Sources,
 		m.Tunnels,
+		m.ValidUntil,
 	)
 }
 

@@ -33,7 +33,7 @@ type realHost struct {
 // Addresses of host 1 and 2, and of their containers.
 func (h *realHost) mac() kernel.MAC { return kernel.MAC{2, 0, 10, 0, 0, byte(h.number)} }
 
-// bpfMount mounts a BPF file system for a test.
+// bpfMount mounts a BPF file system for a test, and returns where a host may pin things.
 func bpfMount(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -45,7 +45,7 @@ func bpfMount(t testing.TB) string {
 			t.Error(err)
 		}
 	})
-	return filepath.Join(dir, "vxlan-driver")
+	return filepath.Join(dir, "vxlan-driver", "netns-1")
 }
 
 // underlay is how the two hosts are connected.
@@ -53,6 +53,15 @@ type underlay struct {
 	ipv6   bool
 	device string // attributes of the VXLAN device
 	mtu    int    // of the network; 0: 1450, or 1430 over IPv6
+	netkit bool   // containers have a netkit device instead of a veth
+}
+
+// container is the kind of a container's link.
+func (u underlay) container() string {
+	if u.netkit {
+		return "netkit mode l2"
+	}
+	return "veth"
 }
 
 func (u underlay) vtep(number int) netip.Addr {
@@ -134,8 +143,8 @@ func (h *realHost) connect(u underlay) {
 		ip link add br0 type bridge; ip link set br0 up
 		ip link add vx.0 mtu %d type vxlan id 100 dstport 4789 local %[1]s dev eth0 nolearning %[5]s
 		ip link set vx.0 master br0 up
-		ip link add c0 mtu %[4]d type veth peer name eth0 mtu %[4]d address %[6]s netns %[7]s
-		ip link set c0 master br0 up`, h.vtep, bits, nodad, mtu, u.device, h.mac(), h.container))
+		ip link add c0 mtu %[4]d type %[8]s peer name eth0 mtu %[4]d address %[6]s netns %[7]s
+		ip link set c0 master br0 up`, h.vtep, bits, nodad, mtu, u.device, h.mac(), h.container, u.container()))
 	h.in(fmt.Sprintf(`ip link set lo up; ip link set eth0 up; ip address add 10.0.0.%d/24 dev eth0; ip address add fd00::%[1]d/64 dev eth0 nodad`, h.number))
 	h.sh(`for i in $(seq 500); do
 			[ $(bridge link | grep -c 'state forwarding') -lt 2 ] || exit 0
@@ -190,7 +199,7 @@ func (h *realHost) hasPins(want string) {
 	var have []string
 	_ = filepath.WalkDir(h.programs.Dir, func(path string, e os.DirEntry, err error) error {
 		if err == nil && !e.IsDir() {
-			have = append(have, strings.TrimPrefix(path, h.programs.Dir+"/1/"))
+			have = append(have, strings.TrimPrefix(path, h.programs.layoutDir()+"/"))
 		}
 		return nil
 	})

@@ -111,6 +111,8 @@ func TestNotReceived(t *testing.T) {
 		"not even an IP header":     {frame: udpFrame(0), outer: fromPeer(), change: alter(50+14, 0xf0)},
 		"header longer than packet": {frame: frame{from: ipA, to: ipB, protocol: layers.IPProtocolUDP, ttl: 64}, outer: fromPeer(), change: alter(50+14, 0xa)},
 		"another host's packet":     {frame: udpFrame(9), outer: fromPeer(), change: alter(5, 1)},
+		"too long":                  {frame: udpFrame(1450 - 28 + 1), outer: fromPeer()},
+		"too long over IPv6":        {frame: udpFrame(1450 - 28 + 1), outer: fromPeer6()},
 	}
 	machines := map[netip.Addr]*machine{here: newMachine(t, here), here6: newMachine(t, here6)}
 	for name, test := range tests {
@@ -209,6 +211,8 @@ func TestFromDevice(t *testing.T) {
 		want  uint32
 	}{
 		"UDP":      {fromB(udpFrame(9)), redirect},
+		"longest":  {fromB(udpFrame(1450 - 28)), redirect},
+		"too long": {fromB(udpFrame(1450 - 28 + 1)), next},
 		"IPv6 TCP": {fromB(frame{from: ip6A, to: ip6B, protocol: layers.IPProtocolTCP, payload: text(9)}), redirect},
 		"ICMP":     {fromB(frame{from: ipA, to: ipB, protocol: layers.IPProtocolICMPv4}), next},
 		"ICMPv6":   {fromB(frame{from: ip6A, to: ip6B, protocol: layers.IPProtocolICMPv6}), next},

@@ -31,7 +31,7 @@ func (p *Programs) setRemotes(want kernel.FastPath, device uint32) error {
 		return err
 	}
 	if want.Only == nil && !want.Partial {
-		p.forgetPeers(device, wanted)
+		return p.forgetPeers(device, wanted)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func (p *Programs) Open(path string) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	ns.Pins = p.dir()
+	ns.Pins = p.Dir
 	return &Stack{ns, Path{ns.FastPath(), p, ns, path}}, nil
 }
 

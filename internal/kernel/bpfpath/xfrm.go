@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -28,46 +29,41 @@ const (
 	policyOut = 1
 )
 
-// isEncrypted tells whether IPsec is about packets from or to an address of the host: those that leave
-// must be encrypted, or those that arrive must have been. A packet that a program passes on is not
-// looked at by it.
-func isEncrypted(nspath string, local netip.Addr) (bool, error) {
-	policies, blocks, err := readPolicies(nspath)
-	if err != nil {
-		return false, fmt.Errorf("read IPsec policies: %w", err)
-	}
-	if blocks {
-		return true, nil
-	}
-	for _, p := range policies {
-		if p.covers(local) {
-			return true, nil
-		}
-	}
-	return false, nil
+// ipsecPolicies are those of a namespace.
+type ipsecPolicies struct {
+	all    []policy
+	blocks bool // what none is about
 }
 
-// readPolicies returns the policies, and whether what none is about is blocked.
-func readPolicies(nspath string) (policies []policy, blocks bool, err error) {
+// concern tells whether IPsec is about packets from or to an address of the host: those that leave
+// must be encrypted, or those that arrive must have been. A packet that a program passes on is not
+// looked at by it.
+func (p ipsecPolicies) concern(local netip.Addr) bool {
+	return p.blocks || slices.ContainsFunc(p.all, func(one policy) bool { return one.covers(local) })
+}
+
+func readPolicies(nspath string) (found ipsecPolicies, err error) {
 	conn, err := netlink.Open(nspath, unix.NETLINK_XFRM)
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
-		return nil, false, nil // the kernel has no IPsec
+		return found, nil // the kernel has no IPsec
 	}
 	if err != nil {
-		return nil, false, err
+		return found, fmt.Errorf("read IPsec policies: %w", err)
 	}
 	defer conn.Close()
 	messages, err := conn.Execute(netlink.NewRequest(xfrmMsgGetPolicy, unix.NLM_F_DUMP))
 	if err != nil {
-		return nil, false, err
+		return found, fmt.Errorf("read IPsec policies: %w", err)
 	}
 	for _, m := range messages {
 		if p, ok := parsePolicy(m); ok {
-			policies = append(policies, p)
+			found.all = append(found.all, p)
 		}
 	}
-	blocks, err = blocksByDefault(conn)
-	return policies, blocks, err
+	if found.blocks, err = blocksByDefault(conn); err != nil {
+		return found, fmt.Errorf("read the default of IPsec policies: %w", err)
+	}
+	return found, nil
 }
 
 // blocksByDefault reads a struct xfrm_userpolicy_default: in, forwarded, out.

@@ -6,24 +6,37 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netns"
 )
 
 // The eBPF programs, which an agent attaches, stay when it ends: their tables and links are pinned.
 // What is pinned where is the same in all versions of this program, so that any of them can take out
 // what must not stay. The plugin does, without a library for it.
 //
-//	PinDir/LAYOUT/TABLE                       a table; LAYOUT tells versions of their values apart
-//	PinDir/LAYOUT/networks/DEVICE/LINK        what attaches programs of a network
-//	PinDir/LAYOUT/networks/DEVICE/port-MAC    what attaches the program of a container's port
+//	PinDir/netns-COOKIE/LAYOUT/TABLE                       a table; LAYOUT tells versions of their values apart
+//	PinDir/netns-COOKIE/LAYOUT/networks/DEVICE/LINK        what attaches programs of a network
+//	PinDir/netns-COOKIE/LAYOUT/networks/DEVICE/port-MAC    what attaches the program of a container's port
 
-// PinDir is where programs are pinned.
+// PinDir is where programs are pinned. A host that is a container may share the file system with others.
 const PinDir = "/sys/fs/bpf/vxlan-driver"
+
+// NamespacePrefix begins the names of the directories in PinDir, one for each network namespace.
+const NamespacePrefix = "netns-"
+
+// NamespacePins is where programs of the network namespace at path are pinned, or for "" of the one that
+// the caller is in.
+func NamespacePins(path string) string {
+	cookie, _ := netns.Cookie(path) // before Linux 5.14 there is none, and nothing is pinned
+	return PinDir + "/" + NamespacePrefix + strconv.FormatUint(cookie, 10)
+}
 
 // Tables by a network and a MAC, keyed as stationKey.
 const (
@@ -84,10 +97,24 @@ func RemovePinned(dir, device string) error {
 	for _, layout := range paths {
 		err = cmp.Or(err, os.RemoveAll(NetworkPins(layout, device)))
 		if os.Remove(layout+"/"+pinnedNetworks) == nil { // no other network is left
-			err = cmp.Or(err, os.RemoveAll(layout), os.Remove(dir))
+			err = cmp.Or(err, os.RemoveAll(layout))
 		}
 	}
+	removeEmpty(dir)
 	return err
+}
+
+// RemoveAllPinned removes all that is pinned for a namespace.
+func RemoveAllPinned(dir string) error {
+	err := os.RemoveAll(dir)
+	removeEmpty(dir)
+	return err
+}
+
+// removeEmpty removes the directory of a namespace, and the one of all, unless something is in them.
+func removeEmpty(dir string) {
+	_ = os.Remove(dir)
+	_ = os.Remove(filepath.Dir(dir))
 }
 
 // deletePinned deletes the entry of a network's MAC from a pinned table, if both exist.

@@ -20,7 +20,7 @@ type Stack struct {
 	*rtnl.Conn
 	path     string
 	firewall *nft.Conn // opened when first used: of a container's namespace, never
-	// Pins is where eBPF programs are pinned.
+	// Pins is where eBPF programs are pinned; "": where fastpath.NamespacePins says.
 	Pins string
 	// setFastPath sets up a fast path; nil: Stack only removes what there is.
 	setFastPath func(fastpath.Redirector, kernel.FastPath) error
@@ -32,7 +32,7 @@ func Open(path string) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stack{Conn: c, path: path, Pins: fastpath.PinDir}, nil
+	return &Stack{Conn: c, path: path}, nil
 }
 
 // OpenWithFastPath is Open for who sets up fast paths. The plugin only removes them, and is smaller
@@ -172,7 +172,7 @@ func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err 
 // the fast path, and what an agent that was killed has left of it: packets pass the bridge.
 func (ns *Stack) SetFastPath(want kernel.FastPath) error {
 	if ns.setFastPath == nil {
-		return cmp.Or(fastpath.RemovePinned(ns.Pins, want.Device), ns.FastPath().RemoveAll(want.Device))
+		return cmp.Or(fastpath.RemovePinned(ns.pins(), want.Device), ns.FastPath().RemoveAll(want.Device))
 	}
 	return ns.setFastPath(ns.FastPath(), want)
 }
@@ -184,18 +184,26 @@ func (ns *Stack) FastPathRemote(want kernel.FastPath) ([]kernel.MAC, error) {
 
 // EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.
 func (ns *Stack) EvictFastPath(device string, mac kernel.MAC) error {
-	return cmp.Or(fastpath.EvictPinned(ns.Pins, device, mac, ns.Index), ns.FastPath().Evict(device, mac))
+	return cmp.Or(fastpath.EvictPinned(ns.pins(), device, mac, ns.Index), ns.FastPath().Evict(device, mac))
 }
 
 // EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is
 // there.
 func (ns *Stack) EvictFastPathPort(device string, port kernel.FastPathPort) error {
-	return cmp.Or(fastpath.EvictPinned(ns.Pins, device, port.MAC, ns.Index), ns.FastPath().EvictPort(device, port))
+	return cmp.Or(fastpath.EvictPinned(ns.pins(), device, port.MAC, ns.Index), ns.FastPath().EvictPort(device, port))
 }
 
 // RemoveFastPath removes what would outlive a VXLAN device that is about to go or has gone.
 func (ns *Stack) RemoveFastPath(device string) error {
-	return cmp.Or(fastpath.RemovePinned(ns.Pins, device), ns.FastPath().Remove(device))
+	return cmp.Or(fastpath.RemovePinned(ns.pins(), device), ns.FastPath().Remove(device))
+}
+
+// pins is where eBPF programs of the namespace are pinned.
+func (ns *Stack) pins() string {
+	if ns.Pins == "" {
+		ns.Pins = fastpath.NamespacePins(ns.path)
+	}
+	return ns.Pins
 }
 
 // FastPath returns the fast path of nftables and tc.

@@ -41,6 +41,7 @@ int from_device(struct __sk_buff *skb)
 {
 	struct counters *count;
 	struct remote *sender;
+	struct port *to;
 	struct station s;
 	struct inner in;
 	__u32 *port;
@@ -51,6 +52,9 @@ int from_device(struct __sk_buff *skb)
 	set_station(&s, skb->ifindex, in.ethernet.destination);
 	port = bpf_map_lookup_elem(&locals, &s);
 	if (!port)
+		return TCX_NEXT;
+	to = bpf_map_lookup_elem(&ports, port);
+	if (!to || (!skb->gso_size && skb->len - sizeof(struct ethhdr) > to->network.mtu))
 		return TCX_NEXT;
 	set_station(&s, skb->ifindex, in.ethernet.source);
 	sender = bpf_map_lookup_elem(&remotes, &s);

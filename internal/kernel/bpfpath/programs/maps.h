@@ -107,8 +107,10 @@ struct tunnel {
 
 /* The network that they are of. */
 struct tunnel_end {
-	__u32 device; /* index of its VXLAN device */
-	__u32 flags;  /* of struct network */
+	__u32 device;	/* index of its VXLAN device */
+	__u32 underlay; /* index of the interface by which its packets come */
+	__u32 flags;	/* of struct network */
+	__u32 mtu;	/* of struct network */
 };
 
 struct {
@@ -143,16 +145,34 @@ struct {
 } hops_until SEC(".maps");
 
 /* Returns the next hop, or 0 if it is not known. */
-static __always_inline struct hop *hop_of(__u32 peer)
+static __always_inline struct hop *hop_of(__u32 peer, __u64 now)
 {
 	__u32 first = 0;
 	__u64 *until = bpf_map_lookup_elem(&hops_until, &first);
 	struct hop *hop;
 
-	if (!until || bpf_ktime_get_coarse_ns() >= *until)
+	if (!until || now >= *until)
 		return 0;
 	hop = bpf_map_lookup_elem(&hops, &peer);
 	return hop && hop->family ? hop : 0;
+}
+
+/* Until when the programs may take packets, in nanoseconds since the machine's start. The agent says so
+ * while it looks for what packets must not be led around, such as IPsec. Without it they take the other
+ * ways. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} valid_until SEC(".maps");
+
+static __always_inline int is_valid(__u64 now)
+{
+	__u32 first = 0;
+	__u64 *until = bpf_map_lookup_elem(&valid_until, &first);
+
+	return until && now < *until;
 }
 
 /* Until when IPv6 packets to other hosts may be too long for the way, in nanoseconds since the machine's
@@ -187,6 +207,16 @@ struct {
 	__type(key, __u32);
 	__type(value, struct counters);
 } counts SEC(".maps");
+
+/* What was counted of hosts that have left a network, by the index of its VXLAN device. It is the agent's:
+ * the next one goes on from there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_NETWORKS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct counters);
+} former SEC(".maps");
 
 static __always_inline struct counters *counters_of(__u32 peer)
 {

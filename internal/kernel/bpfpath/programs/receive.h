@@ -62,8 +62,12 @@ static __always_inline int receive(struct __sk_buff *skb, struct udphdr *udp, vo
 	o->tunnel.port = udp->dest;
 	o->tunnel.pad = 0;
 	here = bpf_map_lookup_elem(&tunnels, &o->tunnel);
-	if (!here || read_inner(&in, vxlan + 1, end) || changes_ecn(o->ecn, in.tos))
+	if (!here || here->underlay != skb->ifindex || !is_valid(bpf_ktime_get_coarse_ns()))
 		return TCX_NEXT;
+	if (read_inner(&in, vxlan + 1, end) || changes_ecn(o->ecn, in.tos))
+		return TCX_NEXT;
+	if (skb->len - o->len - sizeof(struct ethhdr) > here->mtu)
+		return TCX_NEXT; /* the bridge passes nothing longer on */
 	set_station(&s, here->device, in.ethernet.source);
 	sender = bpf_map_lookup_elem(&remotes, &s);
 	if (!sender || !same_address(&sender->vtep, &o->from))

@@ -146,7 +146,7 @@ static __always_inline int fits(struct __sk_buff *skb, const struct network *net
 
 /* Tells whether a router of an IPv6 underlay may refuse the packet, since one has lately refused another.
  * The VXLAN device knows how long it may be. Each way takes 1280 bytes (RFC 8200, section 5). */
-static __always_inline int is_too_long(struct __sk_buff *skb, const struct inner *in)
+static __always_inline int is_too_long(struct __sk_buff *skb, const struct inner *in, __u64 now)
 {
 	__u32 len = skb->gso_size ? in->header_len + skb->gso_size : skb->len - sizeof(struct ethhdr);
 	__u64 *until;
@@ -154,7 +154,7 @@ static __always_inline int is_too_long(struct __sk_buff *skb, const struct inner
 	if (len + OUTER6_LEN <= 1280)
 		return 0;
 	until = narrow_time();
-	return until && bpf_ktime_get_coarse_ns() < *until;
+	return until && now < *until;
 }
 
 /* Tells whether the outer checksum is known. The kernel cannot be asked to fill it in when it cuts a
@@ -181,6 +181,7 @@ static __always_inline int send(struct __sk_buff *skb)
 	struct station s;
 	struct inner in;
 	struct hop *hop;
+	__u64 now;
 
 	if (!port || skb->vlan_present)
 		return TCX_NEXT;
@@ -192,7 +193,10 @@ static __always_inline int send(struct __sk_buff *skb)
 	to = bpf_map_lookup_elem(&remotes, &s);
 	if (!to || !fits(skb, net, &in))
 		return TCX_NEXT;
-	if (net->flags & NETWORK_IPV6 && is_too_long(skb, &in))
+	now = bpf_ktime_get_coarse_ns();
+	if (!is_valid(now))
+		return TCX_NEXT;
+	if (net->flags & NETWORK_IPV6 && is_too_long(skb, &in, now))
 		return TCX_NEXT;
 	if (net->flags & NETWORK_PORT_SECURITY && !is_own(port, index, &in))
 		return TCX_NEXT;
@@ -206,7 +210,7 @@ static __always_inline int send(struct __sk_buff *skb)
 	if (net->flags & NETWORK_IPV6 ? wrap6(skb, net, to, &in) : wrap4(skb, net, to, &in))
 		return TCX_NEXT;
 	skb->queue_mapping = 0; /* the veth's, not the card's */
-	hop = hop_of(to->peer);
+	hop = hop_of(to->peer, now);
 	if (hop)
 		return bpf_redirect_neigh(net->underlay, hop, sizeof(*hop), 0);
 	return bpf_redirect_neigh(net->underlay, 0, 0, 0);

@@ -14,7 +14,8 @@ import (
 )
 
 // diagnose makes the checks of `vxlanctl doctor`, for somebody on another host.
-func diagnose(ctx context.Context, examine func(context.Context) (agentapi.StatusReport, error)) (json.RawMessage, error) {
+func diagnose(ctx context.Context,
+	examine func(context.Context) (agentapi.StatusReport, error)) (json.RawMessage, error) {
 	s := survey.Surveyor{
 		Host: wiring.Host(), Zones: new(firewalld.Zones), Examine: examine,
 		Binary: func() string { path, _ := os.Executable(); return path },

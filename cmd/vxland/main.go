@@ -163,7 +163,8 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	l, activated, err := openListener()
 	if errors.Is(err, agentapi.ErrSocketInUse) {
 		// To ask who listens has made systemd start its own agent, which waits for the lock.
-		log.Warn("leaving this host to systemd, which listens for its own agent, vxland.service", "socket", agentapi.SocketPath)
+		log.Warn("leaving this host to systemd, which listens for its own agent, vxland.service", "socket",
+			agentapi.SocketPath)
 		return nil
 	}
 	if err != nil {
@@ -216,17 +217,19 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 	}
 	a := &agent.Agent{
 		Host: host, HostID: localHost.ID, Config: c, ResolvConf: "/etc/resolv.conf",
-		Watch: watch.Changes, WatchRules: watch.ForeignRules, WatchRemovals: watch.Removals, WatchFirewalld: firewalld.WatchReloads,
-		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
+		Watch: watch.Changes, WatchRules: watch.ForeignRules, WatchRemovals: watch.Removals,
+		WatchFirewalld: firewalld.WatchReloads,
+		Renamed:        renamed, NewID: newID, Version: version.String(), Log: log,
 		TracePackets: packettrace.Watch, Diagnose: diagnose,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
 		TokensDir: filepath.Join(hostid.Dir, "tokens"),
 		OpenPath:  func(spec enrol.PathSpec) enrol.Path { return pathcheck.Open(spec, localHost.PortProbes.Expect) },
-		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
-			return newGossip(localHost, bind, c, keys, log)
-		}},
+		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true,
+			New: func(bind netip.Addr) (cluster.Plane, error) {
+				return newGossip(localHost, bind, c, keys, log)
+			}},
 	}
 	if keys != nil {
 		a.KeyFile, keys.OnChange = keys, a.KeysChanged
@@ -238,7 +241,8 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 }
 
 // newGossip makes the plane by which the host talks from one of its addresses.
-func newGossip(h *gossip.LocalHost, bind netip.Addr, c config.Config, keys *gossip.KeyFile, log *slog.Logger) (*gossip.Plane, error) {
+func newGossip(h *gossip.LocalHost, bind netip.Addr, c config.Config, keys *gossip.KeyFile,
+	log *slog.Logger) (*gossip.Plane, error) {
 	return gossip.New(gossip.Config{
 		Host: h, Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
 		KeyFile: keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,

@@ -67,7 +67,8 @@ type Agent struct {
 	NewID <-chan struct{}
 	// Diagnose makes the checks of `vxlanctl doctor`, and returns a doctor.Diagnosis as JSON. It asks
 	// for this agent's own report. nil: nobody checks.
-	Diagnose func(ctx context.Context, examine func(context.Context) (agentapi.StatusReport, error)) (json.RawMessage, error)
+	Diagnose func(ctx context.Context,
+		examine func(context.Context) (agentapi.StatusReport, error)) (json.RawMessage, error)
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// TokensDir has the tokens by which hosts can join; "": none can.
@@ -227,8 +228,9 @@ func (a *Agent) prepareParts() {
 	a.status = &statusReporter{
 		version: a.Version, events: a.events, unready: "the agent has just started",
 		clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
-		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, fastPathOf: a.FastPathOf, countsByHost: a.CountsByHost,
-		traffic: &trafficMeter{read: a.ReadCounters}, names: a.Names, repairs: a.repairs, log: a.Log,
+		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, fastPathOf: a.FastPathOf,
+		countsByHost: a.CountsByHost,
+		traffic:      &trafficMeter{read: a.ReadCounters}, names: a.Names, repairs: a.repairs, log: a.Log,
 	}
 }
 

@@ -210,7 +210,8 @@ func marshalAnswer(r agentapi.Response) ([]byte, error) {
 		return answer, err
 	}
 	if r.Status == nil {
-		return nil, fmt.Errorf("the answer has %d bytes, at most %d are allowed; type the command on that host", len(answer), maxAnswer)
+		return nil, fmt.Errorf("the answer has %d bytes, at most %d are allowed; type the command on that host",
+			len(answer), maxAnswer)
 	}
 	brief := r.Status.Brief()
 	brief.Warnings = append(slices.Clip(brief.Warnings), tooLargeReport)
@@ -231,4 +232,5 @@ func marshalAnswer(r agentapi.Response) ([]byte, error) {
 // them have a fault that one more says nothing new. If it is too large still, fewer are left.
 const maxFaultyHosts = 1000
 
-const tooLargeReport = "this report was too large to be told to another host, and does not list all hosts; type vxlanctl status on this host"
+const tooLargeReport = "this report was too large to be told to another host, and does not list all hosts; type " +
+	"vxlanctl status on this host"

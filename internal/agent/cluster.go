@@ -159,7 +159,8 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 // StopAbandoned stops the clusters of addresses that no network talks by any more: at once if this
 // host no longer has the address, else after idleTimeout. Until then the network's last container
 // may only be restarting, and the others would forget this host and find it again.
-func (s *clusterSet) StopAbandoned(inUse func(netip.Addr) bool, isLocal func(netip.Addr) (bool, error)) (stopped []netip.Addr, err error) {
+func (s *clusterSet) StopAbandoned(inUse func(netip.Addr) bool,
+	isLocal func(netip.Addr) (bool, error)) (stopped []netip.Addr, err error) {
 	var errs []error
 	for bind, m := range s.members {
 		if !bind.IsValid() || inUse(bind) {

@@ -140,7 +140,8 @@ func (f *dnsFeed) checkPorts(networks []hoststate.Network) error {
 	for _, n := range networks {
 		if n.HasNames() && isTaken(n) {
 			errs = append(errs, hoststate.NetworkError{NetworkID: n.ID, Err: fmt.Errorf(
-				"answer names of network %s: ports %d to %d are taken; `ss -lntup` shows by whom; dns_bind_port in containers.conf chooses another",
+				"answer names of network %s: ports %d to %d are taken; `ss -lntup` shows by whom; "+
+					"dns_bind_port in containers.conf chooses another",
 				n.Name, network.FirstResolverPort, network.LastResolverPort)})
 		}
 	}
@@ -162,7 +163,9 @@ func nextResolverPort(taken uint16) (uint16, bool) {
 func (f *dnsFeed) isTaken() func(hoststate.Network) bool {
 	listening := f.server.Listening()
 	return func(n hoststate.Network) bool {
-		return slices.ContainsFunc(listening, func(l dns.Listening) bool { return l.Network == n.Name && l.Port != n.DNSPort })
+		return slices.ContainsFunc(listening, func(l dns.Listening) bool {
+			return l.Network == n.Name && l.Port != n.DNSPort
+		})
 	}
 }
 
@@ -230,6 +233,8 @@ func (f *dnsFeed) redirectQueries(networks []hoststate.Network) error {
 }
 
 func hasContainer(n hoststate.Network, containerID string) bool {
-	_, ok := slices.BinarySearchFunc(n.Endpoints, containerID, func(r *store.Record, id string) int { return cmp.Compare(r.ContainerID, id) })
+	_, ok := slices.BinarySearchFunc(n.Endpoints, containerID, func(r *store.Record, id string) int {
+		return cmp.Compare(r.ContainerID, id)
+	})
 	return ok
 }

@@ -196,11 +196,13 @@ func (a *Agent) createToken(ctx context.Context, ttl time.Duration) (string, err
 	case a.KeyFile == nil:
 		return "", errors.New("create token: this host has no key; run `vxlanctl init`, which makes one")
 	case !a.Config.KeepRunning:
-		return "", errors.New("create token: the agent ends with this host's last container; run `vxlanctl init`, which keeps it running")
+		return "", errors.New("create token: the agent ends with this host's last container; " +
+			"run `vxlanctl init`, which keeps it running")
 	}
 	addrs := a.ownAddrs()
 	if len(addrs) == 0 {
-		return "", errors.New("create token: this host has no address for other hosts yet; give `bind` in vxland.toml, or wait until the host has a default route")
+		return "", errors.New("create token: this host has no address for other hosts yet; " +
+			"give `bind` in vxland.toml, or wait until the host has a default route")
 	}
 	token, err := a.enrolment.store.Create(addrs, a.Config.JoinPort, ttl)
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 )
 
 // handleEvents returns what happened on this host.
-func (a *Agent) handleEvents(r *agentapi.EventsRequest, wait func(agentapi.EventsRequest) agentapi.EventsReport) agentapi.Response {
+func (a *Agent) handleEvents(r *agentapi.EventsRequest,
+	wait func(agentapi.EventsRequest) agentapi.EventsReport) agentapi.Response {
 	if r == nil {
 		r = &agentapi.EventsRequest{}
 	}
@@ -29,17 +30,20 @@ func (a *Agent) RepairCounts() map[repairs.Kind]uint64 { return a.repairs.Counts
 // KeysChanged notes that the clusters use other keys.
 func (a *Agent) KeysChanged(keys string) {
 	a.events.Add(agentapi.Event{
-		Kind: agentapi.EventKeysChanged, Text: "the keys have changed: " + keys, Fields: map[string]string{agentapi.FieldDetail: keys},
+		Kind: agentapi.EventKeysChanged, Text: "the keys have changed: " + keys,
+		Fields: map[string]string{agentapi.FieldDetail: keys},
 	})
 }
 
 // reconcile makes the host hold what the networks ask for, and reports what it had to repair.
-func (a *Agent) reconcile(s *hoststate.Session, networks []hoststate.Network, scope hoststate.Scope, peersChanged bool) error {
+func (a *Agent) reconcile(s *hoststate.Session, networks []hoststate.Network, scope hoststate.Scope,
+	peersChanged bool) error {
 	mtus := make(map[string]int)
 	for _, n := range networks {
 		mtus[n.Bridge.Name], mtus[n.Device.Name] = n.VTEP.MTU, n.VTEP.MTU
 	}
-	found, err := a.repairs.During(repairs.Run{Expected: peersChanged, MTUs: mtus}, func() error { return s.Reconcile(networks, scope) })
+	found, err := a.repairs.During(repairs.Run{Expected: peersChanged, MTUs: mtus},
+		func() error { return s.Reconcile(networks, scope) })
 	a.reportRepairs(found, networks)
 	a.firewallUnfinished = s.FirewallUnfinished()
 	return err
@@ -63,8 +67,10 @@ func (a *Agent) reportRepairs(found []repairs.Repair, networks []hoststate.Netwo
 			}
 		}
 		a.events.Add(agentapi.Event{Kind: agentapi.EventRepaired, Code: string(r.Code()), Text: r.String(), Fields: fields})
-		a.Log.Warn("repaired", "event", string(agentapi.EventRepaired), "code", string(r.Code()), "text", r.String(), "what", string(r.Kind),
-			"object", r.Object, "network", fields[agentapi.FieldNetwork], "detail", r.Detail, "by", r.By.String(), "gone_for", fields[agentapi.FieldGoneFor])
+		a.Log.Warn("repaired", "event", string(agentapi.EventRepaired), "code", string(r.Code()), "text", r.String(),
+			"what", string(r.Kind),
+			"object", r.Object, "network", fields[agentapi.FieldNetwork], "detail", r.Detail, "by", r.By.String(), "gone_for",
+			fields[agentapi.FieldGoneFor])
 	}
 }
 

@@ -32,7 +32,8 @@ func (a *Agent) handleForgetHost(name string) agentapi.Response {
 			return errorResponse(fmt.Errorf("forget host: %w", err))
 		}
 		if h.member.Health().Alone {
-			response.Warning = "no other host answers either; if this host is cut off, the others do not hear of it before it reaches them again"
+			response.Warning = "no other host answers either; if this host is cut off, the others do not hear of it before " +
+				"it reaches them again"
 		}
 	}
 	return response
@@ -77,7 +78,8 @@ func findHostToForget(known []knownHost, name string) (gone []knownHost, err err
 	gone = unreachableOf(called)
 	switch {
 	case len(gone) > 0 && slices.ContainsFunc(gone, func(h knownHost) bool { return h.ID != gone[0].ID }):
-		return nil, fmt.Errorf("several hosts that do not answer are called %q; give the address of one: %s", name, joinLabels(gone))
+		return nil, fmt.Errorf("several hosts that do not answer are called %q; give the address of one: %s", name,
+			joinLabels(gone))
 	case len(gone) > 0:
 		answers := func(h knownHost) bool { return h.Reachable() && h.ID.Matches(gone[0].ID) }
 		if at := slices.IndexFunc(called, answers); at >= 0 {
@@ -87,9 +89,11 @@ func findHostToForget(known []knownHost, name string) (gone []knownHost, err err
 		}
 		return gone, nil
 	case len(called) > 0:
-		return nil, fmt.Errorf("host %s answers, and so is not gone; to retire it, remove its containers from the networks, and it leaves by itself", called[0].Label())
+		return nil, fmt.Errorf("host %s answers, and so is not gone; to retire it, remove its containers from the "+
+			"networks, and it leaves by itself", called[0].Label())
 	}
-	return nil, fmt.Errorf("no host is called %q; hosts that do not answer: %s", name, cmp.Or(joinLabels(unreachableOf(known)), "none"))
+	return nil, fmt.Errorf("no host is called %q; hosts that do not answer: %s", name,
+		cmp.Or(joinLabels(unreachableOf(known)), "none"))
 }
 
 func unreachableOf(hosts []knownHost) (gone []knownHost) {

@@ -208,7 +208,8 @@ func (f *forwarder) LookAt(keys kernel.ForwardingKeys) {
 		n.checkAll = n.checkAll || slices.ContainsFunc(flooded, isWanted)
 		n.suspect.Add(n.unexpected(keys))
 		n.look(keys)
-		n.checkPorts = n.checkPorts || slices.ContainsFunc(n.local.Endpoints, func(r *store.Record) bool { return slices.Contains(keys.MACs, r.MAC) })
+		n.checkPorts = n.checkPorts || slices.ContainsFunc(n.local.Endpoints,
+			func(r *store.Record) bool { return slices.Contains(keys.MACs, r.MAC) })
 	}
 }
 

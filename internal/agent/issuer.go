@@ -80,7 +80,8 @@ func (i issuer) Grant() (enrol.Grant, error) {
 		lines.WriteString(k.Line())
 	}
 	return enrol.Grant{
-		Keys: lines.String(), Cluster: i.Config.Cluster, AgentPort: i.Config.Port, Seeds: i.seedsForOthers(), Networks: i.definitions(),
+		Keys: lines.String(), Cluster: i.Config.Cluster, AgentPort: i.Config.Port, Seeds: i.seedsForOthers(),
+		Networks: i.definitions(),
 	}, nil
 }
 

@@ -15,7 +15,8 @@ func (a *Agent) handleJoining(r *agentapi.JoiningRequest) agentapi.Response {
 	}
 	n := joinedNetwork{id: r.Network, key: cluster.NetworkKey{VNI: r.VNI, Port: r.Port}, vtep: r.VTEP}
 	bind := a.clusters.bindAddr(n.vtep)
-	if err := a.claims.PublishJoining(bind, cluster.Membership{Network: n.key, VTEP: n.vtep, StaticFDB: true}); err != nil {
+	m := cluster.Membership{Network: n.key, VTEP: n.vtep, StaticFDB: true}
+	if err := a.claims.PublishJoining(bind, m); err != nil {
 		return errorResponse(err)
 	}
 	a.confirmer.Begin(n)

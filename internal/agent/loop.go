@@ -61,7 +61,8 @@ func (a *Agent) runLoop(ctx context.Context, on loopEvents) error {
 
 // waitForEvent waits for one event, and schedules the turn that it causes. It tells whether a turn
 // is due now, and who waits for it. An error ends the loop.
-func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents, turns *schedule) (waiting request, due bool, err error) {
+func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents,
+	turns *schedule) (waiting request, due bool, err error) {
 	select {
 	case <-ctx.Done():
 		a.shutdown()

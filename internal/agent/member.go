@@ -109,10 +109,12 @@ func (m *clusterMember) Listed() []netip.AddrPort {
 }
 
 // Claim reserves addresses, if the plane can.
-func (m *clusterMember) Claim(ctx context.Context, network cluster.NetworkKey, containerID string, addrs []netip.Addr) (map[netip.Addr]cluster.Holder, error) {
+func (m *clusterMember) Claim(ctx context.Context, network cluster.NetworkKey, containerID string,
+	addrs []netip.Addr) (map[netip.Addr]cluster.Holder, error) {
 	c, ok := m.Plane.(cluster.Claimer)
 	if !ok {
-		return nil, errors.New("claim addresses: this control plane cannot; create the network with remote_ips, without discovery=gossip")
+		return nil, errors.New("claim addresses: this control plane cannot; create the network with remote_ips, without " +
+			"discovery=gossip")
 	}
 	return c.Claim(ctx, network, containerID, addrs)
 }

@@ -45,6 +45,7 @@ func neighbourWarning(t kernel.NeighbourTable) string {
 	if t.IPv6 {
 		family = "ipv6"
 	}
-	return fmt.Sprintf("the kernel's neighbour table is full, so containers do not find new addresses: raise net.%s.neigh.default.gc_thresh3, which is %d",
+	return fmt.Sprintf("the kernel's neighbour table is full, so containers do not find new addresses: raise "+
+		"net.%s.neigh.default.gc_thresh3, which is %d",
 		family, t.Limit)
 }

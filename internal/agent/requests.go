@@ -169,7 +169,8 @@ type requestBroker struct {
 }
 
 func newRequestBroker() *requestBroker {
-	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1), restart: make(chan struct{}, 1), inLoop: make(chan func())}
+	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1), restart: make(chan struct{}, 1),
+		inLoop: make(chan func())}
 }
 
 // TriggerRestart makes the agent start anew, if it can.

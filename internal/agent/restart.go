@@ -125,7 +125,8 @@ func (o *rulesOwner) update(other bool) {
 	o.aside, o.replaced = aside, o.replaced && aside
 }
 
-const otherVersion = "the firewall tables are of another version of this driver; install vxlan, vxland and vxlanctl of one version"
+const otherVersion = "the firewall tables are of another version of this driver; install vxlan, vxland and vxlanctl " +
+	"of one version"
 
 // Outdated says why the agent repairs nothing.
 func (o *rulesOwner) Outdated() []string {

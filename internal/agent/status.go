@@ -149,7 +149,8 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals, omitted := allToMembership(networks), s.claims.Omitted()
 	addrs, names := s.findConflicts(locals)
 	report := agentapi.StatusReport{
-		Version: s.version, Conflicts: slices.Concat(addrs, names), AddressConflicts: len(addrs), Outdated: s.rules.Outdated(),
+		Version: s.version, Conflicts: slices.Concat(addrs, names), AddressConflicts: len(addrs),
+		Outdated: s.rules.Outdated(),
 		Warnings: slices.Concat(omitted, s.neighbours.warnings, s.watcher.Warnings(), s.planeWarnings()),
 	}
 	s.logOmitted(omitted)
@@ -218,7 +219,8 @@ func (s *statusReporter) logDifferences(found []string) {
 		s.log.Warn("hosts differ", "event", string(agentapi.EventDifferenceBegan), "what", text)
 	}
 	for _, text := range gone {
-		s.log.Info("hosts no longer differ, or the other one is gone", "event", string(agentapi.EventDifferenceEnded), "what", text)
+		s.log.Info("hosts no longer differ, or the other one is gone", "event", string(agentapi.EventDifferenceEnded),
+			"what", text)
 	}
 	code := string(diagnosis.NetworksDiffer)
 	addLasting(s.events, agentapi.Event{Kind: agentapi.EventDifferenceBegan, Code: code}, appeared)
@@ -311,7 +313,8 @@ func (s *statusReporter) addCountsByHost(clusters []agentapi.ClusterStatus, devi
 
 // hostStatus returns what is known of the contact to another host.
 func hostStatus(m *clusterMember, h cluster.Host, now time.Time) agentapi.HostStatus {
-	status := agentapi.HostStatus{ID: h.ID.String(), Name: h.Label(), HostName: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
+	status := agentapi.HostStatus{ID: h.ID.String(), Name: h.Label(), HostName: h.Name, Addr: h.Addr,
+		Reachable: h.Reachable()}
 	if !status.Reachable {
 		status.UnreachableFor = now.Sub(h.UnreachableSince)
 	}

@@ -44,7 +44,8 @@ type trafficReport struct {
 
 // Report returns what the networks' devices and the firewall have counted. Devices has their names,
 // by the names of the networks. If rates are wanted it may wait for them.
-func (m *trafficMeter) Report(ctx context.Context, devices map[string]string, wantRates bool) (report trafficReport, err error) {
+func (m *trafficMeter) Report(ctx context.Context, devices map[string]string,
+	wantRates bool) (report trafficReport, err error) {
 	if m.read == nil {
 		return report, nil
 	}
@@ -114,8 +115,9 @@ func ratesOf(before, after kernel.LinkCounters, over time.Duration) *agentapi.Tr
 	}
 	rate := func(before, after uint64) float64 { return float64(after-before) / over.Seconds() }
 	return &agentapi.TrafficRates{
-		Over:          over,
-		ReceivedBytes: rate(before.ReceivedBytes, after.ReceivedBytes), ReceivedPackets: rate(before.ReceivedPackets, after.ReceivedPackets),
-		SentBytes: rate(before.SentBytes, after.SentBytes), SentPackets: rate(before.SentPackets, after.SentPackets),
+		Over:            over,
+		ReceivedBytes:   rate(before.ReceivedBytes, after.ReceivedBytes),
+		ReceivedPackets: rate(before.ReceivedPackets, after.ReceivedPackets),
+		SentBytes:       rate(before.SentBytes, after.SentBytes), SentPackets: rate(before.SentPackets, after.SentPackets),
 	}
 }

@@ -136,7 +136,8 @@ func (p *tunnelProber) openLocked(n membership.Network) *probedNetwork {
 		p.log.Debug("cannot probe the tunnel", "network", n.Name, "err", err)
 		return nil
 	}
-	return &probedNetwork{name: n.Name, port: n.Tunnel.Port, mtu: n.VTEP.MTU, conn: conn, peers: make(map[kernel.MAC]*probedPeer)}
+	return &probedNetwork{name: n.Name, port: n.Tunnel.Port, mtu: n.VTEP.MTU, conn: conn,
+		peers: make(map[kernel.MAC]*probedPeer)}
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -278,7 +279,8 @@ func (p *tunnelProber) logState(n *probedNetwork, peer *probedPeer) {
 	case peer.state.lost:
 		log.Warn("VXLAN packets to a host are lost; is its UDP port open?")
 	case peer.state.passing > 0:
-		log.Warn("large VXLAN packets to a host are lost; the underlay has a smaller MTU somewhere", "lost", n.mtu, "pass", peer.state.passing)
+		log.Warn("large VXLAN packets to a host are lost; the underlay has a smaller MTU somewhere", "lost", n.mtu, "pass",
+			peer.state.passing)
 	default:
 		log.Info("VXLAN packets to a host pass again")
 	}
@@ -319,7 +321,8 @@ func (p *tunnelProber) Paths() map[hostKey][]agentapi.PathStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, all := boottime.Now(), make(map[hostKey][]agentapi.PathStatus)
-	for _, n := range slices.SortedFunc(maps.Values(p.networks), func(a, b *probedNetwork) int { return cmp.Compare(a.name, b.name) }) {
+	for _, n := range slices.SortedFunc(maps.Values(p.networks),
+		func(a, b *probedNetwork) int { return cmp.Compare(a.name, b.name) }) {
 		for mac, peer := range n.peers {
 			key := hostKey{peer.member.ID, peer.member.Addr}
 			all[key] = append(all[key], n.pathStatus(mac, peer, now))

@@ -87,7 +87,8 @@ func (p tunnelPath) passes(ctx context.Context, size int, tries []time.Duration)
 }
 
 // send sends frames of a size until one is answered, and tells how long that one took.
-func (p tunnelPath) send(ctx context.Context, size int, tries []time.Duration) (count frameCount, took time.Duration, err error) {
+func (p tunnelPath) send(ctx context.Context, size int,
+	tries []time.Duration) (count frameCount, took time.Duration, err error) {
 	for _, wait := range tries {
 		try, cancel := context.WithTimeout(ctx, wait)
 		began := time.Now()

@@ -55,7 +55,8 @@ func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
 		a.forwardMore = time.After(after)
 	}
 	a.followed = followed
-	if !a.forwarder.IsBehind() && !a.peers.IsBehind() && !a.firewallUnfinished { // if it failed, to wait would not help either
+	// If it failed, to wait would not help either.
+	if !a.forwarder.IsBehind() && !a.peers.IsBehind() && !a.firewallUnfinished {
 		for m, snapshot := range followed {
 			if c, ok := m.Plane.(cluster.Confirmer); ok {
 				c.Acknowledge(snapshot)
@@ -67,7 +68,8 @@ func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
 
 // turnLocked is the part of a turn that holds the store's lock. It tells whether peers of networks
 // have changed.
-func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope, repair hoststate.Scope) (networks []hoststate.Network, empty, peersChanged bool, err error) {
+func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope,
+	repair hoststate.Scope) (networks []hoststate.Network, empty, peersChanged bool, err error) {
 	var orphansErr error
 	leavesRepair := what >= scopePublish && a.leavesRepair(s)
 	// News of other hosts are no reason to look for orphans, which takes a look at each container.
@@ -100,7 +102,8 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 		errs = append(errs, a.neighbours.Look(s))
 	}
 	a.checkDevices = false
-	errs = append(errs, a.updateOwnAddress(s, what), a.startClusters(ctx, s, networks, s.AllKnown()), a.announcer.RequeueRecent(s, networks))
+	errs = append(errs, a.updateOwnAddress(s, what), a.startClusters(ctx, s, networks, s.AllKnown()),
+		a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
 	// announcement leaves the host.
 	a.announcer.AnnouncePending(s, networks, err != nil)
@@ -161,7 +164,8 @@ func (a *Agent) updateOwnAddress(s *hoststate.Session, what scope) error {
 
 // startClusters starts the clusters that are missing, stops those that nobody needs, and publishes
 // what this host has in all. None is stopped unless all networks are known.
-func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, networks []hoststate.Network, complete bool) error {
+func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, networks []hoststate.Network,
+	complete bool) error {
 	groups := a.clusters.GroupByCluster(networks)
 	var errs []error
 	if complete {

@@ -101,7 +101,8 @@ func (w *pathWatcher) beginPolling(err error) {
 	if w.polling++; w.polling > 1 {
 		return
 	}
-	w.warning = fmt.Sprintf("files cannot be watched, so the agent looks at them each second: %v; %s", err, inotifyHint(err))
+	w.warning = fmt.Sprintf("files cannot be watched, so the agent looks at them each second: %v; %s", err,
+		inotifyHint(err))
 	w.log.Warn(w.warning)
 }
 

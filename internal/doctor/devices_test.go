@@ -17,6 +17,10 @@ var deviceCases = []checkCase{
 	{"container without ARP", func(f *Facts) {
 		f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/run/netns/cb", Interface: "eth0", NoARP: true}}
 	}, []string{"VX0409 failure container cb: eth0 has ARP switched off"}, []string{"nsenter --net=/run/netns/cb ip link set eth0 arp on"}},
+	{"container's loopback, and its subnet's route", func(f *Facts) {
+		f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/n", Interface: "eth0", LoopbackDown: true, Unreached: []netip.Prefix{prefix("10.0.0.2/24")}}}
+	}, []string{"VX0409 failure container cb: it has no route to the subnet 10.0.0.0/24 by eth0", "VX0409 failure container cb: lo is down, so its programs do not reach each other"},
+		[]string{"nsenter --net=/n ip route add 10.0.0.0/24 dev eth0 src 10.0.0.2"}},
 	{"container's neighbours", func(f *Facts) {
 		own := network.BridgeMAC(7, addr("198.18.0.12"))
 		f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/n", Interface: "eth0", Neighbours: []Neighbour{

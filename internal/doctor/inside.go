@@ -13,13 +13,14 @@ import (
 // Inside is what a container's network namespace has that no network asks for.
 type Inside struct {
 	Container, Namespace, Interface string
-	NoARP                           bool
+	NoARP, LoopbackDown             bool
 	Addrs                           []netip.Prefix // of global scope
 	Neighbours                      []Neighbour    // that somebody fixed
 	DeadEnds                        []Route        // for addresses of the network
 	Rules                           []Rule         // that refuse
 	SilentRouters                   []SilentRouter
-	Unowned                         []netip.Addr // that the interface has, and the table local lacks
+	Unreached                       []netip.Prefix // subnets without a route, with the address there
+	Unowned                         []netip.Addr   // that the interface has, and the table local lacks
 	Parameters                      map[string]string
 	Hooks                           []DeviceHook
 	NoGateway                       bool // its gateway does not answer its ping

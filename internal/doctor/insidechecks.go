@@ -15,6 +15,9 @@ func checkInside(n Network, in Inside) []diagnosis.Finding {
 		c.add(in.Interface+" has ARP switched off", "ip link show dev "+in.Interface,
 			"ip link set "+in.Interface+" arp on")
 	}
+	if in.LoopbackDown {
+		c.add("lo is down, so its programs do not reach each other", "ip link show dev lo", "ip link set lo up")
+	}
 	c.checkNeighbours()
 	c.checkAddresses()
 	c.checkRoutes()
@@ -92,6 +95,10 @@ func (c *insideCheck) checkRoutes() {
 		c.add(fmt.Sprintf("it sends to %s what leaves the network, and nobody has that address", r.Router),
 			"ip route show default",
 			fmt.Sprintf("ip route replace default via %s dev %s", c.network.gatewayFor(r.Router), c.Interface))
+	}
+	for _, p := range c.Unreached {
+		c.add(fmt.Sprintf("it has no route to the subnet %s by %s", p.Masked(), c.Interface), "ip route show dev "+c.Interface,
+			fmt.Sprintf("%s route add %s dev %s src %s", ipCommand(p.Addr()), p.Masked(), c.Interface, p.Addr()))
 	}
 	for _, a := range c.Unowned {
 		c.add(fmt.Sprintf("it does not take packets to its address %s for its own", a), "ip route show table local",

@@ -54,8 +54,8 @@ func TestFramesAndARP(t *testing.T) {
 		{"ingress of inet", `table inet f { chain c { type filter hook ingress device veth1 priority 0; policy drop; }; }`, map[string][]string{"c": {frames}}},
 		{"before routing", `table ip raw { chain PREROUTING { type filter hook prerouting priority -300; iifname "br-vxlan-*" ip daddr != 10.0.0.0/8 drop; }; }`,
 			map[string][]string{"PREROUTING": {outgoing}}},
-		{"questions at the input of bridges", `table bridge f { chain c { type filter hook input priority 0; udp dport 53 drop; }; }`, map[string][]string{"c": {names}}},
-		{"questions by TCP, before a bridge", `table bridge f { chain c { type filter hook prerouting priority 0; ip daddr 10.0.0.1 tcp dport { 53, 853 } drop; }; }`, map[string][]string{"c": {names}}},
+		{"questions at the input of bridges, translated", `table bridge f { chain c { type filter hook input priority 0; udp dport 53 drop; udp dport 61053 drop; }; }`, map[string][]string{"c": {names}}},
+		{"questions at the input of bridges before they are translated", `table bridge f { chain c { type filter hook input priority 0; udp dport 53 drop; }; }`, nil},
 		{"questions at a port", `table netdev f { chain c { type filter hook ingress device veth1 priority 0; udp dport 53 drop; }; }`, map[string][]string{"c": {names}}},
 		{"questions at the bridge", `table inet f { chain c { type filter hook ingress device br-vxlan-blue priority 0; th dport 50-60 drop; }; }`, map[string][]string{"c": {names}}},
 		{"questions for others", `table bridge f { chain c { type filter hook input priority 0; ip daddr 192.0.2.53 udp dport 53 drop; udp dport 54 drop; }; }`, nil},
@@ -74,6 +74,25 @@ func TestFramesAndARP(t *testing.T) {
 			}
 			compareChains(t, findIn(t, devices+load(tt.rules)+strings.Join(lines, "\n")), nil)
 		})
+	}
+}
+
+// Without br_netfilter chains of bridges see questions for names as they were asked.
+func TestQuestionsOnBridges(t *testing.T) {
+	host := testHost
+	host.Bridged4 = false
+	for rules, want := range map[string]map[string][]string{
+		"type filter hook input priority 0; udp dport 53 drop":                                        {"c": {names}},
+		"type filter hook prerouting priority 0; ip daddr 10.0.0.1 tcp dport { 53, 853 } drop":        {"c": {names}},
+		"type filter hook input priority 0; ip daddr 192.0.2.53 udp dport 53 drop; tcp dport 54 drop": nil,
+		"type filter hook input priority 0; udp dport 61053 drop":                                     nil,
+	} {
+		script := load("table bridge f { chain c { " + rules + "; }; }")
+		found := AllBlockingChains(readFilters(t, script), host, blue())
+		compareChains(t, found, want)
+		for _, c := range found {
+			compareChains(t, AllBlockingChains(readFilters(t, script+strings.Join(c.Commands, "\n")), host, blue()), nil)
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ func furtherNeeds(h Host, n Network) []need {
 			all = append(all, n.entryNeed(s))
 		}
 		if routed && n.HasNames() {
-			all = append(all, n.nameQuestionsNeed(s), n.nameAnswersNeed(s))
+			all = append(all, n.nameQuestionsNeed(h, s), n.nameAnswersNeed(s))
 		}
 	}
 	return all
@@ -51,43 +51,48 @@ func (n Network) entryNeed(s network.Subnet) need {
 	return need{what: "what its containers send to the outside", legs: []leg{{kernel.HookPrerouting, []packet{p}, allow}}}
 }
 
-// nameQuestionsNeed is questions for container names before their port is translated: at the hooks of
-// IP, and those of bridges and devices before it.
-func (n Network) nameQuestionsNeed(s network.Subnet) need {
+// nameQuestionsNeed is questions for container names before their port is translated: at the hook of
+// IP, and at those of devices before it.
+func (n Network) nameQuestionsNeed(h Host, s network.Subnet) need {
 	all := need{what: "questions for container names", within: []string{whatFrames, whatHostFrames}}
 	const port = 53
-	version := "ip"
-	if s.Prefix.Addr().Is6() {
-		version = "ip6"
-	}
 	for _, protocol := range []uint8{protocolUDP, protocolTCP} {
 		p := packet{
 			in: n.Bridge, src: s.Prefix, dst: netip.PrefixFrom(s.Gateway, s.Gateway.BitLen()),
 			protocol: protocol, ports: [2]uint16{port, port},
 		}
-		allow := permit{in: n.Bridge.Name, protocol: protocolName(protocol), first: port, last: port}
 		frame := p
 		frame.in, frame.bridged = n.Port, true
-		for _, l := range append([]leg{{hook: kernel.HookPrerouting, packets: []packet{p}}}, deviceLegs(p)...) {
-			l.permit = allow
-			l.permit.hook = l.hook
+		legs := append([]leg{{
+			hook: kernel.HookPrerouting, packets: []packet{p}, permit: permit{hook: kernel.HookPrerouting, in: n.Bridge.Name},
+		}}, deviceLegs(p)...)
+		if n.Port.Name != "" {
+			legs = append(legs, deviceLegs(frame)...)
+		}
+		for _, l := range legs {
+			l.permit.protocol, l.permit.first, l.permit.last = protocolName(protocol), port, port
 			all.legs = append(all.legs, l)
 		}
-		if n.Port.Name == "" {
-			continue
-		}
-		for _, l := range deviceLegs(frame) {
-			l.permit.protocol, l.permit.first, l.permit.last = allow.protocol, port, port
-			all.legs = append(all.legs, l)
-		}
-		for _, hook := range []kernel.FilterHook{kernel.HookPrerouting, kernel.HookInput} {
-			l := frameLeg(hook, frame)
-			l.permit.frames.nft += fmt.Sprintf(" %s dport %d", allow.protocol, port)
-			l.permit.frames.ebtables += fmt.Sprintf(" --%[1]s-proto %[2]s --%[1]s-dport %[3]d", version, allow.protocol, port)
-			all.legs = append(all.legs, l)
+		if n.Port.Name != "" {
+			all.legs = append(all.legs, n.questionFrames(h, frame)...)
 		}
 	}
 	return all
+}
+
+// questionFrames is a question for container names as chains of bridges see it. With br_netfilter its
+// port is translated between them.
+func (n Network) questionFrames(h Host, frame packet) (legs []leg) {
+	hooks := []kernel.FilterHook{kernel.HookPrerouting, kernel.HookInput}
+	if frame.isIPv6() && h.Bridged6 || !frame.isIPv6() && h.Bridged4 {
+		frame.ports, hooks = [2]uint16{n.DNSPort, n.DNSPort}, hooks[1:]
+	}
+	for _, hook := range hooks {
+		l := frameLeg(hook, frame)
+		l.permit.frames.nft += fmt.Sprintf(" %s dport %d", protocolName(frame.protocol), frame.ports[0])
+		legs = append(legs, l)
+	}
+	return legs
 }
 
 // nameAnswersNeed is answers to questions for container names.

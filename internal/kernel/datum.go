@@ -189,7 +189,8 @@ func Jump(chain string) Datum { return Datum{chain: chain} }
 func Concat(parts ...Datum) Datum {
 	first, last, kinds := make([]byte, 0, 64), make([]byte, 0, 64), make([]byte, 0, 8)
 	for _, p := range parts {
-		first, last, kinds = padToWord(append(first, p.first...)), padToWord(append(last, p.last...)), append(kinds, p.parts...)
+		first, last, kinds = padToWord(append(first, p.first...)), padToWord(append(last, p.last...)),
+			append(kinds, p.parts...)
 	}
 	d := Datum{first: string(first), parts: string(kinds)}
 	if d.last = d.first; string(last) != d.first {

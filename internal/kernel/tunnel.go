@@ -103,7 +103,8 @@ func (t Tunnel) Conflict(other Tunnel) string {
 	}
 	zeroChecksum := func(t Tunnel) bool { return t.Local.Is6() && t.UDPChecksum.Set && !t.UDPChecksum.Value }
 	if t.GBP.Value != other.GBP.Value || zeroChecksum(t) != zeroChecksum(other) {
-		return fmt.Sprintf("use another vxlan_port: on port %d the kernel wants the same gbp, and on IPv6 the same udp_checksum, as has", t.Port)
+		return fmt.Sprintf("use another vxlan_port: on port %d the kernel wants the same gbp, and on IPv6 the same "+
+			"udp_checksum, as has", t.Port)
 	}
 	return ""
 }

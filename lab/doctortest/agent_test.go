@@ -33,7 +33,7 @@ var agentFaults = []fault{
 	{name: "neighbour of a remote container replaced", inject: "ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:99 dev br-vxlan-net nud permanent", code: "VX0404", says: "neighbour"},
 	{name: "questions for names dropped", inject: drop("inet", "input", "0", "iifname br-vxlan-net udp dport 53-65000 drop"), code: "VX0803", says: "names"},
 	{name: "container asks another server", inject: "podman exec cb sh -c 'echo nameserver 192.0.2.53 >/etc/resolv.conf'", code: "VX0801", says: "container cb asks 192.0.2.53 for names"},
-	{name: "questions for names dropped on the bridge", inject: drop("bridge", "input", "0", "udp dport 53 drop"), code: "VX0803", says: "table bridge"},
+	{name: "questions for names dropped on the bridge", inject: drop("bridge", "input", "0", "udp dport { 53, 61053-61068 } drop"), code: "VX0803", says: "table bridge"},
 	{name: "name server outside silent", inject: "echo nameserver 198.18.0.250 > /etc/resolv.conf", code: "VX0802", says: "198.18.0.250",
 		person: decision{"which other name server there is, or how that one is started, is not known", "true > /etc/resolv.conf"}},
 	{name: "other MTU", inject: recreate("--opt vni=100 --opt mtu=1400 --subnet 10.0.0.0/24"), code: "VX0605", says: "MTU", all: true, after: "vxlanctl network set net mtu="},

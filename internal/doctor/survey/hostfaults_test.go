@@ -87,6 +87,11 @@ var hostFaults = []hostFault{
 	{name: "container's IPsec", inject: inside + "ip xfrm policy add src 10.0.1.12 dst 10.0.1.11 dir out action block", code: "VX0409", says: "filters of its own"},
 	{name: "container's tc leads away", inject: inside + "tc qdisc add dev eth0 clsact; " + inside + "tc filter add dev eth0 egress protocol all u32 match u32 0 0 action mirred egress redirect dev lo",
 		code: "VX0409", says: "filters of its own", after: inside + "tc qdisc delete dev eth0 clsact"},
+	{name: "container without its subnet's route", inject: inside + "ip route delete 10.0.1.0/24 dev eth0", code: "VX0409", says: "no route to the subnet 10.0.1.0/24"},
+	{name: "container's lo down", inject: inside + "ip link set lo down", code: "VX0409", says: "lo is down"},
+	{name: "queue without room, on the underlay", inject: "tc qdisc add dev eth0 root pfifo limit 0", code: "VX0505", says: "qdisc pfifo of eth0"},
+	{name: "queue too small for a packet, on a port", inject: "tc qdisc add dev " + ownPort + " root bfifo limit 10", code: "VX0505", says: "qdisc bfifo of veth"},
+	{name: "TTL of all packets", inject: "sysctl -qw net.ipv4.ip_default_ttl=1", code: "VX0102", says: "ip_default_ttl is 1"},
 	{name: "container's queue drops all", inject: inside + "tc qdisc add dev eth0 root blackhole", code: "VX0409", says: "qdisc blackhole"},
 }
 

@@ -52,6 +52,10 @@ func (c *collector) inside(n *doctor.Network, namespace, container, device strin
 		}
 	}
 	in.NoARP = slices.Contains(links[0].Flags, "NOARP")
+	var loopback []struct{ Flags []string }
+	if read(&loopback, "link", "show", "dev", "lo") == nil && len(loopback) == 1 {
+		in.LoopbackDown = !slices.Contains(loopback[0].Flags, "UP")
+	}
 	in.Unowned = unownedInside(in.Addrs, read)
 	in.Parameters = c.insideParameters(namespace, device)
 	var known []struct {
@@ -105,13 +109,29 @@ func (c *collector) insideRoutes(in *doctor.Inside, n *doctor.Network, read func
 			Dst     string
 			Gateway netip.Addr
 		}
-		_ = read(&routes, family, "route", "show", "dev", in.Interface)
+		isRead := read(&routes, family, "route", "show", "dev", in.Interface) == nil
+		reaches := false // the subnet, without a router
 		for _, r := range routes {
+			reaches = reaches || r.Dst == s.Prefix.Masked().String() && !r.Gateway.IsValid()
 			if r.Gateway != s.Gateway && s.Prefix.Contains(r.Gateway) && c.isSilent(n, r.Gateway) {
 				in.SilentRouters = append(in.SilentRouters, doctor.SilentRouter{Router: r.Gateway, Dst: r.Dst})
 			}
 		}
+		hasAddr := slices.Contains(in.Addrs, netip.PrefixFrom(addrIn(in.Addrs, s.Prefix), s.Prefix.Bits()))
+		if isRead && !reaches && hasAddr { // else it lacks its address
+			in.Unreached = append(in.Unreached, netip.PrefixFrom(addrIn(in.Addrs, s.Prefix), s.Prefix.Bits()))
+		}
 	}
+}
+
+// addrIn returns the first address that is in a range; zero: none is.
+func addrIn(addrs []netip.Prefix, of netip.Prefix) netip.Addr {
+	for _, a := range addrs {
+		if of.Contains(a.Addr()) {
+			return a.Addr()
+		}
+	}
+	return netip.Addr{}
 }
 
 // isSilent tells whether nobody on a network's bridge answers for an address.
@@ -238,6 +258,22 @@ func SlowQueue(device, text string) (doctor.DeviceHook, bool) {
 		return doctor.DeviceHook{
 			Device: device, What: "qdisc " + kind, Text: line, Remove: "tc qdisc delete dev " + device + " root",
 			Drops: kind == "netem" || kind == "blackhole" || known && rate < slowest,
+		}, true
+	}
+	return tinyQueue(device, text)
+}
+
+// tinyQueue finds a queue that has no room: for no packet, or in bytes for no full one.
+func tinyQueue(device, text string) (doctor.DeviceHook, bool) {
+	const fullPacket = 1500
+	for kind, room := range map[string]int{"pfifo": 1, "bfifo": fullPacket} {
+		line := lineWith(text, "qdisc "+kind+" ")
+		limit, err := strconv.Atoi(strings.TrimRight(wordAfter(line, "limit"), "pb"))
+		if line == "" || err != nil || limit >= room {
+			continue
+		}
+		return doctor.DeviceHook{
+			Device: device, What: "qdisc " + kind, Text: line, Remove: "tc qdisc delete dev " + device + " root", Drops: true,
 		}, true
 	}
 	return doctor.DeviceHook{}, false

@@ -22,6 +22,10 @@ func TestSlowQueue(t *testing.T) {
 		{"qdisc tbf 8001: root refcnt 2 rate 8Kbit burst 2000b lat 1ms \n", true, true},
 		{"qdisc tbf 8001: root refcnt 2 rate 800bit burst 2000b lat 1ms \n", true, true},
 		{"qdisc tbf 8001: root refcnt 2 rate 1Gbit burst 2000b lat 1ms \n", true, false},
+		{"qdisc pfifo 8001: root refcnt 2 limit 0p\n", true, true},
+		{"qdisc pfifo 8001: root refcnt 2 limit 1000p\n", false, false},
+		{"qdisc bfifo 8001: root refcnt 2 limit 10b\n", true, true},
+		{"qdisc bfifo 8001: root refcnt 2 limit 15000b\n", false, false},
 		{"qdisc htb 1: root refcnt 2 r2q 10 default 0x10\n", true, false},
 	} {
 		if hook, found := SlowQueue("eth0", tt.text); found != tt.found || hook.Drops != tt.drops {

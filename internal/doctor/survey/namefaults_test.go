@@ -38,11 +38,12 @@ func TestNamesKeptFromAgent(t *testing.T) {
 	l.startNetwork("net", true)
 	l.awaitHealth(t)
 	a := l.hosts[0]
+	a.sh("[ ! -e /proc/sys/net/bridge ] || sysctl -qw net.bridge.bridge-nf-call-iptables=0")
 	for _, f := range nameFaults {
 		if !f.quick && os.Getenv("FAULTS") != "all" {
 			continue
 		}
-		t.Run(f.name, func(t *testing.T) {
+		isMended := t.Run(f.name, func(t *testing.T) {
 			a.sh(f.inject)
 			found := a.look(t, f.code, "host-a", f.says)
 			if len(found.Evidence) == 0 || len(found.Mend) == 0 {
@@ -54,5 +55,8 @@ func TestNamesKeptFromAgent(t *testing.T) {
 				a.sh(f.after)
 			}
 		})
+		if !isMended {
+			return // it may be broken still
+		}
 	}
 }

@@ -331,7 +331,8 @@ func decidingParameters(n doctor.Network) (keys []string) {
 	if len(n.Subnets) == 0 {
 		return nil
 	}
-	keys = append(keys, "net/ipv4/icmp_echo_ignore_all", "net/ipv4/conf/all/arp_ignore")
+	keys = append(keys, "net/ipv4/icmp_echo_ignore_all", "net/ipv4/conf/all/arp_ignore",
+		"net/ipv4/ip_default_ttl")
 	for _, device := range []string{n.VTEP.Interface, n.Bridge.Name} {
 		keys = append(keys, "net/ipv4/conf/"+device+"/arp_ignore", "net/ipv4/conf/"+device+"/proxy_arp_pvlan",
 			"net/ipv4/neigh/"+device+"/mcast_solicit", "net/ipv6/neigh/"+device+"/mcast_solicit")

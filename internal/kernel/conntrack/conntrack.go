@@ -43,7 +43,8 @@ func (c *Conn) DeleteFlows(want kernel.DeleteFlows) error {
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
 		return nil
 	case err != nil:
-		return fmt.Errorf("forget flows of published ports: %w; they lead where they led before until no packet has come for some minutes", err)
+		return fmt.Errorf("forget flows of published ports: %w; they lead where they led before until no packet has come "+
+			"for some minutes", err)
 	}
 	return nil
 }

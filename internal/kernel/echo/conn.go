@@ -58,9 +58,11 @@ func Open(namespace string, src, dst netip.Addr) (*Conn, error) {
 // openSocket opens a socket whose packets are never fragmented, not even by what the kernel knows of
 // the path: a ping finds out what passes.
 func openSocket(src, dst netip.Addr) (fd int, err error) {
-	family, protocol, level, option, value := unix.AF_INET, protocolICMP, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE
+	family, protocol, level, option, value := unix.AF_INET, protocolICMP, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER,
+		unix.IP_PMTUDISC_PROBE
 	if dst.Is6() {
-		family, protocol, level, option, value = unix.AF_INET6, protocolICMPv6, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE
+		family, protocol, level, option, value = unix.AF_INET6, protocolICMPv6, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER,
+			unix.IPV6_PMTUDISC_PROBE
 	}
 	fd, err = unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {

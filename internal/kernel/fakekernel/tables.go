@@ -11,7 +11,8 @@ import (
 )
 
 // ForwardingTables implements reconcile.Namespace.
-func (ns forwarding) ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (t kernel.ForwardingTables, err error) {
+func (ns forwarding) ForwardingTables(bridge, device string,
+	only *kernel.ForwardingKeys) (t kernel.ForwardingTables, err error) {
 	if err := ns.kernel.call(); err != nil {
 		return t, err
 	}
@@ -34,7 +35,10 @@ func (ns forwarding) ForwardingTables(bridge, device string, only *kernel.Forwar
 	t.Flood = nil
 	t.FDB = slices.DeleteFunc(t.FDB, func(e kernel.FDB) bool { return !slices.Contains(only.MACs, e.MAC) })
 	t.Static = slices.DeleteFunc(t.Static, func(m kernel.MAC) bool { return !slices.Contains(only.MACs, m) })
-	t.Neighbours = slices.DeleteFunc(t.Neighbours, func(n kernel.Neighbour) bool { return !slices.Contains(only.Addrs, n.Addr) })
+	t.Neighbours = slices.DeleteFunc(t.Neighbours, func(n kernel.Neighbour) bool {
+		return !slices.Contains(only.Addrs,
+			n.Addr)
+	})
 	return t, nil
 }
 

@@ -62,7 +62,8 @@ type DeleteFilters struct {
 
 // String prints the change in short: the table as nft would load it.
 func (c LoadTable) String() string {
-	return fmt.Sprintf("nft load table netdev %s { remote %s; ports %s }", tableName(c.Device), c.listRemote(), c.listPorts())
+	return fmt.Sprintf("nft load table netdev %s { remote %s; ports %s }", tableName(c.Device), c.listRemote(),
+		c.listPorts())
 }
 
 // String prints the commands that do the same, such as `nft`.
@@ -70,10 +71,12 @@ func (c ChangeTable) String() string {
 	var parts []string
 	add := func(verb string, m Members) {
 		if len(m.Remote) > 0 {
-			parts = append(parts, fmt.Sprintf("nft %s element netdev %s remote { %s }", verb, tableName(c.Device), m.listRemote()))
+			parts = append(parts, fmt.Sprintf("nft %s element netdev %s remote { %s }", verb, tableName(c.Device),
+				m.listRemote()))
 		}
 		for _, p := range m.Ports {
-			parts = append(parts, fmt.Sprintf("nft %s chain netdev %s %s # %s", verb, tableName(c.Device), portChainName(p.MAC), p.Name))
+			parts = append(parts, fmt.Sprintf("nft %s chain netdev %s %s # %s", verb, tableName(c.Device),
+				portChainName(p.MAC), p.Name))
 		}
 	}
 	add("delete", c.Delete)
@@ -101,13 +104,15 @@ func (c LoadFilters) String() string {
 
 // String prints the command `tc filter add`.
 func (c AddFilters) String() string {
-	return fmt.Sprintf("tc filter add dev %s ingress protocol ip u32 match ether dst %s action mirred egress redirect dev %s # and TCP and UDP of ipv6",
+	return fmt.Sprintf("tc filter add dev %s ingress protocol ip u32 match ether dst %s action mirred egress redirect "+
+		"dev %s # and TCP and UDP of ipv6",
 		c.Device, c.Port.MAC, c.Port.Name)
 }
 
 // String prints the command `tc filter delete`.
 func (c DeleteFilters) String() string {
-	return fmt.Sprintf("tc filter delete dev %s ingress protocol ip u32 # match ether dst %s, and TCP and UDP of ipv6", c.Device, c.MAC)
+	return fmt.Sprintf("tc filter delete dev %s ingress protocol ip u32 # match ether dst %s, and TCP and UDP of ipv6",
+		c.Device, c.MAC)
 }
 
 // maxListed is how many of a long list are printed.

@@ -254,7 +254,8 @@ func (ns Namespace) loadFilters(c LoadFilters) error {
 // those.
 func (ns Namespace) addFilterTables(index uint32) error {
 	qdisc := tcMessage(index, clsactParent, clsactHandle, 0)
-	err := ns.Links.Change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, netlink.TextAttr(tcaKind, "clsact"))
+	err := ns.Links.Change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc,
+		netlink.TextAttr(tcaKind, "clsact"))
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
@@ -265,11 +266,13 @@ func (ns Namespace) addFilterTables(index uint32) error {
 			return err
 		}
 		// Beside others' u32 filters the table stays.
-		if err := ns.newFilter(t, index, t.id, netlink.Uint32Attr(u32Divisor, bucketCount)); err != nil && !errors.Is(err, unix.EEXIST) {
+		if err := ns.newFilter(t, index, t.id, netlink.Uint32Attr(u32Divisor, bucketCount)); err != nil &&
+			!errors.Is(err, unix.EEXIST) {
 			return err
 		}
 		sel := u32Selector{hash: true, keys: []u32Key{{}}}
-		if err := ns.newFilter(t, index, 0, netlink.Uint32Attr(u32Link, t.id), netlink.BytesAttr(u32Sel, sel.bytes())); err != nil {
+		if err := ns.newFilter(t, index, 0, netlink.Uint32Attr(u32Link, t.id),
+			netlink.BytesAttr(u32Sel, sel.bytes())); err != nil {
 			return err
 		}
 	}
@@ -324,7 +327,8 @@ func (ns Namespace) addFiltersAt(device uint32, p kernel.FastPathPort) error {
 		err := ns.newFilter(s.filterTable, device, s.handle,
 			netlink.Uint32Attr(u32Hash, s.handle&^0xfff),
 			netlink.BytesAttr(u32Sel, sel.bytes()),
-			netlink.NestAttr(u32Act, netlink.NestAttr(1, netlink.TextAttr(actKind, "mirred"), netlink.NestAttr(actOptions, netlink.BytesAttr(mirredParms, parms)))))
+			netlink.NestAttr(u32Act, netlink.NestAttr(1, netlink.TextAttr(actKind, "mirred"),
+				netlink.NestAttr(actOptions, netlink.BytesAttr(mirredParms, parms)))))
 		if err != nil && !errors.Is(err, unix.EEXIST) {
 			return asNoFastPath(err)
 		}
@@ -342,7 +346,8 @@ func (ns Namespace) deleteFilters(c DeleteFilters) error {
 		return err
 	}
 	for _, s := range filterSlots(c.MAC) {
-		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, s.filterMessage(uint32(index), s.handle), netlink.TextAttr(tcaKind, "u32"))
+		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, s.filterMessage(uint32(index), s.handle),
+			netlink.TextAttr(tcaKind, "u32"))
 		if err != nil && !isNothingToDelete(err) {
 			return err
 		}

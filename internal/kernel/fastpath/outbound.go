@@ -255,7 +255,8 @@ func commit(conn *nft.Conn, tx *nft.Transaction) error {
 	switch missing := errors.Is(err, unix.ENOENT); {
 	case err == nil:
 		return nil
-	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT), missing && strings.HasPrefix(refused, "add rule"):
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT), missing &&
+		strings.HasPrefix(refused, "add rule"):
 		err = fmt.Errorf("%w (%w)", kernel.ErrNoFastPath, err)
 	case missing:
 		err = fmt.Errorf("%w (%w)", kernel.ErrNotFound, err)

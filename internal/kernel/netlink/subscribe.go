@@ -63,7 +63,8 @@ func filterMessages(fd int, types []uint16, keep bool) error {
 	if keep {
 		others, these = nothing, whole
 	}
-	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: others}, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: these})
+	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: others},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: these})
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program))
 }

@@ -212,7 +212,8 @@ func (ns *Stack) FastPath() fastpath.Redirector {
 }
 
 // ProbeAddresses asks on a device who has the addresses.
-func (ns *Stack) ProbeAddresses(device string, from kernel.ProbeSender, addrs []netip.Addr) (holders []kernel.ProbeAnswer, err error) {
+func (ns *Stack) ProbeAddresses(device string, from kernel.ProbeSender,
+	addrs []netip.Addr) (holders []kernel.ProbeAnswer, err error) {
 	index, err := ns.Index(device)
 	if err != nil {
 		return nil, err

@@ -47,7 +47,8 @@ func (c *Conn) chainRules(t Table, chain string) (all []handledRule, err error) 
 		return nil, fmt.Errorf("read rules of chain %s: %w", chain, err)
 	}
 	for _, a := range answers {
-		all = append(all, handledRule{netlink.Find(a, unix.NFTA_RULE_HANDLE), parseComment(netlink.Find(a, unix.NFTA_RULE_USERDATA))})
+		all = append(all, handledRule{netlink.Find(a, unix.NFTA_RULE_HANDLE),
+			parseComment(netlink.Find(a, unix.NFTA_RULE_USERDATA))})
 	}
 	return all, nil
 }
@@ -123,9 +124,10 @@ func (c *Conn) changeDocker(bridge string, wanted []Rule) error {
 
 // deleteRule appends what deletes a rule.
 func (tx *Transaction) deleteRule(t Table, chain string, handle []byte) {
-	tx.add(fmt.Sprintf("delete rule %d of %s", binary.BigEndian.Uint64(handle), chain), unix.NFT_MSG_DELRULE, 0, t.Family, func(b *netlink.Builder) {
-		b.Text(unix.NFTA_RULE_TABLE, t.Name)
-		b.Text(unix.NFTA_RULE_CHAIN, chain)
-		b.Bytes(unix.NFTA_RULE_HANDLE, handle)
-	})
+	tx.add(fmt.Sprintf("delete rule %d of %s", binary.BigEndian.Uint64(handle), chain), unix.NFT_MSG_DELRULE, 0,
+		t.Family, func(b *netlink.Builder) {
+			b.Text(unix.NFTA_RULE_TABLE, t.Name)
+			b.Text(unix.NFTA_RULE_CHAIN, chain)
+			b.Bytes(unix.NFTA_RULE_HANDLE, handle)
+		})
 }

@@ -28,7 +28,9 @@ func (tx *Transaction) appendElements(tables []Table, typ, flags uint16, element
 			n = len(elements)
 		}
 		n = min(n, elementsPerMessage)
-		tx.add("elements of "+s.Name, typ, flags, s.Family, func(m *netlink.Builder) { s.appendElementList(m, t.Name, elements[:n]) })
+		tx.add("elements of "+s.Name, typ, flags, s.Family, func(m *netlink.Builder) {
+			s.appendElementList(m, t.Name, elements[:n])
+		})
 		elements = elements[n:]
 	}
 	return nil

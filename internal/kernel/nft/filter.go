@@ -22,9 +22,10 @@ var filterFamilies = []kernel.Family{
 // nf_dev_hooks) and those of ARP (linux/netfilter_arp.h). In the family inet, ingress comes after
 // the others.
 var (
-	hooksByNumber = []kernel.FilterHook{kernel.HookPrerouting, kernel.HookInput, kernel.HookForward, kernel.HookOutput, kernel.HookPostrouting, kernel.HookIngress}
-	deviceHooks   = []kernel.FilterHook{kernel.HookIngress, kernel.HookEgress}
-	arpHooks      = []kernel.FilterHook{kernel.HookInput, kernel.HookOutput}
+	hooksByNumber = []kernel.FilterHook{kernel.HookPrerouting, kernel.HookInput, kernel.HookForward, kernel.HookOutput,
+		kernel.HookPostrouting, kernel.HookIngress}
+	deviceHooks = []kernel.FilterHook{kernel.HookIngress, kernel.HookEgress}
+	arpHooks    = []kernel.FilterHook{kernel.HookInput, kernel.HookOutput}
 )
 
 // ForeignFilters returns the tables of other programs that have a chain which may drop packets.

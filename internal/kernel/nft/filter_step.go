@@ -28,7 +28,8 @@ var steps = map[string]func(data []byte) kernel.FilterStep{
 		if netlink.Find(b, metaSourceReg) != nil {
 			return kernel.FilterStep{Op: kernel.StepSetMark}
 		}
-		return kernel.FilterStep{Op: kernel.StepMeta, Dst: regOffset(b, unix.NFTA_META_DREG), Key: number(b, unix.NFTA_META_KEY)}
+		return kernel.FilterStep{Op: kernel.StepMeta, Dst: regOffset(b, unix.NFTA_META_DREG),
+			Key: number(b, unix.NFTA_META_KEY)}
 	},
 	"ct": func(b []byte) kernel.FilterStep {
 		if netlink.Find(b, ctSourceReg) != nil {
@@ -71,7 +72,8 @@ var steps = map[string]func(data []byte) kernel.FilterStep{
 	"lookup": func(b []byte) kernel.FilterStep {
 		destination := netlink.Find(b, unix.NFTA_LOOKUP_DREG)
 		return kernel.FilterStep{
-			Op: kernel.StepLookup, Src: regOffset(b, unix.NFTA_LOOKUP_SREG), Name: netlink.Text(netlink.Find(b, unix.NFTA_LOOKUP_SET)),
+			Op: kernel.StepLookup, Src: regOffset(b, unix.NFTA_LOOKUP_SREG),
+			Name:     netlink.Text(netlink.Find(b, unix.NFTA_LOOKUP_SET)),
 			Inverted: number(b, unix.NFTA_LOOKUP_FLAGS)&unix.NFT_LOOKUP_F_INV != 0,
 			IsMap:    destination != nil, ToVerdict: destination != nil && netlink.Uint32BE(destination) == verdictReg,
 		}
@@ -90,7 +92,8 @@ var steps = map[string]func(data []byte) kernel.FilterStep{
 		}}
 	},
 	"match": func(b []byte) kernel.FilterStep {
-		return kernel.FilterStep{Op: kernel.StepMatch, Name: netlink.Text(netlink.Find(b, extensionName)), Value: netlink.Find(b, extensionInfo)}
+		return kernel.FilterStep{Op: kernel.StepMatch, Name: netlink.Text(netlink.Find(b, extensionName)),
+			Value: netlink.Find(b, extensionInfo)}
 	},
 	"target": func(b []byte) kernel.FilterStep {
 		return kernel.FilterStep{Op: kernel.StepTarget, Name: netlink.Text(netlink.Find(b, extensionName))}

@@ -32,7 +32,8 @@ var bridgeTable = Table{
 		{Set: kernel.ToPort, Comment: "checks of frames to a bridge port", Key: []Field{typeDevice}, Value: verdictValue},
 		{Set: kernel.Gateways4, Comment: "gateways of each VXLAN device", Key: []Field{typeDevice, typeIP4}},
 		{Set: kernel.Gateways6, Comment: "gateways of each VXLAN device", Key: []Field{typeDevice, typeIP6}},
-		{Set: kernel.GatewaysND, Comment: "gateways of each VXLAN device, as ND targets", Key: []Field{readDevice, typeTarget}},
+		{Set: kernel.GatewaysND, Comment: "gateways of each VXLAN device, as ND targets",
+			Key: []Field{readDevice, typeTarget}},
 		{Set: kernel.SourceND, Comment: "addresses that a port may advertise", Key: []Field{readDevice, typeTarget}},
 		{Set: kernel.SourceMAC, Comment: "addresses that a port may send from", Key: []Field{typeDevice, TypeEther}},
 		{Set: kernel.SourceIP4, Comment: "addresses that a port may send from", Key: []Field{typeDevice, typeIP4}},
@@ -42,7 +43,8 @@ var bridgeTable = Table{
 		{"prerouting", &Hook{Type: "filter", Number: brPreRouting, Priority: prioBrFilter}, []Rule{
 			rule("by bridge port", vmap("from_port", iifname)),
 			// Containers must not answer for other hosts' agents.
-			rule("tunnel probe from a container", EtherType(etherProbe), match(probeMagic, []byte("vxlprobe")...), notName(iifkind, "vxlan"), drop()),
+			rule("tunnel probe from a container", EtherType(etherProbe), match(probeMagic, []byte("vxlprobe")...),
+				notName(iifkind, "vxlan"), drop()),
 		}},
 		{"postrouting", &Hook{Type: "filter", Number: brPostRouting, Priority: prioBrFilter}, []Rule{
 			rule("IPv4 needs no check", EtherType(EtherIPv4), accept()),
@@ -53,7 +55,8 @@ var bridgeTable = Table{
 		{"nd_to_tunnel", nil, ndRules(oifname)},
 		{kernel.ChainToTunnel, nil, tunnelRules(oifname, "nd_to_tunnel")},
 		{"priority_tag", nil, []Rule{
-			rule("VLAN 0 hides what is behind it", matchMasked(vlanTag, []byte{0x0f, 0xff}, unix.NFT_CMP_EQ, []byte{0, 0}), drop()),
+			rule("VLAN 0 hides what is behind it", matchMasked(vlanTag, []byte{0x0f, 0xff}, unix.NFT_CMP_EQ, []byte{0, 0}),
+				drop()),
 		}},
 		{"nd_advertisement", nil, []Rule{
 			rule("advertises another's address", notInSet("source_nd", iifname, ndTarget), drop()),
@@ -91,9 +94,11 @@ func ndRules(device packetField) []Rule {
 // tagged frames too, could carry either unseen.
 var portSecurity = []Rule{
 	rule("not from the container's MAC", notInSet("source_mac", iifname, etherSaddr), drop()),
-	rule("ARP with the container's addresses", EtherType(EtherARP), inSet("source_mac", iifname, arpSenderMAC), inSet("source_ip4", iifname, arpSenderIP), accept()),
+	rule("ARP with the container's addresses", EtherType(EtherARP), inSet("source_mac", iifname, arpSenderMAC),
+		inSet("source_ip4", iifname, arpSenderIP), accept()),
 	rule("IPv4 from the container's address", EtherType(EtherIPv4), inSet("source_ip4", iifname, ipSaddr), accept()),
-	rule("neighbour advertisement", EtherType(EtherIPv6), match(l4proto, unix.IPPROTO_ICMPV6), match(icmp6Type, 136), Jump("nd_advertisement")),
+	rule("neighbour advertisement", EtherType(EtherIPv6), match(l4proto, unix.IPPROTO_ICMPV6), match(icmp6Type, 136),
+		Jump("nd_advertisement")),
 	rule("router advertisement", EtherType(EtherIPv6), match(l4proto, unix.IPPROTO_ICMPV6), match(icmp6Type, 134), drop()),
 	rule("IPv6 from the container's address", EtherType(EtherIPv6), inSet("source_ip6", iifname, ip6Saddr), accept()),
 	rule("anything else", drop()),

@@ -33,7 +33,8 @@ var inetTable = Table{
 	Sets: []Set{
 		{Set: kernel.Bridges, Comment: "bridge of each network", Key: []Field{typeDevice}},
 		{Set: kernel.SameBridge, Comment: "from a bridge to itself", Key: []Field{typeDevice, typeDevice}},
-		{Set: kernel.PodmanBridges, Comment: "bridges of all Podman networks, also of driver bridge", Key: []Field{typeDevice}},
+		{Set: kernel.PodmanBridges, Comment: "bridges of all Podman networks, also of driver bridge",
+			Key: []Field{typeDevice}},
 		{Set: kernel.Isolated, Comment: "with isolate=true or strict", Key: []Field{typeDevice}},
 		{Set: kernel.IsolatedStrict, Comment: "with isolate=strict", Key: []Field{typeDevice}},
 		{Set: kernel.Internal, Comment: "bridges of internal networks", Key: []Field{typeDevice}},
@@ -41,8 +42,10 @@ var inetTable = Table{
 		{Set: kernel.VXLANPorts, Comment: "UDP ports of VXLAN devices", Key: []Field{typePort}},
 		{Set: kernel.VNIs, Comment: "networks with a list of members", Key: []Field{readDport, typeVNI}},
 		{Set: kernel.OwnVNIs, Comment: "all networks", Key: []Field{readDport, typeVNI}},
-		{Set: kernel.Members4, Comment: "remote VTEP, this host's VTEP, port, VNI", Key: []Field{readSaddr4, readDaddr4, readDport, typeVNI}},
-		{Set: kernel.Members6, Comment: "remote VTEP, this host's VTEP, port, VNI", Key: []Field{readSaddr6, readDaddr6, readDport, typeVNI}},
+		{Set: kernel.Members4, Comment: "remote VTEP, this host's VTEP, port, VNI",
+			Key: []Field{readSaddr4, readDaddr4, readDport, typeVNI}},
+		{Set: kernel.Members6, Comment: "remote VTEP, this host's VTEP, port, VNI",
+			Key: []Field{readSaddr6, readDaddr6, readDport, typeVNI}},
 		{Set: kernel.VTEPs4, Comment: "VTEPs of all networks", Key: []Field{typeIP4, typePort}},
 		{Set: kernel.VTEPs6, Comment: "VTEPs of all networks", Key: []Field{typeIP6, typePort}},
 		{Set: kernel.Agents4, Comment: "agents of all hosts", Key: []Field{typeIP4, typePort}},
@@ -51,12 +54,18 @@ var inetTable = Table{
 		{Set: kernel.Subnets6, Comment: "pairs of subnets of one network", Key: []Field{typeIP6, typeIP6}, Ranges: true},
 		{Set: kernel.Masquerade4, Comment: "subnets masqueraded by the host's address", Key: []Field{typeIP4}, Ranges: true},
 		{Set: kernel.Masquerade6, Comment: "subnets masqueraded by the host's address", Key: []Field{typeIP6}, Ranges: true},
-		{Set: kernel.Outbound4, Comment: "subnets with an outbound address of their own", Key: []Field{typeIP4}, Value: []Field{typeIP4}, Ranges: true},
-		{Set: kernel.Outbound6, Comment: "subnets with an outbound address of their own", Key: []Field{typeIP6}, Value: []Field{typeIP6}, Ranges: true},
-		{Set: kernel.Ports4, Comment: "published on every address", Key: []Field{typeProto, typePort}, Value: []Field{typeIP4, typePort}},
-		{Set: kernel.Ports6, Comment: "published on every address", Key: []Field{typeProto, typePort}, Value: []Field{typeIP6, typePort}},
-		{Set: kernel.PortsAt4, Comment: "published on one address", Key: []Field{typeIP4, typeProto, typePort}, Value: []Field{typeIP4, typePort}},
-		{Set: kernel.PortsAt6, Comment: "published on one address", Key: []Field{typeIP6, typeProto, typePort}, Value: []Field{typeIP6, typePort}},
+		{Set: kernel.Outbound4, Comment: "subnets with an outbound address of their own", Key: []Field{typeIP4},
+			Value: []Field{typeIP4}, Ranges: true},
+		{Set: kernel.Outbound6, Comment: "subnets with an outbound address of their own", Key: []Field{typeIP6},
+			Value: []Field{typeIP6}, Ranges: true},
+		{Set: kernel.Ports4, Comment: "published on every address", Key: []Field{typeProto, typePort},
+			Value: []Field{typeIP4, typePort}},
+		{Set: kernel.Ports6, Comment: "published on every address", Key: []Field{typeProto, typePort},
+			Value: []Field{typeIP6, typePort}},
+		{Set: kernel.PortsAt4, Comment: "published on one address", Key: []Field{typeIP4, typeProto, typePort},
+			Value: []Field{typeIP4, typePort}},
+		{Set: kernel.PortsAt6, Comment: "published on one address", Key: []Field{typeIP6, typeProto, typePort},
+			Value: []Field{typeIP6, typePort}},
 	},
 	Chains: []Chain{
 		// Where br_netfilter shows bridged packets to these chains, they pass here as from the
@@ -65,16 +74,20 @@ var inetTable = Table{
 		// this host itself goes nowhere, and may be for a published port, which needs tracking.
 		{"prerouting", &Hook{Type: "filter", Number: unix.NF_INET_PRE_ROUTING, Priority: prioRaw}, []Rule{
 			rule("VXLAN packets", match(l4proto, udp), inSet("vxlan_ports", dport), Jump("vxlan_input")),
-			rule("no connection tracking within a network", inSet("bridges", iifname), match(fibDaddrIif, native32(1)...), notrack(), accept()),
+			rule("no connection tracking within a network", inSet("bridges", iifname), match(fibDaddrIif, native32(1)...),
+				notrack(), accept()),
 		}},
 		{"vxlan_input", nil, vxlanInput},
 		{"container_to_vtep", nil, containerToVTEP},
 		{"output", &Hook{Type: "filter", Number: unix.NF_INET_LOCAL_OUT, Priority: prioRaw}, []Rule{
-			rule("no connection tracking for VXLAN over IPv4", match(nfproto, ipv4), match(l4proto, udp), inSet("vteps4", ipDaddr, dport), notrack(), accept()),
-			rule("no connection tracking for VXLAN over IPv6", match(nfproto, ipv6), match(l4proto, udp), inSet("vteps6", ip6Daddr, dport), notrack()),
+			rule("no connection tracking for VXLAN over IPv4", match(nfproto, ipv4), match(l4proto, udp),
+				inSet("vteps4", ipDaddr, dport), notrack(), accept()),
+			rule("no connection tracking for VXLAN over IPv6", match(nfproto, ipv6), match(l4proto, udp),
+				inSet("vteps6", ip6Daddr, dport), notrack()),
 		}},
 		{"input", &Hook{Type: "filter", Number: unix.NF_INET_LOCAL_IN, Priority: prioFilter}, []Rule{
-			rule("route_localnet is for published ports only", match(nfproto, ipv4), match(ipDaddrFirst, 127), inSet("bridges", iifname), Jump("container_to_loopback")),
+			rule("route_localnet is for published ports only", match(nfproto, ipv4), match(ipDaddrFirst, 127),
+				inSet("bridges", iifname), Jump("container_to_loopback")),
 			rule("from a container", matchName(iifkind, "bridge"), notInSet("underlays", iifname), Jump("container_to_agent")),
 			rule("router advertisement of a container", match(nfproto, ipv6), match(l4proto, unix.IPPROTO_ICMPV6),
 				match(icmp6Type, routerAdvertisement), inSet("bridges", iifname), drop()),
@@ -109,7 +122,8 @@ var inetTable = Table{
 		{"between_networks", nil, []Rule{
 			rule("to a published port, and back", matchBit(ctStatus, ctDNAT), returnToCaller()),
 			rule("between isolated networks", inSet("isolated", iifname), inSet("isolated", oifname), drop()),
-			rule("from a strictly isolated network", inSet("isolated_strict", iifname), inSet("podman_bridges", oifname), drop()),
+			rule("from a strictly isolated network", inSet("isolated_strict", iifname), inSet("podman_bridges", oifname),
+				drop()),
 			rule("to a strictly isolated network", inSet("isolated_strict", oifname), inSet("podman_bridges", iifname), drop()),
 		}},
 		// Queries for names come before the ports that other programs publish. Who publishes port
@@ -157,8 +171,10 @@ var inetTable = Table{
 // the network's own VTEP only.
 var vxlanInput = []Rule{
 	rule("from a container", matchName(iifkind, "bridge"), notInSet("underlays", iifname), gotoChain("container_to_vtep")),
-	rule("from a member over IPv4", match(nfproto, ipv4), inSet("members4", ipSaddr, ipDaddr, dport, vni), notrack(), accept()),
-	rule("from a member over IPv6", match(nfproto, ipv6), inSet("members6", ip6Saddr, ip6Daddr, dport, vni), notrack(), accept()),
+	rule("from a member over IPv4", match(nfproto, ipv4), inSet("members4", ipSaddr, ipDaddr, dport, vni), notrack(),
+		accept()),
+	rule("from a member over IPv6", match(nfproto, ipv6), inSet("members6", ip6Saddr, ip6Daddr, dport, vni), notrack(),
+		accept()),
 	rule("not from a member to its VTEP", inSet("vnis", dport, vni), daddrNotUnicast(), drop()),
 }
 
@@ -201,11 +217,14 @@ var loopback6 = []byte{15: 1}
 // Replies to who asks for a published port from within the network, or from 127.0.0.1, must come
 // through this host. So the container must see an address of the host's.
 var natPostrouting = []Rule{
-	rule("a published port from within the network", match(nfproto, ipv4), matchBit(ctStatus, ctDNAT), inSet("subnets4", ipSaddr, ipDaddr), masquerade()),
-	rule("a published port from 127.0.0.1", match(nfproto, ipv4), matchBit(ctStatus, ctDNAT), match(ipSaddrFirst, 127), inSet("bridges", oifname), masquerade()),
+	rule("a published port from within the network", match(nfproto, ipv4), matchBit(ctStatus, ctDNAT),
+		inSet("subnets4", ipSaddr, ipDaddr), masquerade()),
+	rule("a published port from 127.0.0.1", match(nfproto, ipv4), matchBit(ctStatus, ctDNAT), match(ipSaddrFirst, 127),
+		inSet("bridges", oifname), masquerade()),
 	rule("within the network", match(nfproto, ipv4), inSet("subnets4", ipSaddr, ipDaddr), accept()),
 	rule("out of the network", match(nfproto, ipv4), inSet("masquerade4", ipSaddr), Jump("snat4")),
-	rule("a published port from within the network over IPv6", match(nfproto, ipv6), matchBit(ctStatus, ctDNAT), inSet("subnets6", ip6Saddr, ip6Daddr), masquerade()),
+	rule("a published port from within the network over IPv6", match(nfproto, ipv6), matchBit(ctStatus, ctDNAT),
+		inSet("subnets6", ip6Saddr, ip6Daddr), masquerade()),
 	rule("within the network over IPv6", match(nfproto, ipv6), inSet("subnets6", ip6Saddr, ip6Daddr), accept()),
 	rule("out of the network over IPv6", match(nfproto, ipv6), inSet("masquerade6", ip6Saddr), Jump("snat6")),
 }

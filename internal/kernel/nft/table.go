@@ -135,7 +135,8 @@ func (s Set) userdata() []byte {
 		for i, f := range s.Key {
 			parts = append(parts, userdataTLV(byte(i), f.udata)...)
 		}
-		b = append(b, userdataTLV(3, append(userdataTLV(0, native32(concatExpr)), userdataTLV(1, parts)...))...) // NFTNL_UDATA_SET_KEY_TYPEOF
+		b = append(b, userdataTLV(3, append(userdataTLV(0, native32(concatExpr)),
+			userdataTLV(1, parts)...))...) // NFTNL_UDATA_SET_KEY_TYPEOF
 	}
 	return append(b, commentUserdata(udSetComment, s.Comment)...)
 }
@@ -252,14 +253,15 @@ func (r Rule) appendTo(tx *Transaction, t Table, chain string) {
 func (r Rule) insertInto(tx *Transaction, t Table, chain string) { r.addTo(tx, t, chain, 0) }
 
 func (r Rule) addTo(tx *Transaction, t Table, chain string, where uint16) {
-	tx.add("add rule "+chain+" ("+r.Comment+")", unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|where, t.Family, func(b *netlink.Builder) {
-		b.Text(unix.NFTA_RULE_TABLE, t.Name)
-		b.Text(unix.NFTA_RULE_CHAIN, chain)
-		b.Nest(unix.NFTA_RULE_EXPRESSIONS, func() {
-			for _, e := range slices.Concat(r.Steps...) {
-				e(b)
-			}
+	tx.add("add rule "+chain+" ("+r.Comment+")", unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|where, t.Family,
+		func(b *netlink.Builder) {
+			b.Text(unix.NFTA_RULE_TABLE, t.Name)
+			b.Text(unix.NFTA_RULE_CHAIN, chain)
+			b.Nest(unix.NFTA_RULE_EXPRESSIONS, func() {
+				for _, e := range slices.Concat(r.Steps...) {
+					e(b)
+				}
+			})
+			b.Bytes(unix.NFTA_RULE_USERDATA, commentUserdata(udComment, r.Comment))
 		})
-		b.Bytes(unix.NFTA_RULE_USERDATA, commentUserdata(udComment, r.Comment))
-	})
 }

@@ -42,8 +42,9 @@ type removalReports struct {
 var linkRemovals = removalReports{
 	netlink.Subscription{
 		Name: "removals of links", Protocol: unix.NETLINK_ROUTE,
-		Groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE},
-		Only:   []uint16{unix.RTM_DELLINK, unix.RTM_DELADDR, unix.RTM_DELROUTE},
+		Groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
+			unix.RTNLGRP_IPV6_ROUTE},
+		Only: []uint16{unix.RTM_DELLINK, unix.RTM_DELADDR, unix.RTM_DELROUTE},
 	},
 	func(m netlink.Message) (kernel.Removal, bool) {
 		switch m.Type {

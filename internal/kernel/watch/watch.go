@@ -100,7 +100,8 @@ type reports struct {
 var linkReports = reports{
 	netlink.Subscription{
 		Name: "links", Protocol: unix.NETLINK_ROUTE,
-		Groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC,
+		Groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+			unix.RTNLGRP_TC,
 			unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE},
 		Ignored: unix.RTM_NEWNEIGH, // comes in thousands
 	},
@@ -122,7 +123,8 @@ var linkReports = reports{
 		return false
 	},
 	func(m netlink.Message, keys *kernel.ForwardingKeys) {
-		if m.Type == unix.RTM_DELNEIGH && len(m.Body) >= unix.SizeofNdMsg && !isAgedFDBEntry(m.Body) && !isForeignNeighbour(m.Body) {
+		if m.Type == unix.RTM_DELNEIGH && len(m.Body) >= unix.SizeofNdMsg && !isAgedFDBEntry(m.Body) &&
+			!isForeignNeighbour(m.Body) {
 			addKey(keys, m.Body)
 		}
 	},

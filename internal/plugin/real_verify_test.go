@@ -18,7 +18,7 @@ func TestRealVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	handles := func() string { return runShell(t, host.ns, "nft -a list tables") }
-	before, want := handles(), runShell(t, host.ns, "nft list ruleset")
+	before, want := handles(), runShell(t, host.ns, "nft -s list ruleset")
 	verifyFirewall(t, host.Plugin)
 	if after := handles(); after != before {
 		t.Errorf("the tables were loaded anew: %s, then %s", before, after)
@@ -33,7 +33,7 @@ func TestRealVerify(t *testing.T) {
 	} {
 		runShell(t, host.ns, damage)
 		verifyFirewall(t, host.Plugin)
-		if got := runShell(t, host.ns, "nft list ruleset"); got != want {
+		if got := runShell(t, host.ns, "nft -s list ruleset"); got != want {
 			t.Errorf("%s: got\n%s\nwant\n%s", damage, got, want)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// maxExchanges bounds how many containers of other hosts are asked: one a host is enough.
+	// maxExchanges bounds how many containers of other hosts are asked.
 	maxExchanges = 8
 	// discardPort is where nobody listens (RFC 863). A kernel that gets the packet refuses it, and
 	// one that gets it with a wrong checksum is silent.
@@ -89,39 +89,43 @@ func again(try func() bool) bool {
 // lladdr is an entry of a neighbour table, as ip prints it.
 type lladdr struct{ Dst, Lladdr string }
 
-// knownNeighbours returns the addresses that the bridge has, and those that a container has talked to.
-func (c *collector) knownNeighbours(bridge, namespace string) (all []lladdr) {
-	_ = c.readJSON(&all, "ip", "-j", "neigh", "show", "dev", bridge) // see the checks of devices
-	_ = netns.DoIn(namespace, func() error {
-		var inside []lladdr
-		err := c.readJSON(&inside, "ip", "-j", "neigh", "show")
-		all = append(all, inside...)
-		return err
-	})
-	return all
+// knownNeighbours returns the addresses that a container has talked to, and those that the bridge has.
+func (c *collector) knownNeighbours(bridge, namespace string) (inside, outside []lladdr) {
+	_ = netns.DoIn(namespace, func() error { return c.readJSON(&inside, "ip", "-j", "neigh", "show") }) // may be gone
+	_ = c.readJSON(&outside, "ip", "-j", "neigh", "show", "dev", bridge)                                // see the checks of devices
+	return inside, outside
 }
 
-// remoteContainers returns the addresses of containers of other hosts, one a host, that are known.
+// remoteContainers returns addresses of other hosts: all to which the container has talked, as it may be
+// kept from one of them only, and of hosts to which it has not one that is known.
 func (c *collector) remoteContainers(n doctor.Network, namespace string) (found []doctor.Exchange) {
 	var entries []struct{ Mac, Dst string }
 	if c.readJSON(&entries, "bridge", "-j", "fdb", "show", "dev", n.Device.Name) != nil {
 		return nil // see the checks of devices
 	}
-	for _, k := range c.knownNeighbours(n.Bridge.Name, namespace) {
+	remote := func(k lladdr) (doctor.Exchange, bool) {
 		addr, err := netip.ParseAddr(k.Dst)
 		i := slices.IndexFunc(entries, func(e struct{ Mac, Dst string }) bool { return e.Mac == k.Lladdr && e.Dst != "" })
 		_, isOfNetwork := n.SubnetOf(addr)
-		if err != nil || !isOfNetwork || i < 0 || len(found) >= maxExchanges {
-			continue
+		if err != nil || !isOfNetwork || i < 0 || slices.Contains(gatewaysOf(n), addr) {
+			return doctor.Exchange{}, false
 		}
 		vtep, err := netip.ParseAddr(entries[i].Dst)
-		isAsked := slices.ContainsFunc(found, func(e doctor.Exchange) bool { return e.VTEP == vtep })
-		isGateway := slices.Contains(gatewaysOf(n), addr)
-		if err == nil && !isAsked && !isGateway {
-			found = append(found, doctor.Exchange{To: addr, VTEP: vtep})
+		return doctor.Exchange{To: addr, VTEP: vtep}, err == nil
+	}
+	inside, outside := c.knownNeighbours(n.Bridge.Name, namespace)
+	for _, k := range inside {
+		if e, ok := remote(k); ok {
+			found = append(found, e)
 		}
 	}
-	return found
+	for _, k := range outside {
+		e, ok := remote(k)
+		if ok && !slices.ContainsFunc(found, func(f doctor.Exchange) bool { return f.VTEP == e.VTEP }) {
+			found = append(found, e)
+		}
+	}
+	return found[:min(len(found), maxExchanges)]
 }
 
 func gatewaysOf(n doctor.Network) (all []netip.Addr) {

@@ -118,6 +118,7 @@ func TestLowerUnderlay(t *testing.T) {
 // A router of an IPv6 underlay takes less than both hosts' interfaces. The programs leave long packets to
 // the VXLAN device, which tells the container.
 func TestNarrowRouter(t *testing.T) {
+	requireTCX(t)
 	a, b, router := newRealHost(t, 1), newRealHost(t, 2), netnstest.New(t)
 	a.sh("ip link add eth0 type veth peer name to1 netns " + router)
 	b.sh("ip link add eth0 type veth peer name to2 netns " + router)

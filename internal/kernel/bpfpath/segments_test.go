@@ -1,0 +1,149 @@
+package bpfpath
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/gopacket/gopacket/layers"
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// The test here sends packets that the kernel is to cut up, as a socket with TCP or UDP segmentation hands
+// them over (struct virtio_net_hdr).
+
+// Kinds of segmentation (linux/virtio_net.h).
+const (
+	needsChecksum = 1
+	gsoTCP4       = 1
+	gsoTCP6       = 4
+	gsoUDP        = 5
+	gsoHeaderLen  = 10
+)
+
+// newSegmentWire is a wire that takes frames with a struct virtio_net_hdr before them.
+func newSegmentWire(t *testing.T, from, to *realHost) wire {
+	t.Helper()
+	w := newWire(t, from.container, "eth0", to)
+	w.normalize = joinFlows
+	if err := unix.SetsockoptInt(w.in, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// joinFlows puts together the payload of each flow: how many segments come in one piece does not matter, nor
+// whether a piece of TCP overtakes another that goes by the VXLAN device.
+func joinFlows(frames []string) (flows []string) {
+	pieces := make(map[string]map[[3]uint32]string) // by flow, sequence number and identification
+	for i, f := range frames {
+		ipHeader, protocol, transport, number := 20, f[14+9], 8, [3]uint32{0, uint32(f[18])<<8 | uint32(f[19]), uint32(i)}
+		if f[14]>>4 == 6 {
+			ipHeader, protocol, number[1] = 40, f[14+6], 0
+		}
+		start := 14 + ipHeader
+		if protocol == byte(layers.IPProtocolTCP) {
+			transport, number[0] = 32, binary.BigEndian.Uint32([]byte(f[start+4:]))
+		}
+		flow := fmt.Sprintf("%x %x %x port %x: ", f[:12], f[14:16], protocol, f[start:start+2])
+		if pieces[flow] == nil {
+			pieces[flow] = make(map[[3]uint32]string)
+		}
+		pieces[flow][number] = f[min(start+transport, len(f)):]
+	}
+	for flow, all := range pieces {
+		inOrder := func(a, b [3]uint32) int { return slices.Compare(a[:], b[:]) }
+		for _, number := range slices.SortedFunc(maps.Keys(all), inOrder) {
+			flow += all[number]
+		}
+		flows = append(flows, flow)
+	}
+	return flows
+}
+
+// randomSegments returns a frame of many segments. Its source port is a number of its own.
+func randomSegments(t *testing.T, rnd *rand.Rand, port uint16) []byte {
+	f := frame{
+		source: kernel.MAC{2, 0, 10, 0, 0, 1}, destination: kernel.MAC{2, 0, 10, 0, 0, 2}, from: ipA, to: ipB,
+		ttl: uint8(rnd.Uint32()), tos: uint8(rnd.Uint32()), df: rnd.IntN(2) == 0,
+		protocol: pick(rnd, layers.IPProtocolUDP, layers.IPProtocolTCP), payload: text(1 + rnd.IntN(pick(rnd, 100, 3000, 20_000))),
+	}
+	ipHeader, kind := 20, byte(gsoTCP4)
+	if rnd.IntN(2) == 0 {
+		f.from, f.to = ip6A, ip6B
+		ipHeader, kind = 40, gsoTCP6
+	}
+	transport, checksumAt := 32, 16
+	if f.protocol == layers.IPProtocolUDP {
+		transport, checksumAt, kind = 8, 6, gsoUDP
+	}
+	frame := f.bytes(t)
+	start := 14 + ipHeader
+	binary.BigEndian.PutUint16(frame[start:], port)
+	binary.BigEndian.PutUint16(frame[start+checksumAt:], pseudoSum(f, len(frame)-start))
+	most := 1430 - ipHeader - transport             // of longer ones GRO decides what is dropped
+	size := pick(rnd, most, 300+rnd.IntN(most-299)) // so that queues have room for all pieces
+	header := make([]byte, gsoHeaderLen)
+	header[0], header[1] = needsChecksum, kind
+	for i, v := range []int{start + transport, size, start, checksumAt} {
+		binary.LittleEndian.PutUint16(header[2+2*i:], uint16(v))
+	}
+	return append(header, frame...)
+}
+
+// pseudoSum is what a checksum field has that the card is to complete (RFC 9293, section 3.1).
+func pseudoSum(f frame, length int) uint16 {
+	sum := uint32(f.protocol) + uint32(length)
+	for _, addr := range [][]byte{f.from.AsSlice(), f.to.AsSlice()} {
+		for i := 0; i < len(addr); i += 2 {
+			sum += uint32(binary.BigEndian.Uint16(addr[i:]))
+		}
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	return uint16(sum)
+}
+
+// TestSameSegments sends packets that the kernel cuts up on the way: where they leave the host, or only in
+// the other container.
+func TestSameSegments(t *testing.T) {
+	for name, test := range map[string]struct {
+		underlay underlay
+		script   string
+	}{
+		"whole":        {underlay{}, ""},
+		"cut":          {underlay{}, "ip link set eth0 gso_max_size 1600"},
+		"over IPv6":    {underlay{ipv6: true}, ""},
+		"cut for IPv6": {underlays["IPv6 without checksums"], "ip link set eth0 gso_max_size 1600"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newQuietPair(t, test.underlay, test.script)
+			connectPair(a, b)
+			a.keepValid()
+			b.keepValid()
+			c, d := newQuietPair(t, test.underlay, test.script)
+			port := uint16(0)
+			arrived := compare(t, newSegmentWire(t, a, b), newSegmentWire(t, c, d),
+				func(rnd *rand.Rand) []byte { port++; return randomSegments(t, rnd, port) },
+				func(n uint32) []byte { return append(make([]byte, gsoHeaderLen), newMarker(n)...) })
+			taken := a.counted().SentPackets
+			if taken == 0 {
+				t.Error("the programs took nothing")
+			}
+			t.Logf("%d arrived; the programs sent %d segments", arrived, taken)
+		})
+	}
+}
+
+// refusedFrame tells an error of a frame that the kernel does not send.
+func refusedFrame(err error) bool {
+	return errors.Is(err, unix.EMSGSIZE) || errors.Is(err, unix.EINVAL) ||
+		errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
+}

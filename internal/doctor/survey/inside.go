@@ -60,6 +60,9 @@ func (c *collector) inside(n *doctor.Network, namespace, container, device strin
 		}
 	}
 	c.insideRoutes(&in, n, read)
+	if !slices.Contains(links[0].Flags, "UP") {
+		in.Unreached = nil // see the checks of devices
+	}
 	if text, err := c.run("nsenter", "--net="+namespace, "tc", "qdisc", "show", "dev", device); err == nil {
 		if hook, found := SlowQueue(device, text); found {
 			in.Hooks = append(in.Hooks, hook)

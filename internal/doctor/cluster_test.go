@@ -59,6 +59,11 @@ var clusterCases = []checkCase{
 		f.Prefixes = []kernel.HostPrefix{{Prefix: prefix("10.0.0.0/8"), Interface: "wg0", Use: kernel.UseRoute}}
 	},
 		[]string{"VX0606 warning the subnet 10.0.0.0/24 overlaps 10.0.0.0/8, a route by interface wg0"}, nil},
+	{"address of another container on lo", func(f *Facts) {
+		f.Networks[0].VTEP.StaticFDB = true
+		f.Networks[0].FixedEntries = []FixedEntry{{Device: "br-blue", Addr: addr("10.0.0.9"), MAC: kernel.MAC{2, 9}}}
+		f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/n", Interface: "eth0", OnLoopback: []netip.Prefix{prefix("10.0.0.9/32"), prefix("192.0.2.7/32")}}}
+	}, []string{"VX0601 failure container cb has the address 10.0.0.9, which is that of another container"}, []string{"nsenter --net=/n ip address delete 10.0.0.9/32 dev lo"}},
 	{"address twice", func(f *Facts) {
 		other := f.Networks[0].Endpoints[0]
 		other.ContainerName, other.MAC = "cc", kernel.MAC{2, 2}

@@ -14,7 +14,7 @@ import (
 type Inside struct {
 	Container, Namespace, Interface string
 	NoARP, LoopbackDown             bool
-	Addrs                           []netip.Prefix // of global scope
+	Addrs, OnLoopback               []netip.Prefix // of global scope
 	Neighbours                      []Neighbour    // that somebody fixed
 	DeadEnds                        []Route        // for addresses of the network
 	Rules                           []Rule         // that refuse

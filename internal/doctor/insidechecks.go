@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"vxlan-driver/internal/diagnosis"
@@ -19,7 +20,8 @@ func checkInside(n Network, in Inside) []diagnosis.Finding {
 		c.add("lo is down, so its programs do not reach each other", "ip link show dev lo", "ip link set lo up")
 	}
 	c.checkNeighbours()
-	c.checkAddresses()
+	c.checkAddresses(in.Interface, in.Addrs)
+	c.checkAddresses("lo", in.OnLoopback) // for which it answers ARP too
 	c.checkRoutes()
 	c.checkParameters()
 	c.findings = append(c.findings, n.ownFilters(in)...)
@@ -61,9 +63,9 @@ func (c *insideCheck) checkNeighbours() {
 	}
 }
 
-// checkAddresses is about addresses that are another container's.
-func (c *insideCheck) checkAddresses() {
-	for _, a := range c.Addrs {
+// checkAddresses is about addresses of a device that are another container's.
+func (c *insideCheck) checkAddresses(device string, addrs []netip.Prefix) {
+	for _, a := range addrs {
 		if owner, taken := c.network.ownerBeside(c.Container, a.Addr()); taken {
 			c.findings = append(c.findings, diagnosis.Finding{
 				Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure, Network: c.network.Name,
@@ -71,7 +73,7 @@ func (c *insideCheck) checkAddresses() {
 					c.Container, a.Addr()),
 				Evidence: []string{"in the container: ip address show dev " + c.Interface,
 					fmt.Sprintf("%s has the address", owner)},
-				Mend: []string{fmt.Sprintf("nsenter --net=%s ip address delete %s dev %s", c.Namespace, a, c.Interface)},
+				Mend: []string{fmt.Sprintf("nsenter --net=%s ip address delete %s dev %s", c.Namespace, a, device)},
 			})
 		}
 	}

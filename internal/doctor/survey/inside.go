@@ -36,21 +36,7 @@ func (c *collector) inside(n *doctor.Network, namespace, container, device strin
 	if namespace == "" || read(&links, "link", "show", "dev", device) != nil || len(links) != 1 {
 		return in, false // it is ending, or not seen from here
 	}
-	var addrs []struct {
-		AddrInfo []struct {
-			Local     netip.Addr
-			Prefixlen int
-			Scope     string
-		} `json:"addr_info"`
-	}
-	_ = read(&addrs, "address", "show", "dev", device) // what is not known is not judged
-	for _, l := range addrs {
-		for _, a := range l.AddrInfo {
-			if a.Scope == "global" {
-				in.Addrs = append(in.Addrs, netip.PrefixFrom(a.Local, a.Prefixlen))
-			}
-		}
-	}
+	in.Addrs, in.OnLoopback = globalAddrs(device, read), globalAddrs("lo", read)
 	in.NoARP = slices.Contains(links[0].Flags, "NOARP")
 	var loopback []struct{ Flags []string }
 	if read(&loopback, "link", "show", "dev", "lo") == nil && len(loopback) == 1 {
@@ -74,12 +60,35 @@ func (c *collector) inside(n *doctor.Network, namespace, container, device strin
 		}
 	}
 	c.insideRoutes(&in, n, read)
+	if !slices.Contains(links[0].Flags, "UP") {
+		in.Unreached = nil // see the checks of devices
+	}
 	if text, err := c.run("nsenter", "--net="+namespace, "tc", "qdisc", "show", "dev", device); err == nil {
 		if hook, found := SlowQueue(device, text); found {
 			in.Hooks = append(in.Hooks, hook)
 		}
 	}
 	return in, true
+}
+
+// globalAddrs returns the addresses of a device that others may use.
+func globalAddrs(device string, read func(any, ...string) error) (all []netip.Prefix) {
+	var links []struct {
+		AddrInfo []struct {
+			Local     netip.Addr
+			Prefixlen int
+			Scope     string
+		} `json:"addr_info"`
+	}
+	_ = read(&links, "address", "show", "dev", device) // what is not known is not judged
+	for _, l := range links {
+		for _, a := range l.AddrInfo {
+			if a.Scope == "global" {
+				all = append(all, netip.PrefixFrom(a.Local, a.Prefixlen))
+			}
+		}
+	}
+	return all
 }
 
 // insideRoutes finds out which routes and rules of a container lead nowhere.

@@ -54,7 +54,8 @@ var addressEntries = []Entry{
 		Meaning: "The host has another network or route for addresses of the network's subnet. Packets may take the other " +
 			"way.",
 		Causes: []string{"A network of Podman, Docker or a VPN has the same addresses.",
-			"A route or a policy rule (`ip rule`) leads the subnet elsewhere, or refuses it."},
+			"A route or a policy rule (`ip rule`) leads the subnet elsewhere, or refuses it.",
+			"Somebody replaced the bridge's route, and its source is the gateway's address now. Each host has that one."},
 		Mends: []string{"Recreate one of the networks with another subnet.",
 			"Delete the route or rule: the finding has the command."},
 	},

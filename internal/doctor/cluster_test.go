@@ -7,6 +7,7 @@ import (
 	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
 )
 
 // clusterCases are about addresses, names, the agent and its cluster.
@@ -46,7 +47,18 @@ var clusterCases = []checkCase{
 	}, []string{"VX0602 failure this host and host 198.18.0.11 have one MAC on eth0"}, []string{"ip link set eth0 address 02:fe:c6:12:00:0c"}},
 	{"no route to the bridge", func(f *Facts) {
 		f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "eth0"}}
+	}, []string{"VX0606 failure packets to container cb leave by eth0 and not by the bridge br-blue"}, []string{"ip route replace 10.0.0.0/24 dev br-blue src 10.0.0.254"}},
+	{"no route to the bridge of a host without an address", func(f *Facts) {
+		takeOwnAddress(f)
+		f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "eth0"}}
 	}, []string{"VX0606 failure packets to container cb leave by eth0 and not by the bridge br-blue"}, []string{"ip route replace 10.0.0.0/24 dev br-blue src 10.0.0.1"}},
+	{"gateway's address as source", func(f *Facts) {
+		f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "br-blue", Source: addr("10.0.0.1")}}
+	}, []string{"VX0606 warning this host's packets to the subnet 10.0.0.0/24 come from the gateway's address"}, []string{"ip route replace 10.0.0.0/24 dev br-blue src 10.0.0.254"}},
+	{"gateway's address as source of a host without another", func(f *Facts) {
+		takeOwnAddress(f)
+		f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "br-blue", Source: addr("10.0.0.1")}}
+	}, nil, nil},
 	{"IPsec for what is forwarded", func(f *Facts) {
 		f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), Interface: "eth0"}}
 		f.Routing.Blocks = []Rule{{Text: "default fwd: block", From: prefix("0.0.0.0/0"), To: prefix("0.0.0.0/0"), Forwards: true, Delete: "accept it"}}
@@ -132,4 +144,11 @@ var clusterCases = []checkCase{
 		f.Networks[0].Names = []NameAnswer{{Server: addr("192.0.2.53"), Upstream: true, Err: "timeout"}}
 	},
 		[]string{"VX0802 warning the name server 192.0.2.53 does not answer this host"}, nil},
+}
+
+// takeOwnAddress leaves this host the gateway's address alone.
+func takeOwnAddress(f *Facts) {
+	s := f.Networks[0].Subnets[0]
+	s.HostAddress = netip.Addr{}
+	f.Networks[0].Subnets = []network.Subnet{s}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/network"
 )
 
 // Way is how the kernel sends to a container, or from it to the outside.
@@ -14,8 +15,9 @@ type Way struct {
 	Of        netip.Addr // the container's
 	To        netip.Addr // the same for what is sent to it; zero: the outside
 	Interface string
-	Err       string // why there is none
-	Command   string // that shows it
+	Source    netip.Addr // that this host's own packets get
+	Err       string     // why there is none
+	Command   string     // that shows it
 }
 
 // LinkFlags are what a device is told to do.
@@ -47,6 +49,9 @@ func checkWays(f *Facts) (findings []diagnosis.Finding) {
 			case w.To.IsValid() && w.Interface != n.Bridge.Name:
 				found.Summary = fmt.Sprintf("packets to container %s leave by %s and not by the bridge %s", w.Container,
 					w.Interface, n.Bridge.Name)
+			case n.asksAsGateway(w):
+				findings = append(findings, n.gatewayAsSource(w))
+				continue
 			case !w.To.IsValid() && w.Err == "" && f.forwardBlock(w.Of) != nil:
 				block := f.forwardBlock(w.Of)
 				found.Summary = fmt.Sprintf("an IPsec policy blocks what container %s sends to the outside", w.Container)
@@ -105,10 +110,42 @@ func (f *Facts) blameRouting(found *diagnosis.Finding, n Network, w Way) {
 	found.Mend = []string{"sysctl -w net.ipv4.conf." + n.Bridge.Name + ".forwarding=1"}
 	if s, isOf := n.SubnetOf(w.To); isOf && w.Interface != n.Bridge.Name {
 		found.Evidence = append(found.Evidence, fmt.Sprintf("no route leads %s to the bridge", s.Prefix))
-		found.Mend = []string{fmt.Sprintf("%s route replace %s dev %s", ipCommand(w.To), s.Prefix, n.Bridge.Name)}
-		if s.Gateway.Is4() {
-			found.Mend[0] += " src " + s.Gateway.String()
-		}
+		found.Mend = []string{n.routeOf(s)}
+	}
+}
+
+// routeOf returns the command that restores the bridge's route to a subnet, as the kernel made it of the
+// first address there: this host's own, or the gateway's where there is none. IPv6 chooses a source itself.
+func (n Network) routeOf(s network.Subnet) string {
+	command := fmt.Sprintf("%s route replace %s dev %s", ipCommand(s.Prefix.Addr()), s.Prefix, n.Bridge.Name)
+	source := s.Gateway
+	if s.HostAddress.IsValid() {
+		source = s.HostAddress
+	}
+	if source.Is4() {
+		command += " src " + source.String()
+	}
+	return command
+}
+
+// asksAsGateway tells whether this host's packets to the subnet come from the gateway's address, though the
+// host has one of its own.
+func (n Network) asksAsGateway(w Way) bool {
+	s, isOf := n.SubnetOf(w.To)
+	return isOf && w.Source.Is4() && w.Source == s.Gateway && s.HostAddress.IsValid()
+}
+
+// gatewayAsSource is about containers of other hosts, which answer the gateway of their own host.
+func (n Network) gatewayAsSource(w Way) diagnosis.Finding {
+	s, _ := n.SubnetOf(w.To)
+	return diagnosis.Finding{
+		Code: diagnosis.SubnetOverlap, Level: diagnosis.Warning, Network: n.Name,
+		Summary: fmt.Sprintf("this host's packets to the subnet %s come from the gateway's address", s.Prefix),
+		Evidence: []string{
+			fmt.Sprintf("%s prints src %s", w.Command, w.Source),
+			"each host has the gateway's address: containers of other hosts answer their own host",
+		},
+		Mend: []string{n.routeOf(s)},
 	}
 }
 

@@ -33,6 +33,7 @@ var hostFaults = []hostFault{
 	{name: "range of the underlay without a route", inject: "ip route delete 198.18.0.0/24 dev eth0", code: "VX0203", says: "go to the router 198.18.0.1",
 		after: "ip route add 198.18.0.0/24 dev eth0 src 198.18.0.12; ip route delete 198.18.0.11"},
 	{name: "subnet without a route", inject: "ip route delete 10.0.1.0/24 dev br-vxlan-net", code: "VX0606", says: "leave by eth0"},
+	{name: "gateway's address as source", inject: "ip route replace 10.0.1.0/24 dev br-vxlan-net src 10.0.1.1", code: "VX0606", says: "come from the gateway's address"},
 	{name: "address of the underlay not taken", inject: "ip route delete local 198.18.0.12 dev eth0 table local", code: "VX0201", says: "does not take packets", quick: true},
 	{name: "gateway's address not taken", inject: "ip route delete local 10.0.1.1 dev br-vxlan-net table local", code: "VX0408", says: "does not take packets"},
 	{name: "IPsec blocks what leaves by default", inject: "ip xfrm policy setdefault out block", code: "VX0203", says: "IPsec"},

@@ -36,11 +36,14 @@ func (c *collector) ways() {
 // way asks the kernel for a route.
 func (c *collector) way(container string, of, to netip.Addr, args ...string) doctor.Way {
 	w := doctor.Way{Container: container, Of: of, To: to, Command: "ip route get " + strings.Join(args, " ")}
-	var routes []struct{ Dev string }
+	var routes []struct {
+		Dev     string
+		PrefSrc netip.Addr
+	}
 	if err := c.readJSON(&routes, "ip", append([]string{"-j", "route", "get"}, args...)...); err != nil {
 		w.Err = err.Error()
 	} else if len(routes) > 0 {
-		w.Interface = routes[0].Dev
+		w.Interface, w.Source = routes[0].Dev, routes[0].PrefSrc
 	}
 	return w
 }

@@ -62,7 +62,7 @@ func TestHostAddressBehindTakenOnes(t *testing.T) {
 		m := cluster.Membership{Network: n.Key(), VTEP: vtep(9), StaticFDB: true}
 		want := first
 		for range taken {
-			m.Endpoints = append(m.Endpoints, cluster.Endpoint{ContainerID: want.String(), MAC: kernel.MAC{2}, Addrs: []netip.Addr{want}})
+			m.Endpoints = append(m.Endpoints, endpointAt(want))
 			if want = want.Next(); want == netip.MustParseAddr("10.0.255.255") {
 				want = netip.MustParseAddr("10.0.0.2")
 			}
@@ -85,7 +85,7 @@ func TestHostAddressAmongMany(t *testing.T) {
 		host := netip.AddrFrom4([4]byte{198, 19, byte(i >> 8), byte(i)})
 		m := cluster.Membership{Network: n.Key(), VTEP: host, StaticFDB: true}
 		for range 50 {
-			m.Endpoints = append(m.Endpoints, cluster.Endpoint{ContainerID: addr.String(), MAC: kernel.MAC{2}, Addrs: []netip.Addr{addr}})
+			m.Endpoints = append(m.Endpoints, endpointAt(addr))
 			addr = addr.Next()
 		}
 		addr = addr.Next()
@@ -102,4 +102,8 @@ func TestHostAddressAmongMany(t *testing.T) {
 	if len(got) != 1 || got[0] == start {
 		t.Errorf("chose %v, and %v was taken", got, start)
 	}
+}
+
+func endpointAt(a netip.Addr) cluster.Endpoint {
+	return cluster.Endpoint{ContainerID: a.String(), MAC: kernel.MAC{2}, Addrs: []netip.Addr{a}}
 }

@@ -123,7 +123,8 @@ func checkDelta(t *testing.T, base wire.Record, d wire.Delta) (applied bool) {
 			if err := cluster.Check(next.Memberships); err != nil || len(next.Raw) > wire.MaxRecord {
 				t.Error(err, len(next.Raw))
 			}
-			if fresh, err := wire.DecodeContent(next.Raw); err != nil || !reflect.DeepEqual(next.Memberships, fresh.Memberships) {
+			fresh, err := wire.DecodeContent(next.Raw)
+			if err != nil || !reflect.DeepEqual(next.Memberships, fresh.Memberships) {
 				t.Errorf("%x means %+v after a delta, and else %+v, %v", next.Raw, next.Memberships, fresh.Memberships, err)
 			}
 			applied = true

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire"
@@ -141,36 +142,82 @@ func checkDelta(t *testing.T, base wire.Record, d wire.Delta) (applied bool) {
 // A delta is applied for each container that starts anywhere. What it costs must not depend on how
 // many others run on that host, but for their bytes.
 func TestDeltaDecodesOnlyWhatChanged(t *testing.T) {
-	containers := func(n int, change func([]cluster.Endpoint) []cluster.Endpoint) wire.Record {
+	type endpoints = []cluster.Endpoint
+	containers := func(networks, n int, change func(endpoints) endpoints) wire.Record {
 		var names []string
 		for i := range n + 1 {
 			names = append(names, fmt.Sprintf("c%03d", i))
 		}
 		r := wiretest.Record(names...)
-		r.Memberships[0].Endpoints = change(r.Memberships[0].Endpoints)
+		for i := range networks - 1 {
+			m := wiretest.Record(names...).Memberships[0]
+			m.Network.VNI += uint32(i + 1)
+			r.Memberships = append(r.Memberships, m)
+		}
+		last := &r.Memberships[networks-1]
+		last.Endpoints = change(last.Endpoints)
 		return wire.NewRecord(r.Key, r.Name, r.Memberships)
 	}
-	all := func(all []cluster.Endpoint) []cluster.Endpoint { return all }
-	allButLast := func(all []cluster.Endpoint) []cluster.Endpoint { return all[:len(all)-1] }
-	cost := func(n int, before, after func([]cluster.Endpoint) []cluster.Endpoint) float64 {
-		from, to := wiretest.Versioned(containers(n, before), 1), wiretest.Versioned(containers(n, after), 2)
+	all := func(all endpoints) endpoints { return all }
+	allButLast := func(all endpoints) endpoints { return all[:len(all)-1] }
+	without := func(i, j int) func(endpoints) endpoints {
+		return func(all endpoints) endpoints { return slices.Delete(all, i, j) }
+	}
+	cost := func(networks, n int, before, after func(endpoints) endpoints) float64 {
+		from := wiretest.Versioned(containers(networks, n, before), 1)
+		to := wiretest.Versioned(containers(networks, n, after), 2)
 		d := wire.Diff(from, to)
 		if got, err := d.Apply(from); err != nil || !reflect.DeepEqual(got.Memberships, to.Memberships) {
 			t.Fatalf("got %+v, %v", got, err)
 		}
 		return testing.AllocsPerRun(10, func() { _, _ = d.Apply(from) })
 	}
-	most := cost(3, allButLast, all)
-	for name, change := range map[string][2]func([]cluster.Endpoint) []cluster.Endpoint{
-		"one starts": {allButLast, all},
-		"one stops":  {all, allButLast},
-		"three stop": {all, func(all []cluster.Endpoint) []cluster.Endpoint { return slices.Delete(all, 10, 13) }},
-		"one stops and another starts": {allButLast, func(all []cluster.Endpoint) []cluster.Endpoint {
-			return slices.Delete(all, 10, 11)
-		}},
-	} {
-		if got := cost(100, change[0], change[1]); got > most {
-			t.Errorf("%s: %v allocations among 100 containers, a start among three takes %v", name, got, most)
+	for networks := 1; networks <= 2; networks++ {
+		most := cost(networks, 3, allButLast, all)
+		for name, change := range map[string][2]func(endpoints) endpoints{
+			"one starts":                   {allButLast, all},
+			"one stops":                    {all, allButLast},
+			"twenty stop":                  {all, without(10, 30)},
+			"one stops and another starts": {allButLast, without(10, 11)},
+		} {
+			if got := cost(networks, 100, change[0], change[1]); got > most {
+				t.Errorf("%s: %v allocations among 100 containers of %d networks, a start among three takes %v",
+					name, got, networks, most)
+			}
 		}
 	}
+}
+
+// A member that is hostile may send a delta whose content shares nothing with what was there before. It
+// must cost no more than to decode that.
+func TestHostileDeltaIsCheap(t *testing.T) {
+	var names []string
+	for i := range 2000 {
+		names = append(names, fmt.Sprint(i+1000))
+	}
+	to := wiretest.Versioned(wiretest.Record(names...), 2)
+	unknown := bytes.Repeat([]byte{9, 0}, 20000) // sections of another version
+	few := wiretest.Record("a").Raw
+	for name, content := range map[string][]byte{
+		"sections that nobody knows": append(slices.Clone(few), unknown...),
+		"before the endpoints":       slices.Concat(few[:len(few)-len(lastSection(few))], unknown, lastSection(few)),
+	} {
+		from := wiretest.Record("a")
+		from.Raw = content
+		from = wiretest.Versioned(from, 1)
+		d := wire.Delta{Base: from.Version, Version: to.Version, Edits: []wire.Edit{{Drop: len(from.Raw), Insert: to.Raw}}}
+		began := time.Now()
+		if _, err := d.Apply(from); err != nil {
+			t.Fatal(err)
+		}
+		// It takes 4 ms here, and took over a second.
+		if took := time.Since(began); took > 200*time.Millisecond {
+			t.Errorf("%s: %v", name, took)
+		}
+	}
+}
+
+func lastSection(raw []byte) []byte {
+	all := wire.Sections(raw)
+	return all[len(all)-1]
 }

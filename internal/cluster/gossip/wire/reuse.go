@@ -15,9 +15,9 @@ type earlierEndpoints struct {
 	next     int // in the first of those that are left
 }
 
-// mostSkipped is how many endpoints that are gone find passes in search of one. So content in
-// another order costs little more than to decode it.
-const mostSkipped = 8
+// mostSkipped is how many sections find passes in search of an endpoint. So content in another order
+// costs little more than to decode it.
+const mostSkipped = 32
 
 func endpointsOf(r Record) earlierEndpoints {
 	return earlierEndpoints{sections: reader{buf: r.Raw}, left: r.Memberships}
@@ -26,12 +26,10 @@ func endpointsOf(r Record) earlierEndpoints {
 // find returns the endpoint that was decoded from the same bytes. Sections are in canonical order, so
 // each search goes on where the one before ended.
 func (e *earlierEndpoints) find(body []byte) (cluster.Endpoint, bool) {
-	for ahead, n := *e, 0; n < mostSkipped; n++ {
-		have, endpoint, ok := ahead.take()
-		if !ok {
-			break
-		}
-		if bytes.Equal(have, body) {
+	e.skipOthers()
+	ahead := *e
+	for n := 0; n < mostSkipped && !ahead.isAtEnd(); n++ {
+		if have, endpoint, ok := ahead.take(); ok && bytes.Equal(have, body) {
 			*e = ahead
 			return endpoint, true
 		}
@@ -39,13 +37,23 @@ func (e *earlierEndpoints) find(body []byte) (cluster.Endpoint, bool) {
 	return cluster.Endpoint{}, false
 }
 
-// take returns the next endpoint, and the bytes that it was decoded from.
-func (e *earlierEndpoints) take() (body []byte, endpoint cluster.Endpoint, ok bool) {
-	for kind := uint64(0); kind != sectionEndpoint; {
-		kind, body = e.sections.readUint(maxKind), e.sections.readBytes(MaxRecord)
-		if e.sections.err != nil {
-			return nil, cluster.Endpoint{}, false
+// skipOthers skips what is before the next endpoint. Else each search would pass it again.
+func (e *earlierEndpoints) skipOthers() {
+	for ahead := *e; !ahead.isAtEnd(); *e = ahead {
+		if _, _, ok := ahead.take(); ok {
+			return
 		}
+	}
+}
+
+func (e *earlierEndpoints) isAtEnd() bool { return len(e.sections.buf) == 0 || e.sections.err != nil }
+
+// take takes the next section, and tells whether it is an endpoint. Then it returns that, and the bytes
+// that it was decoded from.
+func (e *earlierEndpoints) take() (body []byte, endpoint cluster.Endpoint, ok bool) {
+	kind, body := e.sections.readUint(maxKind), e.sections.readBytes(MaxRecord)
+	if kind != sectionEndpoint || e.sections.err != nil {
+		return nil, cluster.Endpoint{}, false
 	}
 	for len(e.left) > 0 && e.next == len(e.left[0].Endpoints) {
 		e.left, e.next = e.left[1:], 0

@@ -1,6 +1,7 @@
 package addrclaim
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -54,53 +55,59 @@ func TestHostAddressIsKeptUnlessAnotherHasABetterRight(t *testing.T) {
 	}
 }
 
-// However many addresses in a row are taken, a host finds the first that is free, and looks only as far.
+// However many addresses in a row are taken, and by however many hosts, a host finds the first that is free.
 func TestHostAddressBehindTakenOnes(t *testing.T) {
-	for _, taken := range []int{0, 1, 300, 5000, 65533} {
+	const all = 65533 // of the subnet: without the network's, the broadcast's and the gateway's
+	for _, tt := range []struct{ taken, each int }{{0, 1}, {1, 1}, {300, 1}, {5000, 10}, {all, 100}} {
 		n := gossipNetwork(vtep(5), "10.0.0.0/16")
-		first := new(Claims).ChooseHostAddrs(n, cluster.Snapshot{})[0]
-		m := cluster.Membership{Network: n.Key(), VTEP: vtep(9), StaticFDB: true}
-		want := first
-		for range taken {
-			m.Endpoints = append(m.Endpoints, endpointAt(want))
-			if want = want.Next(); want == netip.MustParseAddr("10.0.255.255") {
-				want = netip.MustParseAddr("10.0.0.2")
+		want := new(Claims).ChooseHostAddrs(n, cluster.Snapshot{})[0]
+		s := cluster.Snapshot{}
+		for taken := 0; taken < tt.taken; {
+			m := cluster.Membership{Network: n.Key(), VTEP: memberAddr(len(s.Hosts)), StaticFDB: true}
+			for ; taken < tt.taken && len(m.Endpoints) < tt.each; taken++ {
+				m.Endpoints = append(m.Endpoints, endpointAt(want))
+				if want = want.Next(); want == netip.MustParseAddr("10.0.255.255") {
+					want = netip.MustParseAddr("10.0.0.2")
+				}
 			}
+			s = s.With(cluster.Host{Name: m.VTEP.String(), Addr: m.VTEP, Memberships: []cluster.Membership{m}})
 		}
-		s := cluster.Snapshot{Hosts: []*cluster.Host{{Name: "other", Addr: vtep(9), Memberships: []cluster.Membership{m}}}}
 		got := new(Claims).ChooseHostAddrs(n, s)
-		if isFull := taken == 65533; isFull && len(got) > 0 || !isFull && !slices.Equal(got, []netip.Addr{want}) {
-			t.Errorf("behind %d taken ones: got %v, want %v", taken, got, want)
+		if isFull := tt.taken == all; isFull && len(got) > 0 || !isFull && !slices.Equal(got, []netip.Addr{want}) {
+			t.Errorf("behind %d taken ones: got %v, want %v", tt.taken, got, want)
 		}
 	}
 }
 
-// To find an address, a host keeps the store's lock. So it must not make a map of 50,000 containers.
+// memberAddr is the VTEP of another host.
+func memberAddr(n int) netip.Addr { return netip.AddrFrom4([4]byte{198, 19, byte(n >> 8), byte(n)}) }
+
+// To find an address, a host keeps the store's lock. So it must not make a map of 50,000 containers, wherever
+// these have their addresses.
 func TestHostAddressAmongMany(t *testing.T) {
-	n := gossipNetwork(vtep(5), "10.0.0.0/8")
+	n := gossipNetwork(vtep(5), "10.0.0.0/16")
 	start := new(Claims).ChooseHostAddrs(n, cluster.Snapshot{})[0]
 	var s cluster.Snapshot
-	addr := start
 	for i := range 1000 {
-		host := netip.AddrFrom4([4]byte{198, 19, byte(i >> 8), byte(i)})
-		m := cluster.Membership{Network: n.Key(), VTEP: host, StaticFDB: true}
-		for range 50 {
-			m.Endpoints = append(m.Endpoints, endpointAt(addr))
-			addr = addr.Next()
+		m := cluster.Membership{Network: n.Key(), VTEP: memberAddr(i), StaticFDB: true}
+		for j := range 50 {
+			offset := uint16(i + 1000*j) // each host has some everywhere
+			first := start.As4()
+			at := binary.BigEndian.Uint16(first[2:]) + offset
+			m.Endpoints = append(m.Endpoints, endpointAt(netip.AddrFrom4([4]byte{10, 0, byte(at >> 8), byte(at)})))
 		}
-		addr = addr.Next()
-		s = s.With(cluster.Host{Name: host.String(), Addr: host, Memberships: []cluster.Membership{m}})
+		s = s.With(cluster.Host{Name: m.VTEP.String(), Addr: m.VTEP, Memberships: []cluster.Membership{m}})
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	got := new(Claims).ChooseHostAddrs(n, s)
+	taken := new(Claims).ownersWithinLocked(n, n.Members(s), netip.PrefixFrom(start, 24).Masked())
 	runtime.ReadMemStats(&after)
 	const most = 100_000
 	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > most {
 		t.Errorf("it took %d bytes, want at most %d", bytes, most)
 	}
-	if len(got) != 1 || got[0] == start {
-		t.Errorf("chose %v, and %v was taken", got, start)
+	if len(taken.byAddr) > 256 || len(taken.byAddr) == 0 {
+		t.Errorf("%d addresses of 256 are taken", len(taken.byAddr))
 	}
 }
 

@@ -2,7 +2,6 @@ package addrclaim
 
 import (
 	"net/netip"
-	"slices"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/membership"
@@ -59,6 +58,7 @@ func (o addressOwner) displaces(vtep netip.Addr) bool {
 type addressOwners struct {
 	byAddr map[netip.Addr]ownerRef
 	own    []addressOwner // of this host
+	within netip.Prefix   // other addresses are left out; the zero prefix: none is
 }
 
 // ownerRef is an endpoint of a member, by number, or the member itself. Without a member it is a
@@ -96,6 +96,9 @@ func (o *addressOwners) describe(ref ownerRef) addressOwner {
 // add gives addresses to an owner, unless others have a better right to them.
 func (o *addressOwners) add(ref ownerRef, addrs ...netip.Addr) {
 	for _, a := range addrs {
+		if o.within.IsValid() && !o.within.Contains(a) {
+			continue
+		}
 		if have, ok := o.byAddr[a]; ok && !o.describe(ref).hasBetterRight(o.describe(have)) {
 			continue
 		}
@@ -123,34 +126,29 @@ func (c *Claims) ownerOfLocked(n membership.Network, members []*cluster.Member, 
 	return c.ownersWithinLocked(n, members, netip.PrefixFrom(a, a.BitLen())).Of(a)
 }
 
-// ownersWithinLocked returns who has the addresses of a prefix, and maybe of others. To look through
-// 50,000 containers takes a part of the time that the map of all owners takes.
+// ownersWithinLocked returns who has the addresses of a prefix. To look through 50,000 containers takes a
+// part of the time that the map of all owners takes.
 func (c *Claims) ownersWithinLocked(n membership.Network, members []*cluster.Member, p netip.Prefix) *addressOwners {
-	var having []*cluster.Member
-	for _, m := range members {
-		if hasAddressWithin(m, p) {
-			having = append(having, m)
-		}
-	}
-	return c.ownersLocked(n, having, "")
-}
-
-func hasAddressWithin(m *cluster.Member, p netip.Prefix) bool {
-	if slices.ContainsFunc(m.HostAddrs, p.Contains) {
-		return true
-	}
-	for i := range m.Endpoints {
-		if slices.ContainsFunc(m.Endpoints[i].Addrs, p.Contains) {
-			return true
-		}
-	}
-	return false
+	owners := &addressOwners{byAddr: make(map[netip.Addr]ownerRef), within: p}
+	owners.addMembers(members)
+	c.addOwnLocked(owners, n, "")
+	return owners
 }
 
 // ownersLocked returns who has the addresses of a network: the other hosts and their containers,
 // and the containers of this host with their claims, except one.
 func (c *Claims) ownersLocked(n membership.Network, members []*cluster.Member, except string) *addressOwners {
-	owners := ownersOfMembers(members)
+	count := 0
+	for _, m := range members {
+		count += len(m.HostAddrs) + len(m.Endpoints)
+	}
+	owners := &addressOwners{byAddr: make(map[netip.Addr]ownerRef, count)}
+	owners.addMembers(members)
+	c.addOwnLocked(owners, n, except)
+	return owners
+}
+
+func (c *Claims) addOwnLocked(owners *addressOwners, n membership.Network, except string) {
 	for _, e := range n.Endpoints {
 		if e.ContainerID != except {
 			owners.addOwn(addressOwner{vtep: n.VTEP.Local, container: membership.ContainerLabel(e.Names(), e.ContainerID)},
@@ -163,20 +161,13 @@ func (c *Claims) ownersLocked(n membership.Network, members []*cluster.Member, e
 				claimed: true}, claim.addrs...)
 		}
 	}
-	return owners
 }
 
-func ownersOfMembers(members []*cluster.Member) *addressOwners {
-	count := 0
+func (o *addressOwners) addMembers(members []*cluster.Member) {
 	for _, m := range members {
-		count += len(m.HostAddrs) + len(m.Endpoints)
-	}
-	owners := &addressOwners{byAddr: make(map[netip.Addr]ownerRef, count)}
-	for _, m := range members {
-		owners.add(ownerRef{m, hostItself}, m.HostAddrs...)
+		o.add(ownerRef{m, hostItself}, m.HostAddrs...)
 		for i := range m.Endpoints {
-			owners.add(ownerRef{m, i}, m.Endpoints[i].Addrs...)
+			o.add(ownerRef{m, i}, m.Endpoints[i].Addrs...)
 		}
 	}
-	return owners
 }

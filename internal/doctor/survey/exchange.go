@@ -53,12 +53,13 @@ func (c *collector) exchanges(n doctor.Network) []doctor.Exchange {
 	if i < 0 {
 		return nil
 	}
-	found := c.remoteContainers(n, n.Endpoints[i].Namespace)
+	known := c.readKnownAddresses(n, n.Endpoints[i].Namespace)
 	for _, a := range c.attempts(&n) {
-		if a.container == n.Endpoints[i].ContainerName && len(found) < maxExchanges {
-			found = append(found, doctor.Exchange{To: a.addr})
+		if a.container == n.Endpoints[i].ContainerName {
+			known.inVain = append(known.inVain, doctor.Exchange{To: a.addr})
 		}
 	}
+	found := known.whomToAsk()
 	var asking sync.WaitGroup
 	for at := range found {
 		asking.Go(func() {
@@ -86,24 +87,51 @@ func again(try func() bool) bool {
 	return false
 }
 
-// lladdr is an entry of a neighbour table, as ip prints it.
-type lladdr struct{ Dst, Lladdr string }
-
-// knownNeighbours returns the addresses that a container has talked to, and those that the bridge has.
-func (c *collector) knownNeighbours(bridge, namespace string) (inside, outside []lladdr) {
-	_ = netns.DoIn(namespace, func() error { return c.readJSON(&inside, "ip", "-j", "neigh", "show") }) // may be gone
-	_ = c.readJSON(&outside, "ip", "-j", "neigh", "show", "dev", bridge)                                // see the checks of devices
-	return inside, outside
+// knownAddresses are those of other hosts and their containers, as a container and the bridge know them.
+type knownAddresses struct {
+	talked []doctor.Exchange // the container has talked to them
+	lately []doctor.Exchange // in the last half minute
+	inVain []doctor.Exchange // it looks for them, and nobody answers
+	others []doctor.Exchange // that the bridge has
 }
 
-// remoteContainers returns addresses of other hosts: all to which the container has talked, as it may be
-// kept from one of them only, and of hosts to which it has not one that is known.
-func (c *collector) remoteContainers(n doctor.Network, namespace string) (found []doctor.Exchange) {
+// whomToAsk chooses few of them: first one of each host. A container may also be kept from one address of a
+// host alone, so others to which it has talked lately come last.
+func (a knownAddresses) whomToAsk() (chosen []doctor.Exchange) {
+	add := func(all []doctor.Exchange, isChosen func(e, of doctor.Exchange) bool) {
+		for _, e := range all {
+			isThere := slices.ContainsFunc(chosen, func(of doctor.Exchange) bool { return isChosen(e, of) })
+			if !isThere && len(chosen) < maxExchanges {
+				chosen = append(chosen, e)
+			}
+		}
+	}
+	sameHost := func(e, of doctor.Exchange) bool { return e.VTEP == of.VTEP }
+	sameAddress := func(e, of doctor.Exchange) bool { return e.To == of.To }
+	add(a.talked, sameHost)
+	add(a.inVain, sameAddress)
+	add(a.others, sameHost)
+	add(a.lately, sameAddress)
+	return chosen
+}
+
+// neighbour is an entry of a neighbour table, as ip prints it.
+type neighbour struct {
+	Dst, Lladdr string
+	State       []string
+}
+
+func (n neighbour) isFresh() bool {
+	return slices.ContainsFunc(n.State, func(s string) bool { return s == "REACHABLE" || s == "DELAY" || s == "PROBE" })
+}
+
+// readKnownAddresses reads whom a container and the bridge know, and of those who is on another host.
+func (c *collector) readKnownAddresses(n doctor.Network, namespace string) (known knownAddresses) {
 	var entries []struct{ Mac, Dst string }
 	if c.readJSON(&entries, "bridge", "-j", "fdb", "show", "dev", n.Device.Name) != nil {
-		return nil // see the checks of devices
+		return known // see the checks of devices
 	}
-	remote := func(k lladdr) (doctor.Exchange, bool) {
+	remote := func(k neighbour) (doctor.Exchange, bool) {
 		addr, err := netip.ParseAddr(k.Dst)
 		i := slices.IndexFunc(entries, func(e struct{ Mac, Dst string }) bool { return e.Mac == k.Lladdr && e.Dst != "" })
 		_, isOfNetwork := n.SubnetOf(addr)
@@ -113,19 +141,24 @@ func (c *collector) remoteContainers(n doctor.Network, namespace string) (found 
 		vtep, err := netip.ParseAddr(entries[i].Dst)
 		return doctor.Exchange{To: addr, VTEP: vtep}, err == nil
 	}
-	inside, outside := c.knownNeighbours(n.Bridge.Name, namespace)
+	var inside, outside []neighbour
+	_ = netns.DoIn(namespace, func() error { return c.readJSON(&inside, "ip", "-j", "neigh", "show") }) // may be gone
+	_ = c.readJSON(&outside, "ip", "-j", "neigh", "show", "dev", n.Bridge.Name)                         // see the checks of devices
 	for _, k := range inside {
-		if e, ok := remote(k); ok {
-			found = append(found, e)
+		e, ok := remote(k)
+		if ok {
+			known.talked = append(known.talked, e)
+		}
+		if ok && k.isFresh() {
+			known.lately = append(known.lately, e)
 		}
 	}
 	for _, k := range outside {
-		e, ok := remote(k)
-		if ok && !slices.ContainsFunc(found, func(f doctor.Exchange) bool { return f.VTEP == e.VTEP }) {
-			found = append(found, e)
+		if e, ok := remote(k); ok {
+			known.others = append(known.others, e)
 		}
 	}
-	return found[:min(len(found), maxExchanges)]
+	return known
 }
 
 func gatewaysOf(n doctor.Network) (all []netip.Addr) {

@@ -15,7 +15,7 @@ const (
 // sharded is a map that does not change. An edit of it shares with it all shards that it does not
 // touch. A shard is so short that to compare all of its keys is the fastest.
 type sharded[K comparable, V any] struct {
-	groups [groupCount]*shardGroup[K, V] // nil: empty
+	groups *[groupCount]*shardGroup[K, V] // those that are nil are empty
 }
 
 type shardGroup[K comparable, V any] [groupSize][]shardEntry[K, V]
@@ -35,7 +35,7 @@ func shardOf[K comparable](k K) (group, shard int) {
 
 func (s *sharded[K, V]) get(k K) (value V) {
 	group, shard := shardOf(k)
-	if s.groups[group] == nil {
+	if s.groups == nil || s.groups[group] == nil {
 		return value
 	}
 	entries := s.groups[group][shard]
@@ -51,7 +51,13 @@ type shardedEdit[K comparable, V any] struct {
 	own [groupCount]uint32 // bits of the shards in each group that are this edit's alone, as then the group is
 }
 
-func (s *sharded[K, V]) edit() *shardedEdit[K, V] { return &shardedEdit[K, V]{sharded: *s} }
+func (s *sharded[K, V]) edit() *shardedEdit[K, V] {
+	groups := new([groupCount]*shardGroup[K, V])
+	if s.groups != nil {
+		*groups = *s.groups
+	}
+	return &shardedEdit[K, V]{sharded: sharded[K, V]{groups}}
+}
 
 // ownShard returns the shard of a key, which the edit may change.
 func (e *shardedEdit[K, V]) ownShard(k K) *[]shardEntry[K, V] {

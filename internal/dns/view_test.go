@@ -15,7 +15,7 @@ import (
 // all returns what the map has, in any order.
 func (s *sharded[K, V]) all() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		for _, group := range s.groups {
+		for _, group := range *s.groups {
 			for shard := 0; group != nil && shard < groupSize; shard++ {
 				for _, e := range group[shard] {
 					if !yield(e.key, e.value) {

@@ -113,6 +113,7 @@ var symbolParts = []struct {
 	prefixes []string
 }{
 	{"programs", []string{"user:"}},
+	{"eBPF", []string{"bpf_", "htab_", "__htab", "lookup_nulls", "array_map", "percpu_array"}},
 	{"system calls, copying", []string{"entry_", "syscall", "do_syscall", "x64_sys", "__x64_sys", "ksys_", "vfs_",
 		"sock_", "rep_movs", "copy_", "_copy", "__sys_", "fdget", "import_", "rw_verify", "new_sync", "inet_sendmsg",
 		"inet_recvmsg"}},

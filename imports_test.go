@@ -246,7 +246,8 @@ var readsPlainly = map[string]string{
 }
 
 func TestFilesAreReadWithALimit(t *testing.T) {
-	for _, file := range list(t, `{{$d := .Dir}}{{range .GoFiles}}{{$d}}/{{.}}{{"\n"}}{{end}}`, "./internal/...", "./cmd/...") {
+	for _, file := range list(t, `{{$d := .Dir}}{{range .GoFiles}}{{$d}}/{{.}}{{"\n"}}{{end}}`, "./internal/...",
+		"./cmd/...") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

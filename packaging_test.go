@@ -36,7 +36,8 @@ func TestMakeFuzzRunsAllFuzzTests(t *testing.T) {
 // A message that names a page names it where packages put it, and the page is there.
 func TestMessagesNameShippedPages(t *testing.T) {
 	const dir = "/usr/share/doc/vxlan-driver/"
-	if line := "644 docs/user/ share/doc/vxlan-driver/docs/user/\n"; !strings.Contains(readFile(t, "packaging/files"), line) {
+	if line := "644 docs/user/ share/doc/vxlan-driver/docs/user/\n"; !strings.Contains(readFile(t, "packaging/files"),
+		line) {
 		t.Errorf("packaging/files lacks %q", line)
 	}
 	comment, page := regexp.MustCompile(`(?m)//.*$`), regexp.MustCompile(`[\w/-]*docs/user/[\w-]+\.md`)

@@ -311,9 +311,11 @@ func TestStatusOfFastPath(t *testing.T) {
 	if out, err := run(host, "status"); err != nil || strings.Contains(out, "eBPF") {
 		t.Errorf("what was chosen is said: %v\n%s", err, out)
 	}
-	host.report.Networks[0].FastPath = agentapi.FastPathStatus{EBPF: true, LeftOut: 2, LeftOutReason: "veth1 has a queueing discipline (fq_codel)"}
+	host.report.Networks[0].FastPath = agentapi.FastPathStatus{EBPF: true, LeftOut: 2,
+		LeftOutReason: "veth1 has a queueing discipline (fq_codel)"}
 	out, err = run(host, "status")
-	const wantLeftOut = "blue: packets of 2 containers go without eBPF programs: veth1 has a queueing discipline (fq_codel)"
+	const wantLeftOut = "blue: packets of 2 containers go without eBPF programs: veth1 has a queueing discipline " +
+		"(fq_codel)"
 	if err != nil || !strings.Contains(strings.Join(strings.Fields(out), " "), wantLeftOut) {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -90,11 +90,18 @@ func TestTraceSaysWhereAPacketWasLost(t *testing.T) {
 		{"lost on the way", "db", fakePath{here: sent}, "the packet left host host-a (198.18.0.1) and did not arrive on host host-b (198.18.0.2): it was lost on the way; is UDP port 4789 open between the hosts?"},
 		{"not answered", "db", fakePath{here: sent, there: sent}, "the packet arrived on host host-b (198.18.0.2), and no rule dropped it; db does not answer: nothing listens there, or its own rules drop it"},
 		{"other host is old", "db", fakePath{here: sent, traceErr: OtherHostError{errors.New("it is too old")}}, "the packet left host host-a (198.18.0.1); the other host cannot be asked: it is too old"},
-		{"nobody's address", "10.0.0.13", fakePath{probeErr: unix.EHOSTUNREACH}, "no member host is known to have 10.0.0.13, and no packet left the container: nobody said which MAC has it; " + whoHasIt},
-		{"of the range of a host", "10.0.0.6", fakePath{probeErr: os.ErrDeadlineExceeded}, "no member host is known to have 10.0.0.6, which is of the range of host host-b (198.18.0.2), and no packet left the container: nobody said which MAC has it; " + whoHasIt},
-		{"nobody's, and a packet left", "10.0.0.13", fakePath{here: sent}, "no member host is known to have 10.0.0.13; the packet left the container, and nobody answered; " + whoHasIt},
-		{"nobody's, dropped here", "10.0.0.13", fakePath{here: drop}, `dropped on host host-a (198.18.0.1) by inet filter input, rule "no"`},
-		{"nobody's, and it answers", "10.0.0.13", fakePath{here: sent, answer: 400 * time.Microsecond}, "10.0.0.13 answered after 0.4 ms, and no member host is known to have it"},
+		{"nobody's address", "10.0.0.13", fakePath{probeErr: unix.EHOSTUNREACH},
+			"no member host is known to have 10.0.0.13, and no packet left the container: " +
+				"nobody said which MAC has it; " + whoHasIt},
+		{"of the range of a host", "10.0.0.6", fakePath{probeErr: os.ErrDeadlineExceeded},
+			"no member host is known to have 10.0.0.6, which is of the range of host host-b (198.18.0.2), and no packet " +
+				"left the container: nobody said which MAC has it; " + whoHasIt},
+		{"nobody's, and a packet left", "10.0.0.13", fakePath{here: sent},
+			"no member host is known to have 10.0.0.13; the packet left the container, and nobody answered; " + whoHasIt},
+		{"nobody's, dropped here", "10.0.0.13", fakePath{here: drop},
+			`dropped on host host-a (198.18.0.1) by inet filter input, rule "no"`},
+		{"nobody's, and it answers", "10.0.0.13", fakePath{here: sent, answer: 400 * time.Microsecond},
+			"10.0.0.13 answered after 0.4 ms, and no member host is known to have it"},
 		{"same host", "twin", fakePath{here: sent}, "no rule of this host dropped the packet, and twin does not answer: nothing listens there, or its own rules drop it"},
 	}
 	for _, tt := range tests {
@@ -169,7 +176,8 @@ dropped
 // Of an address that nobody is known to have, no host is printed.
 func TestPrintTraceToUnknownAddress(t *testing.T) {
 	trace := Trace{
-		Path:    Path{Network: "blue", From: "web", To: "10.0.0.9", Src: addr("10.0.0.2"), Dst: addr("10.0.0.9"), Host: "host-a"},
+		Path: Path{Network: "blue", From: "web", To: "10.0.0.9", Src: addr("10.0.0.2"), Dst: addr("10.0.0.9"),
+			Host: "host-a"},
 		Outcome: "lost",
 	}
 	var out bytes.Buffer

@@ -13,7 +13,8 @@ import (
 // Causes on another host come first, and its symptoms do not come at all.
 func TestCausesOfOtherHosts(t *testing.T) {
 	f := healthy()
-	f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "host-a", Port: 4789, Size: 1450}}}}
+	f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue",
+		Tunnels: []agentapi.TunnelStatus{{Host: "host-a", Port: 4789, Size: 1450}}}}
 	d := Diagnose(f)
 	if !slices.Equal(d.Suspects, []string{"host-a"}) {
 		t.Errorf("suspects %v", d.Suspects)
@@ -24,20 +25,25 @@ func TestCausesOfOtherHosts(t *testing.T) {
 		{Code: diagnosis.FactUnknown, Level: diagnosis.Unknown, Host: "host-a", Summary: "unknown"},
 		{Code: diagnosis.PodmanVersion, Level: diagnosis.Warning, Host: "host-a", Summary: "old"},
 	}}
-	other.Possible = []diagnosis.Finding{{Code: diagnosis.ForeignRule, Level: diagnosis.Warning, Host: "host-a", Summary: "may drop"}}
+	other.Possible = []diagnosis.Finding{{Code: diagnosis.ForeignRule, Level: diagnosis.Warning, Host: "host-a",
+		Summary: "may drop"}}
 	both := d.WithCausesOf(other)
-	if i := slices.IndexFunc(both.Findings, func(f diagnosis.Finding) bool { return f.Code == diagnosis.ForeignRule }); i != 1 {
+	if i := slices.IndexFunc(both.Findings,
+		func(f diagnosis.Finding) bool { return f.Code == diagnosis.ForeignRule }); i != 1 {
 		t.Errorf("what may drop is number %d of %+v", i, both.Findings)
 	}
 	both.Findings = slices.Delete(both.Findings, 1, 2)
-	if len(both.Findings) != 2 || both.Findings[0].Host != "host-a" || both.Findings[1].Host != "host-b" || both.Level != diagnosis.Failure {
+	if len(both.Findings) != 2 || both.Findings[0].Host != "host-a" || both.Findings[1].Host != "host-b" ||
+		both.Level != diagnosis.Failure {
 		t.Errorf("found %+v", both.Findings)
 	}
 	all := Join(d, other, Unreachable("host-c", "timeout"))
-	if len(all.Findings) != 6 || len(all.Hosts) != 3 || all.Findings[0].Code != diagnosis.ForeignDrop || all.Findings[5].Level != diagnosis.Unknown {
+	if len(all.Findings) != 6 || len(all.Hosts) != 3 || all.Findings[0].Code != diagnosis.ForeignDrop ||
+		all.Findings[5].Level != diagnosis.Unknown {
 		t.Errorf("found %+v", all)
 	}
-	if red := all.OfNetwork("red"); slices.ContainsFunc(red.Findings, func(f diagnosis.Finding) bool { return f.Network == "blue" }) {
+	if red := all.OfNetwork("red"); slices.ContainsFunc(red.Findings,
+		func(f diagnosis.Finding) bool { return f.Network == "blue" }) {
 		t.Errorf("found %+v", red)
 	}
 }
@@ -51,7 +57,8 @@ func TestClockSkew(t *testing.T) {
 		asked.Add(-time.Hour): "1h0m0s", answered.Add(time.Minute): "1m0s",
 	} {
 		d := Diagnosis{Hosts: []string{"host-c"}, Clock: at.UnixNano()}.WithClock(asked, answered)
-		if found := len(d.Findings) == 1 && strings.HasSuffix(d.Findings[0].Summary, want) && d.Level == diagnosis.Warning; found != (want != "") {
+		if found := len(d.Findings) == 1 && strings.HasSuffix(d.Findings[0].Summary, want) &&
+			d.Level == diagnosis.Warning; found != (want != "") {
 			t.Errorf("at %v: %+v", at, d)
 		}
 	}

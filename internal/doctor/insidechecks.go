@@ -99,7 +99,8 @@ func (c *insideCheck) checkRoutes() {
 			fmt.Sprintf("ip route replace default via %s dev %s", c.network.gatewayFor(r.Router), c.Interface))
 	}
 	for _, p := range c.Unreached {
-		c.add(fmt.Sprintf("it has no route to the subnet %s by %s", p.Masked(), c.Interface), "ip route show dev "+c.Interface,
+		c.add(fmt.Sprintf("it has no route to the subnet %s by %s", p.Masked(), c.Interface),
+			"ip route show dev "+c.Interface,
 			fmt.Sprintf("%s route add %s dev %s src %s", ipCommand(p.Addr()), p.Masked(), c.Interface, p.Addr()))
 	}
 	for _, a := range c.Unowned {

@@ -183,7 +183,8 @@ func (f *Facts) ruleOfMark() *Rule {
 func (f *Facts) rulesOfNames(r Rule) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		isLacking := slices.ContainsFunc(n.Names, func(a NameAnswer) bool { return a.Err != "" && !a.Upstream })
-		if !isLacking || slices.ContainsFunc(f.Blocking, func(c BlockingChain) bool { return c.Network == n.Name && r.isIn(c) }) {
+		isBlamed := slices.ContainsFunc(f.Blocking, func(c BlockingChain) bool { return c.Network == n.Name && r.isIn(c) })
+		if !isLacking || isBlamed {
 			continue
 		}
 		found := diagnosis.Finding{

@@ -78,7 +78,8 @@ func (f *Facts) addSightings(found *diagnosis.Finding, n Network, t agentapi.Tun
 
 // inputMend shows what may drop packets that have arrived.
 func inputMend(device string, port uint16) string {
-	return fmt.Sprintf("nft list ruleset; tc filter show dev %s ingress   # on this host: let UDP port %d in", device, port)
+	return fmt.Sprintf("nft list ruleset; tc filter show dev %s ingress   # on this host: let UDP port %d in",
+		device, port)
 }
 
 // countPackets counts a network's packets to and from another host that passed the underlay.

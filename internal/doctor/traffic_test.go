@@ -22,15 +22,20 @@ func TestTrafficOfLostTunnel(t *testing.T) {
 		seen    []string
 	}{
 		"nobody listened": {nil, diagnosis.TunnelBlocked, []string{unanswered}},
-		"dropped here": {[]Stream{in}, diagnosis.TunnelBlocked, []string{unanswered, "no packet to it left by eth0: they are dropped on host host-b",
-			"2 of its packets came to eth0, and none to vxlan-blue: they are dropped on host host-b"}},
-		"dropped there":    {[]Stream{out, other}, diagnosis.TunnelBlocked, []string{unanswered, "4 of this host's packets to it left by eth0", "none of its packets came to eth0: they are dropped there or on the way"}},
-		"translated there": {[]Stream{out, translated}, diagnosis.TunnelNAT, []string{"3 of them came to eth0, and are dropped", "nothing passes to host-a (198.18.0.11)"}},
+		"dropped here": {[]Stream{in}, diagnosis.TunnelBlocked,
+			[]string{unanswered, "no packet to it left by eth0: they are dropped on host host-b",
+				"2 of its packets came to eth0, and none to vxlan-blue: they are dropped on host host-b"}},
+		"dropped there": {[]Stream{out, other}, diagnosis.TunnelBlocked,
+			[]string{unanswered, "4 of this host's packets to it left by eth0",
+				"none of its packets came to eth0: they are dropped there or on the way"}},
+		"translated there": {[]Stream{out, translated}, diagnosis.TunnelNAT,
+			[]string{"3 of them came to eth0, and are dropped", "nothing passes to host-a (198.18.0.11)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := healthy()
 			f.Traffic, f.BothProbed = tt.traffic, true
-			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "host-a (198.18.0.11)", Port: 4789, Size: 1450}}}}
+			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue",
+				Tunnels: []agentapi.TunnelStatus{{Host: "host-a (198.18.0.11)", Port: 4789, Size: 1450}}}}
 			first := Diagnose(f).Findings[0]
 			if first.Code != tt.first || !slices.Equal(first.Evidence, tt.seen) {
 				t.Errorf("%s, seen %q", first.Code, first.Evidence)

@@ -99,7 +99,8 @@ func leaveOpen(found *diagnosis.Finding, n Network, t Tunnel) {
 	found.Summary += ", or no container of the network runs there"
 	found.Evidence = append(found.Evidence, fmt.Sprintf("the host does not refuse UDP port %d: packets are lost, "+
 		"or only another network has the port there, or this one with another VNI", n.Tunnel.Port))
-	asked := fmt.Sprintf("podman ps --filter network=%s   # on host %s: if it lists none, nothing is wrong", n.Name, t.Host)
+	asked := fmt.Sprintf("podman ps --filter network=%s   # on host %s: if it lists none, nothing is wrong",
+		n.Name, t.Host)
 	found.Mend = append([]string{asked}, found.Mend...)
 }
 

@@ -55,9 +55,11 @@ func TestTunnelsWithoutAgent(t *testing.T) {
 			"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11, or no container of the network runs there"}},
 		{"somebody was looked for", Tunnel{Wanted: []string{"container cb looked for x"}}, nil, present, []string{
 			"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11, or no container of the network runs there"}},
-		{"the host sends packets of another network to the port", Tunnel{}, []Stream{came(4789, 8, "10.9.0.9")}, present, nil},
-		{"it sends such, and somebody was looked for", Tunnel{Wanted: []string{"container cb looked for x"}}, []Stream{came(4789, 8, "10.9.0.9")}, present, []string{
-			"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11, or no container of the network runs there"}},
+		{"the host sends packets of another network to the port", Tunnel{}, []Stream{came(4789, 8, "10.9.0.9")}, present,
+			nil},
+		{"it sends such, and somebody was looked for", Tunnel{Wanted: []string{"container cb looked for x"}},
+			[]Stream{came(4789, 8, "10.9.0.9")}, present, []string{
+				"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11, or no container of the network runs there"}},
 		{"it sends them to another port", Tunnel{}, []Stream{came(4790, 8, "10.9.0.9")}, present, []string{
 			"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11, or no container of the network runs there"}},
 		{"the host is there, and its port is closed", Tunnel{Refused: true}, nil, present, nil},
@@ -106,8 +108,8 @@ func TestSilentTunnelNamesBothCauses(t *testing.T) {
 		t.Fatalf("found %+v", d)
 	}
 	found := d.Findings[0]
-	const silent = "the host does not refuse UDP port 4789: packets are lost, or only another network has the port there, " +
-		"or this one with another VNI"
+	const silent = "the host does not refuse UDP port 4789: packets are lost, or only another network has the port " +
+		"there, or this one with another VNI"
 	if !slices.Contains(found.Evidence, silent) {
 		t.Errorf("evidence %q", found.Evidence)
 	}

@@ -65,7 +65,8 @@ func TestReadHasALimit(t *testing.T) {
 	if data, err := Read(path, 10); err != nil || string(data) != "0123456789" {
 		t.Errorf("%q, %v", data, err)
 	}
-	if data, err := Read(path, 9); data != nil || err == nil || !strings.HasSuffix(err.Error(), "it has more than 9 bytes") {
+	if data, err := Read(path, 9); data != nil || err == nil ||
+		!strings.HasSuffix(err.Error(), "it has more than 9 bytes") {
 		t.Errorf("%q, %v", data, err)
 	}
 	if err := os.Truncate(path, 1<<40); err != nil { // a file of holes

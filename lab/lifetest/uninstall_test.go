@@ -16,7 +16,8 @@ func installOn(t *testing.T, h *lab.Host) {
 	for _, name := range []string{"vxlan", "vxland", "vxlanctl"} {
 		labtest.Binary(t, name)
 	}
-	copyTree := exec.Command("sh", "-c", `tar -C ../.. -c packaging docs/user SECURITY.md bin/vxlan bin/vxland bin/vxlanctl | tar -C "$0" -x`, h.Path("/src"))
+	copyTree := exec.Command("sh", "-c",
+		`tar -C ../.. -c packaging docs/user SECURITY.md bin/vxlan bin/vxland bin/vxlanctl | tar -C "$0" -x`, h.Path("/src"))
 	if out, err := copyTree.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

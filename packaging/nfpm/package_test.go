@@ -51,7 +51,8 @@ func newBuild(t *testing.T) build {
 	}
 	source, out := t.TempDir(), t.TempDir()
 	// bin/share is written to.
-	copyTree := exec.Command("sh", "-c", `tar -c go.mod go.sum LICENSE SECURITY.md packaging examples docs/user | tar -C "$0" -x`, source)
+	copyTree := exec.Command("sh", "-c",
+		`tar -c go.mod go.sum LICENSE SECURITY.md packaging examples docs/user | tar -C "$0" -x`, source)
 	copyTree.Dir = root
 	if said, err := copyTree.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)

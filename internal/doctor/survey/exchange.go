@@ -143,7 +143,8 @@ func (c *collector) readKnownAddresses(n doctor.Network, namespace string) (know
 	}
 	var inside, outside []neighbour
 	_ = netns.DoIn(namespace, func() error { return c.readJSON(&inside, "ip", "-j", "neigh", "show") }) // may be gone
-	_ = c.readJSON(&outside, "ip", "-j", "neigh", "show", "dev", n.Bridge.Name)                         // see the checks of devices
+	_ = c.readJSON(&outside, "ip", "-j", "neigh", "show", "dev",
+		n.Bridge.Name) // see the checks of devices
 	for _, k := range inside {
 		e, ok := remote(k)
 		if ok {

@@ -26,10 +26,12 @@ func TestWhomToAsk(t *testing.T) {
 		known knownAddresses
 		want  []byte
 	}{
-		"nobody is known":       {knownAddresses{}, nil},
-		"one of each host":      {knownAddresses{talked: append(on(1, 11, 12), on(2, 21)...)}, []byte{11, 21}},
-		"the bridge knows more": {knownAddresses{talked: on(1, 11), others: append(on(1, 12), on(2, 21, 22)...)}, []byte{11, 21}},
-		"talked lately":         {knownAddresses{talked: on(1, 11, 12), lately: on(1, 11, 12), others: on(1, 13)}, []byte{11, 12}},
+		"nobody is known":  {knownAddresses{}, nil},
+		"one of each host": {knownAddresses{talked: append(on(1, 11, 12), on(2, 21)...)}, []byte{11, 21}},
+		"the bridge knows more": {knownAddresses{talked: on(1, 11), others: append(on(1, 12), on(2, 21, 22)...)},
+			[]byte{11, 21}},
+		"talked lately": {knownAddresses{talked: on(1, 11, 12), lately: on(1, 11, 12), others: on(1, 13)},
+			[]byte{11, 12}},
 		"a busy container": {knownAddresses{talked: many, lately: many, inVain: on(0, 99), others: on(2, 21)},
 			[]byte{11, 99, 21, 12, 13, 14, 15, 16}},
 	} {

@@ -9,18 +9,38 @@ import (
 
 // nameFaults keep questions for names from the agent of host-a. What is printed mends them.
 var nameFaults = []hostFault{
-	{name: "bridge's input", inject: "nft 'table bridge n1 { chain c { type filter hook input priority 0; udp dport 53 drop; }; }'", code: "VX0803", says: "chain c of table bridge n1", quick: true},
-	{name: "bridge's prerouting, by a port", inject: "nft \"table bridge n2 { chain c { type filter hook prerouting priority 0; iifname " + ownPort + " meta l4proto { tcp, udp } th dport 53 drop; }; }\"", code: "VX0803", says: "chain c of table bridge n2"},
-	{name: "bridge's input, some", inject: "nft 'table bridge n3 { chain c { type filter hook input priority 0; udp dport 53 udp length > 20 drop; }; }'", code: "VX0803", says: "chain c of table bridge n3"},
-	{name: "answers at the bridge's output", inject: "nft 'table bridge n4 { chain c { type filter hook output priority 0; udp sport 53 drop; }; }'", code: "VX0803", says: "chain c of table bridge n4"},
-	{name: "port of a container", inject: "nft \"table netdev n5 { chain c { type filter hook ingress device " + ownPort + " priority 0; udp dport 53 drop; }; }\"", code: "VX0803", says: "chain c of table netdev n5"},
-	{name: "ebtables", inject: "ebtables-nft -A INPUT -p 0x0800 --ip-proto udp --ip-dport 53 -j DROP", code: "VX0803", says: "table bridge filter", after: "nft delete table bridge filter"},
-	{name: "redirected", inject: "nft 'table ip n6 { chain c { type nat hook prerouting priority -150; udp dport 53 redirect to :5353; }; }'", code: "VX0803", says: "leads questions for names elsewhere: chain c of table ip n6"},
-	{name: "redirected to another server", inject: otherServer + "; nft 'table ip n7 { chain c { type nat hook prerouting priority -150; iifname \"br-vxlan-net\" udp dport 53 redirect to :5353; }; }'",
+	{name: "bridge's input",
+		inject: "nft 'table bridge n1 { chain c { type filter hook input priority 0; udp dport 53 drop; }; }'",
+		code:   "VX0803", says: "chain c of table bridge n1", quick: true},
+	{name: "bridge's prerouting, by a port",
+		inject: "nft \"table bridge n2 { chain c { type filter hook prerouting priority 0; iifname " + ownPort +
+			" meta l4proto { tcp, udp } th dport 53 drop; }; }\"", code: "VX0803", says: "chain c of table bridge n2"},
+	{name: "bridge's input, some",
+		inject: "nft 'table bridge n3 { chain c { type filter hook input priority 0; " +
+			"udp dport 53 udp length > 20 drop; }; }'",
+		code: "VX0803", says: "chain c of table bridge n3"},
+	{name: "answers at the bridge's output",
+		inject: "nft 'table bridge n4 { chain c { type filter hook output priority 0; udp sport 53 drop; }; }'",
+		code:   "VX0803", says: "chain c of table bridge n4"},
+	{name: "port of a container",
+		inject: "nft \"table netdev n5 { chain c { type filter hook ingress device " + ownPort +
+			" priority 0; udp dport 53 drop; }; }\"", code: "VX0803", says: "chain c of table netdev n5"},
+	{name: "ebtables", inject: "ebtables-nft -A INPUT -p 0x0800 --ip-proto udp --ip-dport 53 -j DROP", code: "VX0803",
+		says: "table bridge filter", after: "nft delete table bridge filter"},
+	{name: "redirected", inject: "nft 'table ip n6 { chain c { type nat hook prerouting priority -150; udp dport 53 " +
+		"redirect to :5353; }; }'", code: "VX0803", says: "leads questions for names elsewhere: chain c of table ip n6"},
+	{name: "redirected to another server",
+		inject: otherServer + "; nft 'table ip n7 { chain c { type nat hook prerouting priority -150; iifname " +
+			"\"br-vxlan-net\" udp dport 53 redirect to :5353; }; }'",
 		code: "VX0803", says: "leads questions for names elsewhere: chain c of table ip n7", after: "pkill -x python3"},
-	{name: "container's own rule", inject: "ip netns exec net-a nft 'table ip n8 { chain c { type nat hook output priority -100; udp dport 53 dnat to 10.0.0.99; }; }'", code: "VX0409", says: "lead its questions for names elsewhere"},
-	{name: "container's own rule of iptables-legacy", inject: "ip netns exec net-a iptables-legacy -t nat -A OUTPUT -p udp --dport 53 -j REDIRECT --to-ports 5353", code: "VX0409", says: "lead its questions for names elsewhere"},
-	{name: "iptables-legacy", inject: "iptables-legacy -t raw -A PREROUTING -p udp --dport 53 -j DROP", code: "VX0803", says: "raw of iptables-legacy"},
+	{name: "container's own rule",
+		inject: "ip netns exec net-a nft 'table ip n8 { chain c { type nat hook output priority -100; udp dport 53 " +
+			"dnat to 10.0.0.99; }; }'", code: "VX0409", says: "lead its questions for names elsewhere"},
+	{name: "container's own rule of iptables-legacy",
+		inject: "ip netns exec net-a iptables-legacy -t nat -A OUTPUT -p udp --dport 53 -j REDIRECT --to-ports 5353",
+		code:   "VX0409", says: "lead its questions for names elsewhere"},
+	{name: "iptables-legacy", inject: "iptables-legacy -t raw -A PREROUTING -p udp --dport 53 -j DROP", code: "VX0803",
+		says: "raw of iptables-legacy"},
 }
 
 // otherServer answers that there are no names.

@@ -309,7 +309,8 @@ func TestDamageIn(t *testing.T) {
 	if d, ok := damageIn("/run/vxlan", hoststate.NetworkError{NetworkID: "b1", Err: syntax}); !ok || d.Path != "/run/vxlan/networks/b1" || d.Container != "" {
 		t.Errorf("%v, %+v", ok, d)
 	}
-	pipe := hoststate.NetworkError{NetworkID: "b1", Err: fmt.Errorf("read stored endpoint: read /run/vxlan/networks/b1/endpoints/c1.json: %w", regfile.ErrNotRegular)}
+	pipe := hoststate.NetworkError{NetworkID: "b1",
+		Err: fmt.Errorf("read stored endpoint: read /run/vxlan/networks/b1/endpoints/c1.json: %w", regfile.ErrNotRegular)}
 	if d, ok := damageIn("/run/vxlan", pipe); !ok || d.Path != "/run/vxlan/networks/b1/endpoints/c1.json" || d.Why == "" {
 		t.Errorf("%v, %+v", ok, d)
 	}

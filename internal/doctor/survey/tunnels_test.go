@@ -90,7 +90,8 @@ func TestHostWithAnotherNetworkAlone(t *testing.T) {
 	b.createNetwork("there", false, "10.0.2.0/24", options("102"))
 	b.start("there", "there-b", "10.0.2.12")
 	found := a.awaitFinding("VX0301", "host-a", "to or from host 198.18.0.12, or no container of the network runs there")
-	if text := fmt.Sprint(found); found.Level != "warning" || !strings.Contains(text, "or only another network has the port there") ||
+	if text := fmt.Sprint(found); found.Level != "warning" ||
+		!strings.Contains(text, "or only another network has the port there") ||
 		!strings.Contains(text, "podman ps --filter network=here") {
 		t.Errorf("found %s", text)
 	}
@@ -104,10 +105,12 @@ func TestOwnInputDropsWithoutAgents(t *testing.T) {
 	needAll(t)
 	l := startWithoutAgents(t)
 	b := l.hosts[1]
-	b.sh("nft 'table inet f { chain c { type filter hook input priority 0; udp dport 4789 limit rate over 1/day burst 1 packets drop; }; }'; " + talk + " || true")
+	b.sh("nft 'table inet f { chain c { type filter hook input priority 0; udp dport 4789 limit rate over 1/day " +
+		"burst 1 packets drop; }; }'; " + talk + " || true")
 	found := b.doctor("")
 	if len(found) < 2 || found[0].Code != "VX0506" || found[1].Code != "VX0302" ||
-		found[1].Summary != "this host drops the VXLAN packets of host 198.18.0.11" || !strings.HasPrefix(found[1].Mend[0], "nft list ruleset") {
+		found[1].Summary != "this host drops the VXLAN packets of host 198.18.0.11" ||
+		!strings.HasPrefix(found[1].Mend[0], "nft list ruleset") {
 		t.Errorf("found %v", found)
 	}
 	b.sh("nft delete table inet f")

@@ -76,9 +76,12 @@ func TestProgramsOfOthers(t *testing.T) {
 		at   ebpf.AttachType
 		want State
 	}{
-		"to a container":  {"c0", ebpf.AttachTCXEgress, State{LeftOut: 1, LeftOutReason: "another program has attached eBPF programs to c0"}},
-		"to the device":   {"vx.0", ebpf.AttachTCXIngress, State{Reason: "another program has attached eBPF programs to vx.0"}},
-		"from the device": {"vx.0", ebpf.AttachTCXEgress, State{Reason: "another program has attached eBPF programs to vx.0"}},
+		"to a container": {"c0", ebpf.AttachTCXEgress,
+			State{LeftOut: 1, LeftOutReason: "another program has attached eBPF programs to c0"}},
+		"to the device": {"vx.0", ebpf.AttachTCXIngress,
+			State{Reason: "another program has attached eBPF programs to vx.0"}},
+		"from the device": {"vx.0", ebpf.AttachTCXEgress,
+			State{Reason: "another program has attached eBPF programs to vx.0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := newPair(t, underlay{})
@@ -122,7 +125,8 @@ func TestTwoPortsWithOneMAC(t *testing.T) {
 	if err := a.net.Set(w); err != nil {
 		t.Fatal(err)
 	}
-	if s := a.programs.State("vx.0"); s != (State{LeftOut: 2, LeftOutReason: "two containers have the MAC 02:00:0a:00:00:01"}) {
+	if s := a.programs.State("vx.0"); s != (State{LeftOut: 2,
+		LeftOutReason: "two containers have the MAC 02:00:0a:00:00:01"}) {
 		t.Errorf("the state is %+v", s)
 	}
 	a.set(a.want(b))

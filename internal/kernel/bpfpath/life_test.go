@@ -16,7 +16,8 @@ import (
 
 const (
 	tablePins = "ports remotes sources tunnels valid_until"
-	allPins   = "counts former hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/port-02000a000001 networks/vx:0/underlay " + tablePins
+	allPins   = "counts former hops hops_until locals narrow_until networks/vx:0/device " +
+		"networks/vx:0/port-02000a000001 networks/vx:0/underlay " + tablePins
 )
 
 // containerB is where the container of host 2 listens.
@@ -396,7 +397,8 @@ func TestCountersOfDevice(t *testing.T) {
 	}
 	wants("with the host")
 	byHost, err := a.programs.HostCounters("vx.0")
-	if c := byHost[b.vtep]; err != nil || len(byHost) != 1 || c.SentPackets != 3 || c.ReceivedPackets != 3 || c.SentBytes != 3*98 {
+	if c := byHost[b.vtep]; err != nil || len(byHost) != 1 || c.SentPackets != 3 || c.ReceivedPackets != 3 ||
+		c.SentBytes != 3*98 {
 		t.Errorf("by host: %+v, %v", byHost, err)
 	}
 	w := a.want(b)

@@ -72,7 +72,8 @@ func randomSegments(t *testing.T, rnd *rand.Rand, port uint16) []byte {
 	f := frame{
 		source: kernel.MAC{2, 0, 10, 0, 0, 1}, destination: kernel.MAC{2, 0, 10, 0, 0, 2}, from: ipA, to: ipB,
 		ttl: uint8(rnd.Uint32()), tos: uint8(rnd.Uint32()), df: rnd.IntN(2) == 0,
-		protocol: pick(rnd, layers.IPProtocolUDP, layers.IPProtocolTCP), payload: text(1 + rnd.IntN(pick(rnd, 100, 3000, 20_000))),
+		protocol: pick(rnd, layers.IPProtocolUDP, layers.IPProtocolTCP),
+		payload:  text(1 + rnd.IntN(pick(rnd, 100, 3000, 20_000))),
 	}
 	ipHeader, kind := 20, byte(gsoTCP4)
 	if rnd.IntN(2) == 0 {

@@ -11,7 +11,8 @@ import (
 func (h *realHost) setMTU(underlay int) {
 	h.Helper()
 	inner := underlay - overhead4
-	h.sh(fmt.Sprintf("ip link set eth0 mtu %d; ip link set vx.0 mtu %d; ip link set c0 mtu %[2]d; ip link set br0 mtu %[2]d", underlay, inner))
+	h.sh(fmt.Sprintf("ip link set eth0 mtu %d; ip link set vx.0 mtu %d; ip link set c0 mtu %[2]d; ip link set br0 "+
+		"mtu %[2]d", underlay, inner))
 	h.in(fmt.Sprintf("ip link set eth0 mtu %d", inner))
 }
 
@@ -51,7 +52,8 @@ func TestVLANInside(t *testing.T) {
 		t.Skipf("the kernel has no VLAN devices: %s", out)
 	}
 	for _, h := range []*realHost{a, b} {
-		h.in(fmt.Sprintf("ip link add link eth0 name vlan5 type vlan id 5; ip link set vlan5 mtu 1446 up; ip address add 10.5.0.%d/24 dev vlan5", h.number))
+		h.in(fmt.Sprintf("ip link add link eth0 name vlan5 type vlan id 5; ip link set vlan5 mtu 1446 up; ip address "+
+			"add 10.5.0.%d/24 dev vlan5", h.number))
 	}
 	connectPair(a, b)
 	before := a.counted()

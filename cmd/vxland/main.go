@@ -163,8 +163,8 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	l, activated, err := openListener()
 	if errors.Is(err, agentapi.ErrSocketInUse) {
 		// To ask who listens has made systemd start its own agent, which waits for the lock.
-		log.Warn("leaving this host to systemd, which listens for its own agent, vxland.service", "socket",
-			agentapi.SocketPath)
+		log.Warn("leaving this host to systemd, which listens for its own agent, vxland.service",
+			"socket", agentapi.SocketPath)
 		return nil
 	}
 	if err != nil {

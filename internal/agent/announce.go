@@ -99,8 +99,8 @@ func (q *announcer) AnnouncePending(s *hoststate.Session, networks []hoststate.N
 		}
 		p.tries++
 		q.requeueFailed(p)
-		q.log.Warn("cannot announce a container's addresses", "container", p.ContainerID, "network", p.NetworkID, "tries",
-			p.tries, "err", err)
+		q.log.Warn("cannot announce a container's addresses", "container", p.ContainerID, "network", p.NetworkID,
+			"tries", p.tries, "err", err)
 	}
 }
 

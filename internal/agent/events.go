@@ -68,9 +68,8 @@ func (a *Agent) reportRepairs(found []repairs.Repair, networks []hoststate.Netwo
 		}
 		a.events.Add(agentapi.Event{Kind: agentapi.EventRepaired, Code: string(r.Code()), Text: r.String(), Fields: fields})
 		a.Log.Warn("repaired", "event", string(agentapi.EventRepaired), "code", string(r.Code()), "text", r.String(),
-			"what", string(r.Kind),
-			"object", r.Object, "network", fields[agentapi.FieldNetwork], "detail", r.Detail, "by", r.By.String(), "gone_for",
-			fields[agentapi.FieldGoneFor])
+			"what", string(r.Kind), "object", r.Object, "network", fields[agentapi.FieldNetwork], "detail", r.Detail,
+			"by", r.By.String(), "gone_for", fields[agentapi.FieldGoneFor])
 	}
 }
 

@@ -279,8 +279,8 @@ func (p *tunnelProber) logState(n *probedNetwork, peer *probedPeer) {
 	case peer.state.lost:
 		log.Warn("VXLAN packets to a host are lost; is its UDP port open?")
 	case peer.state.passing > 0:
-		log.Warn("large VXLAN packets to a host are lost; the underlay has a smaller MTU somewhere", "lost", n.mtu, "pass",
-			peer.state.passing)
+		log.Warn("large VXLAN packets to a host are lost; the underlay has a smaller MTU somewhere", "lost", n.mtu,
+			"pass", peer.state.passing)
 	default:
 		log.Info("VXLAN packets to a host pass again")
 	}

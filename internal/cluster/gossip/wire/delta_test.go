@@ -173,7 +173,9 @@ func TestDeltaDecodesOnlyWhatChanged(t *testing.T) {
 		return testing.AllocsPerRun(10, func() { _, _ = d.Apply(from) })
 	}
 	for networks := 1; networks <= 2; networks++ {
-		most := cost(networks, 3, allButLast, all)
+		// Under the race detector sync.Pool forgets at random, which costs some more. To decode all takes
+		// at least ten times as much.
+		most := 2 * cost(networks, 3, allButLast, all)
 		for name, change := range map[string][2]func(endpoints) endpoints{
 			"one starts":                   {allButLast, all},
 			"one stops":                    {all, allButLast},
@@ -181,7 +183,7 @@ func TestDeltaDecodesOnlyWhatChanged(t *testing.T) {
 			"one stops and another starts": {allButLast, without(10, 11)},
 		} {
 			if got := cost(networks, 100, change[0], change[1]); got > most {
-				t.Errorf("%s: %v allocations among 100 containers of %d networks, a start among three takes %v",
+				t.Errorf("%s: %v allocations among 100 containers of %d networks, twice those of a start among three are %v",
 					name, got, networks, most)
 			}
 		}

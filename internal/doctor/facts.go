@@ -166,6 +166,12 @@ type Path struct {
 	Ping    PathPing
 	// DeadRouter is the router of that route, if neither it nor the host answers.
 	DeadRouter netip.Addr
+	// SilentHop is a router of one of several next hops that does not answer. The kernel sends a part of the
+	// packets there.
+	SilentHop netip.Addr
+	// OfPort is the route of the tunnel's own packets as `ip route get` prints it, where a rule of routing is
+	// for a protocol or port; "": none is, or they take the way of all.
+	OfPort string
 }
 
 // PathPing is what pings found out about a path, in bytes of IP packets that are not fragmented.

@@ -238,7 +238,11 @@ func (c *collector) path(v network.VTEP, to netip.Addr) doctor.Path {
 	p.Free, err = c.ns.RouteTo(to, "", netip.Addr{})
 	c.gap("the route to "+to.String(), err)
 	p.MTU = c.pathMTU(to)
-	p.Matched = c.matchedRoute(to, v.Local)
+	// The route by which packets leave; if there is none, it is found otherwise.
+	if text, err := c.run("ip", "route", "get", "fibmatch", to.String(), "from", v.Local.String()); err == nil {
+		p.Matched = firstRoute(text)
+		p.SilentHop = c.silentHop(v, nextHops(text, v.Interface))
+	}
 	p.Router = c.routerOf(v.Interface, to)
 	return p
 }

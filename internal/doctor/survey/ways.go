@@ -21,7 +21,11 @@ func (c *collector) ways() {
 		}
 		for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPorts)] {
 			for _, p := range e.Addrs {
-				n.Ways = append(n.Ways, c.way(e.ContainerName, p.Addr(), p.Addr(), p.Addr().String()))
+				to := c.way(e.ContainerName, p.Addr(), p.Addr(), p.Addr().String())
+				if text, err := c.run("ip", "route", "get", "fibmatch", p.Addr().String()); err == nil {
+					to.Matched = firstRoute(text)
+				}
+				n.Ways = append(n.Ways, to)
 				world := worldOutside[p.Addr().Is6()]
 				if n.Internal || c.way("", p.Addr(), netip.Addr{}, world).Err != "" {
 					continue
@@ -72,7 +76,30 @@ func (c *collector) flags() {
 			for _, f := range links[0].Flags {
 				l.NoARP, l.Broadcast = l.NoARP || f == "NOARP", l.Broadcast || f == "BROADCAST"
 			}
+			if name == n.Underlay.Name {
+				l.TakenBy = c.passthru(name)
+			}
 			n.Links = append(n.Links, l)
 		}
 	}
+}
+
+// passthru returns the macvlan or macvtap in the mode passthru that is on top of a device; "": there is
+// none, or another network namespace has it.
+func (c *collector) passthru(device string) string {
+	for _, kind := range []string{"macvlan", "macvtap"} {
+		var links []struct {
+			Link, Ifname string
+			LinkInfo     struct {
+				Data struct{ Mode string } `json:"info_data"`
+			} `json:"linkinfo"`
+		}
+		_ = c.readJSON(&links, "ip", "-j", "-d", "link", "show", "type", kind) // a kernel without it has none
+		for _, l := range links {
+			if l.Link == device && l.LinkInfo.Data.Mode == "passthru" {
+				return l.Ifname
+			}
+		}
+	}
+	return ""
 }

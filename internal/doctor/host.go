@@ -43,7 +43,7 @@ var parameterRules = []parameterRule{
 	{last: "proxy_arp_pvlan", bad: "1", effect: "it answers for the addresses of others, which then lose packets",
 		better: "0"},
 	{last: "mcast_solicit", bad: "0", effect: "it asks nobody for MACs, and so does not find others", better: "3"},
-	{last: "ip_default_ttl", bad: "1", effect: "no packet of this host passes a router", better: "64"},
+	{last: "ip_default_ttl", bad: "1", effect: "no packet that is sent here passes a router", better: "64"},
 	{last: "icmp_echo_ignore_all", bad: "1", effect: "this host's gateways do not answer ping", better: "0"},
 }
 

@@ -98,6 +98,13 @@ func (c *insideCheck) checkRoutes() {
 			"ip route show default",
 			fmt.Sprintf("ip route replace default via %s dev %s", c.network.gatewayFor(r.Router), c.Interface))
 	}
+	for _, r := range c.Astray {
+		seen := "ip route get " + r.To
+		if r.Rule != "" {
+			seen = "ip rule: " + r.Rule
+		}
+		c.add(fmt.Sprintf("it sends what is for %s by %s and not by %s", r.To, r.Device, c.Interface), seen, r.Delete)
+	}
 	for _, p := range c.Unreached {
 		c.add(fmt.Sprintf("it has no route to the subnet %s by %s", p.Masked(), c.Interface),
 			"ip route show dev "+c.Interface,

@@ -15,7 +15,7 @@ import (
 type portSetting struct {
 	key    string
 	want   any
-	option string // of `bridge link set`
+	option string // of `bridge link set`, or of `ip link set` if it begins with "type"
 }
 
 var portSettings = []portSetting{
@@ -23,6 +23,9 @@ var portSettings = []portSetting{
 	{"bcast_flood", true, "bcast_flood on"}, {"isolated", false, "isolated off"}, {"locked", false, "locked off"},
 	{"hairpin", false, "hairpin off"}, {"vlan_tunnel", false, "vlan_tunnel off"}, {"guard", false, "guard off"},
 	{"root_block", false, "root_block off"},
+	// With these the bridge answers ARP itself or not at all, and floods none of it to the port.
+	{"proxy_arp", false, "type bridge_slave proxy_arp off"},
+	{"proxy_arp_wifi", false, "type bridge_slave proxy_arp_wifi off"},
 }
 
 // learningSettings are those of networks in which no agent sets entries.
@@ -75,7 +78,11 @@ func (n Network) wrongSettings(p Port) (wrong, mend []string) {
 			continue
 		}
 		wrong = append(wrong, fmt.Sprintf("%s %v", s.key, value))
-		mend = append(mend, fmt.Sprintf("bridge link set dev %s %s", p.Name, s.option))
+		program := "bridge"
+		if strings.HasPrefix(s.option, "type ") {
+			program = "ip"
+		}
+		mend = append(mend, fmt.Sprintf("%s link set dev %s %s", program, p.Name, s.option))
 	}
 	return wrong, mend
 }

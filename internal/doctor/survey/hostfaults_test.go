@@ -77,6 +77,8 @@ var hostFaults = []hostFault{
 	{name: "remote container is the bridge's", inject: "bridge fdb replace " + remoteMAC + " dev br-vxlan-net self permanent", code: "VX0403", says: remoteMAC + " is behind br-vxlan-net"},
 	{name: "remote container behind a port", inject: "bridge fdb replace " + remoteMAC + " dev " + ownPort + " master static", code: "VX0403", says: remoteMAC + " is behind veth"},
 	{name: "remote container behind another host", inject: "bridge fdb replace " + remoteMAC + " dev vxlan-net dst 198.18.0.77 self", code: "VX0403", says: "behind host 198.18.0.77"},
+	{name: "remote container behind another port of its host", inject: "bridge fdb replace " + remoteMAC +
+		" dev vxlan-net dst 198.18.0.11 port 9999 self permanent", code: "VX0403", says: "behind host 198.18.0.11"},
 	{name: "host's neighbour", inject: "ip neigh replace 10.0.1.11 lladdr 02:00:00:00:00:99 dev br-vxlan-net nud permanent", code: "VX0404", says: "10.0.1.11"},
 
 	{name: "container's neighbour on another host", inject: inside + "ip neigh replace 10.0.1.11 lladdr 02:00:00:00:00:99 dev eth0 nud permanent", code: "VX0409", says: "it sends to 10.0.1.11 by the MAC"},
@@ -97,6 +99,38 @@ var hostFaults = []hostFault{
 	{name: "queue too small for a packet, on a port", inject: "tc qdisc add dev " + ownPort + " root bfifo limit 10",
 		code: "VX0505", says: "qdisc bfifo of veth"},
 	{name: "TTL of all packets", inject: "sysctl -qw net.ipv4.ip_default_ttl=1", code: "VX0102",
+		says: "ip_default_ttl is 1"},
+	{name: "queue without room of another kind", inject: "tc qdisc add dev eth0 root pfifo_head_drop limit 0", code: "VX0505",
+		says: "qdisc pfifo_head_drop of eth0"},
+	{name: "block of filters that devices share", inject: "tc qdisc add dev eth0 ingress_block 1 ingress; " +
+		"tc filter add block 1 protocol all u32 match u32 0 0 action mirred egress redirect dev lo", code: "VX0505", says: "a block of tc filters of eth0"},
+	{name: "filter of the queue", inject: "tc qdisc add dev eth0 root handle 1: htb; tc filter add dev eth0 parent 1: " +
+		"protocol all u32 match u32 0 0 action mirred egress redirect dev lo",
+		code: "VX0505", says: "a tc filter at the queue of eth0", after: "tc qdisc delete dev eth0 root"},
+	{name: "rule of routing for the tunnel's port", inject: "ip rule add ipproto udp dport 4789 blackhole", code: "VX0203",
+		says: "leads VXLAN packets to host 198.18.0.11 elsewhere", quick: true},
+	{name: "rule of routing for a range of ports", inject: "ip route add default via 198.18.0.99 dev eth0 table 77; " +
+		"ip rule add ipproto udp dport 4000-5000 lookup 77; ip rule add ipproto tcp dport 443 lookup 77",
+		code: "VX0203", says: "leads VXLAN packets to host 198.18.0.11 elsewhere",
+		after: "ip rule delete ipproto tcp dport 443; ip route flush table 77"},
+	{name: "one of several routers is gone",
+		inject: "ip route add 198.18.0.11 nexthop dev eth0 nexthop via 198.18.0.99 dev eth0", code: "VX0203", says: "some packets to host 198.18.0.11 go to the router 198.18.0.99", after: "ip route delete 198.18.0.11"},
+	{name: "underlay lent to a virtual machine", inject: "ip link add mv0 link eth0 type macvlan mode passthru; " +
+		"ip link set mv0 up; ip neigh flush dev eth0", code: "VX0201", says: "mv0 takes all packets that come to eth0"},
+	{name: "container's address is this host's", inject: "ip route add local 10.0.1.12 dev lo", code: "VX0606",
+		says: "leave by lo"},
+	{name: "container behind a router", inject: "ip route add 10.0.1.12 via 10.0.1.99 dev br-vxlan-net", code: "VX0606",
+		says: "sends what is for container net-b to a router"},
+	{name: "port for which the bridge answers ARP", inject: "ip link set " + ownPort + " type bridge_slave proxy_arp on",
+		code: "VX0402", says: "proxy_arp true"},
+	{name: "container's route by another device", inject: inside + "ip route add 10.0.1.0/25 dev lo", code: "VX0409",
+		says: "it sends what is for 10.0.1.0/25 by lo and not by eth0"},
+	{name: "container's rule of another table", inject: inside + "ip route add default dev lo table 77; " + inside +
+		"ip rule add to 10.0.1.0/24 lookup 77", code: "VX0409", says: "by lo and not by eth0",
+		after: inside + "ip route flush table 77"},
+	{name: "container translates what it sends", inject: inside + "nft 'table ip f { chain c { type nat hook output " +
+		"priority -100; ip daddr 10.0.1.0/24 dnat to 192.0.2.7; }; }'", code: "VX0409", says: "translate what it sends"},
+	{name: "container's TTL", inject: inside + "sysctl -qw net.ipv4.ip_default_ttl=1", code: "VX0409",
 		says: "ip_default_ttl is 1"},
 	{name: "container's queue drops all", inject: inside + "tc qdisc add dev eth0 root blackhole", code: "VX0409", says: "qdisc blackhole"},
 }

@@ -30,8 +30,26 @@ func (c *collector) links() {
 		for _, name := range names {
 			var ports []map[string]any
 			if c.readJSON(&ports, "bridge", "-j", "-d", "link", "show", "dev", name) == nil && len(ports) == 1 {
+				c.addSlaveSettings(name, ports[0])
 				n.Ports = append(n.Ports, doctor.Port{Name: name, Settings: ports[0]})
 			}
+		}
+	}
+}
+
+// addSlaveSettings adds the settings of a bridge's port that `ip` knows and `bridge` does not.
+func (c *collector) addSlaveSettings(port string, settings map[string]any) {
+	var links []struct {
+		LinkInfo struct {
+			SlaveData map[string]any `json:"info_slave_data"`
+		} `json:"linkinfo"`
+	}
+	if c.readJSON(&links, "ip", "-j", "-d", "link", "show", "dev", port) != nil || len(links) != 1 {
+		return // see the checks of devices
+	}
+	for key, value := range links[0].LinkInfo.SlaveData {
+		if _, known := settings[key]; !known {
+			settings[key] = value
 		}
 	}
 }

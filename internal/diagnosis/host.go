@@ -12,6 +12,7 @@ const (
 	SecurityDenied Code = "VX0108"
 	LockHeld       Code = "VX0109"
 	NetworkEdited  Code = "VX0110"
+	NamespaceLost  Code = "VX0111"
 )
 
 var hostEntries = []Entry{
@@ -91,5 +92,13 @@ var hostEntries = []Entry{
 		Causes: []string{"Somebody edited the file, or copied one from another host."},
 		Mends: []string{"Type the command that the finding prints: it puts back the file as the containers run with it.",
 			"If the change is meant, type it as `vxlanctl network set NETWORK OPTION=VALUE`."},
+	},
+	{
+		Code: NamespaceLost, Title: "the file of a container's network namespace is gone",
+		Meaning: "Podman and the driver find a container's network namespace by a file below /run/netns, on which it is " +
+			"mounted. Without it nothing in the container is examined or repaired, and `podman exec` and a stop report errors.",
+		Causes: []string{"Somebody unmounted or removed the file, as by `ip netns delete` or `umount -a`.",
+			"Another file system was mounted over /run/netns."},
+		Mends: []string{"Type the command that the finding prints: it mounts the namespace again."},
 	},
 }

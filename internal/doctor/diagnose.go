@@ -249,6 +249,7 @@ var explanations = map[diagnosis.Code][]diagnosis.Code{
 	},
 	diagnosis.DeviceAltered:    {diagnosis.ContainerSilent, diagnosis.NamesUnanswered},
 	diagnosis.ContainerAltered: {diagnosis.ContainerSilent, diagnosis.NamesUnanswered},
+	diagnosis.NamespaceLost:    {diagnosis.ContainerSilent, diagnosis.NamesUnanswered, diagnosis.FactUnknown},
 	diagnosis.GatewayMissing:   {diagnosis.NamesUnanswered},
 	diagnosis.UnderlayMTU:      {diagnosis.DeviceAltered, diagnosis.ContainerAltered},
 	diagnosis.ForeignDrop:      {diagnosis.NamesUnanswered},
@@ -346,7 +347,11 @@ func place(f diagnosis.Finding) int {
 
 // checkGaps says what could not be found out.
 func checkGaps(f *Facts) (findings []diagnosis.Finding) {
+	findings = f.missingTools()
 	for _, g := range f.Gaps {
+		if g.Lacks != "" {
+			continue
+		}
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.FactUnknown, Level: diagnosis.Unknown,
 			Summary: fmt.Sprintf("%s could not be found out: %s", g.What, firstLine(g.Why)),

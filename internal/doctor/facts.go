@@ -71,7 +71,11 @@ type Holder struct {
 }
 
 // Gap is something that could not be found out.
-type Gap struct{ What, Why string }
+type Gap struct {
+	What, Why string
+	Lacks     string // the program that is not installed; "": that is not why
+	Install   string // the command that installs it; "": it is not known
+}
 
 // Damage is a record that cannot be read.
 type Damage struct {
@@ -106,6 +110,7 @@ type Network struct {
 	Neighbours     []Neighbour       // other hosts on the underlay's own link
 	Silent         []SilentContainer // of this host
 	Misled         []MisledContainer // of this host
+	Unseen         []UnseenContainer // of this host
 	Exchanges      []Exchange
 	Tunnels        []Tunnel // that no agent tests
 	// Stray is the network namespace, as a path, into which somebody has moved the VXLAN device; "": none.
@@ -346,6 +351,9 @@ type SilentContainer struct {
 	Name string
 	Addr netip.Addr
 }
+
+// UnseenContainer is a container whose port is there, and whose network namespace is not found by its path.
+type UnseenContainer struct{ Name, Path string }
 
 // MisledContainer is a container that does not ask the network's name server.
 type MisledContainer struct {

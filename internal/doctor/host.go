@@ -260,3 +260,26 @@ func splitLines(text string) (lines []string) {
 	}
 	return lines
 }
+
+// missingTools says which programs are missing by which a host is looked at.
+func (f *Facts) missingTools() (findings []diagnosis.Finding) {
+	for _, g := range f.Gaps {
+		if g.Lacks == "" {
+			continue
+		}
+		summary := fmt.Sprintf("the program %s cannot be run, so a part of this host could not be looked at", g.Lacks)
+		i := slices.IndexFunc(findings, func(o diagnosis.Finding) bool { return o.Summary == summary })
+		if i < 0 {
+			i = len(findings)
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.FactUnknown, Level: diagnosis.Unknown, Summary: summary,
+				Mend: []string{cmp.Or(g.Install, "install the package that has "+g.Lacks)},
+			})
+		}
+		findings[i].Evidence = append(findings[i].Evidence, fmt.Sprintf("%s: %s", g.What, firstLine(g.Why)))
+	}
+	for i := range findings {
+		findings[i].Evidence = atMost(findings[i].Evidence, maxEvidence)
+	}
+	return findings
+}

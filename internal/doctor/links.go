@@ -33,7 +33,10 @@ var learningSettings = []portSetting{{"learning", true, "learning on"}, {"neigh_
 
 // bridgeSettings are those of the bridge, as numbers.
 var bridgeSettings = []struct{ key, option string }{{"stp_state", "stp_state 0"},
-	{"vlan_filtering", "vlan_filtering 0"}}
+	{"vlan_filtering", "vlan_filtering 0"},
+	// With these frames pass the IP firewall, though br_netfilter is off.
+	{"nf_call_iptables", "nf_call_iptables 0"}, {"nf_call_ip6tables", "nf_call_ip6tables 0"},
+	{"nf_call_arptables", "nf_call_arptables 0"}}
 
 // checkPorts says which settings of bridges and their ports keep frames from passing.
 func checkPorts(f *Facts) (findings []diagnosis.Finding) {
@@ -244,9 +247,16 @@ func checkNamedRules(f *Facts) (findings []diagnosis.Finding) {
 		switch {
 		case r.Changes:
 			found.Summary = "a rule of another program changes frames on bridges"
+		case r.GoneSource.IsValid():
+			found.Level = diagnosis.Failure
+			found.Summary = fmt.Sprintf(
+				"a rule of another program makes what containers send to the outside come from %s, which this host does not have",
+				r.GoneSource)
+			found.Evidence = append(found.Evidence, "ip address show to "+r.GoneSource.String()+" prints nothing")
 		case r.Untracks:
 			found.Level = diagnosis.Failure
-			found.Summary = "a rule of another program exempts packets of containers from tracking, so they are not translated"
+			found.Summary = "a rule of another program exempts packets of containers from tracking, or tracks them apart"
+			found.Evidence = append(found.Evidence, "answers to what is translated are not theirs then")
 		}
 		if r.Translates {
 			found.Code, found.Level = diagnosis.TunnelNAT, diagnosis.Failure

@@ -31,10 +31,11 @@ type Rule struct {
 	OfPort       bool         // a rule of routing is for UDP packets alone, or those of ports
 	FirstPort    uint16       // to which such packets go; 0: any
 	LastPort     uint16
-	Marks        bool // a rule of a firewall marks packets
-	Changes      bool // it changes frames on bridges
-	Untracks     bool // it exempts packets of a bridge from tracking
-	OfNames      bool // it is about questions for names
+	Marks        bool       // a rule of a firewall marks packets
+	Changes      bool       // it changes frames on bridges
+	Untracks     bool       // it exempts packets of a bridge from tracking
+	OfNames      bool       // it is about questions for names
+	GoneSource   netip.Addr // that it gives packets, and that this host does not have; zero: none
 	Translates   bool
 	LacksState   bool // an IPsec policy asks for a state (a security association) that is not there
 }

@@ -110,8 +110,8 @@ func (f *Facts) keptHere(n Network, t Tunnel) diagnosis.Finding {
 		Code: diagnosis.TunnelOneWay, Level: diagnosis.Failure, Network: n.Name,
 		Summary:  fmt.Sprintf("no VXLAN packet to host %s leaves this host", t.Host),
 		Evidence: []string{fmt.Sprintf("%d packets of the other host came to %s, and none to it left", in, device)},
-		Mend: []string{fmt.Sprintf("ip route get %s; nft list ruleset; tc -s qdisc show dev %s   # on this host: let UDP port %d out",
-			t.Host, device, n.Tunnel.Port)},
+		Mend: []string{fmt.Sprintf("nft list ruleset; tc -s qdisc show dev %s   # on this host: let UDP port %d out", device,
+			n.Tunnel.Port)},
 	}
 }
 

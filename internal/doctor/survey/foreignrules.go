@@ -28,6 +28,7 @@ func (c *collector) rules() {
 	}
 	c.Rules = FindRules(text, words)
 	c.AlienChains = FindAlienChains(text)
+	c.Rules = append(c.Rules, c.goneSources(text)...)
 	for program, saved := range c.legacy {
 		c.Rules = append(c.Rules, FindLegacyRules(program, saved, words)...)
 	}
@@ -164,7 +165,7 @@ func classifyRule(rule string) (r whatRuleDoes) {
 		` xt target "MASQUERADE"`, ` xt target "NETMAP"`, ` xt target "TPROXY"`)
 	r.Drops = containsAny(rule, " drop", " reject")
 	r.Marks = strings.Contains(rule, " mark set ")
-	r.Untracks = containsAny(rule, " notrack ")
+	r.Untracks = containsAny(rule, " notrack ", " ct zone set ", " ct original zone set ", " ct reply zone set ")
 	return r
 }
 

@@ -130,6 +130,24 @@ var hostFaults = []hostFault{
 		after: inside + "ip route flush table 77"},
 	{name: "container translates what it sends", inject: inside + "nft 'table ip f { chain c { type nat hook output " +
 		"priority -100; ip daddr 10.0.1.0/24 dnat to 192.0.2.7; }; }'", code: "VX0409", says: "translate what it sends"},
+	{name: "frames pass the IP firewall", inject: "ip link set br-vxlan-net type bridge nf_call_iptables 1", code: "VX0402",
+		says: "nf_call_iptables 1"},
+	{name: "queue to a program that has ended", inject: "sysctl -qw net.bridge.bridge-nf-call-iptables=1; " +
+		"iptables -A FORWARD -j NFQUEUE --queue-num 1", code: "VX0506", says: "may drop packets between its containers",
+		after: "nft delete table ip filter; sysctl -qw net.bridge.bridge-nf-call-iptables=0"},
+	{name: "namespace of a container unmounted", inject: "ip netns exec net-b sleep 987 >/dev/null 2>&1 </dev/null & " +
+		"printf '#!/bin/sh\n[ $1 = inspect ] || exit 0; rm $0; pgrep -fx \"sleep 987\"\n' >/usr/local/bin/podman; " +
+		"chmod +x /usr/local/bin/podman; sleep 0.3; umount /run/netns/net-b; rm /run/netns/net-b", code: "VX0111",
+		says: "container net-b is not found at /run/netns/net-b", after: "pkill -fx 'sleep 987'"},
+	{name: "neighbour that is never asked", inject: "ip neigh replace 198.18.0.11 lladdr 02:00:00:00:00:99 dev eth0 nud noarp",
+		code: "VX0207", says: "to host 198.18.0.11 by the MAC 02:00:00:00:00:99"},
+	{name: "container's neighbour that is never asked", inject: inside + "ip neigh replace 10.0.1.11 lladdr " +
+		"02:00:00:00:00:99 dev eth0 nud noarp", code: "VX0409", says: "it sends to 10.0.1.11 by the MAC"},
+	{name: "translation to an address that is gone", inject: "iptables -t nat -I POSTROUTING -o eth0 -j SNAT --to-source " +
+		"198.18.0.99", code: "VX0506", says: "come from 198.18.0.99, which this host does not have",
+		after: "nft delete table ip nat"},
+	{name: "containers tracked apart", inject: "nft 'table inet z { chain c { type filter hook prerouting priority -300; " +
+		"iifname \"br-vxlan-net\" ct zone set 5; }; }'", code: "VX0506", says: "tracks them apart"},
 	{name: "container's TTL", inject: inside + "sysctl -qw net.ipv4.ip_default_ttl=1", code: "VX0409",
 		says: "ip_default_ttl is 1"},
 	{name: "container's queue drops all", inject: inside + "tc qdisc add dev eth0 root blackhole", code: "VX0409", says: "qdisc blackhole"},

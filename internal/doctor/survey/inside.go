@@ -48,7 +48,8 @@ func (c *collector) inside(n *doctor.Network, namespace, container, device strin
 		Dst    netip.Addr
 		Lladdr string
 	}
-	_ = read(&known, "neigh", "show", "dev", device, "nud", "permanent")
+	_ = read(&known, "neigh", "show", "dev", device, "nud", "permanent",
+		"nud", "noarp")
 	for _, k := range known {
 		var mac kernel.MAC
 		if mac.UnmarshalText([]byte(k.Lladdr)) == nil {
@@ -231,7 +232,8 @@ func (c *collector) entries() {
 			Dst    netip.Addr
 			Lladdr string
 		}
-		_ = c.readJSON(&known, "ip", "-j", "neigh", "show", "dev", n.Bridge.Name, "nud", "permanent")
+		_ = c.readJSON(&known, "ip", "-j", "neigh", "show", "dev", n.Bridge.Name, "nud", "permanent",
+			"nud", "noarp")
 		for _, k := range known {
 			e := doctor.FixedEntry{Device: n.Bridge.Name, Addr: k.Dst}
 			if e.MAC.UnmarshalText([]byte(k.Lladdr)) == nil {

@@ -3,6 +3,9 @@ package survey
 import (
 	"fmt"
 	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/network"
@@ -38,4 +41,31 @@ func strayRoutes(
 		}
 	}
 	return all
+}
+
+// unseenTime is longer than it takes until the port of a container that ends is gone.
+const unseenTime = 500 * time.Millisecond
+
+// unseen finds out which containers have their port, and no network namespace at the path where Podman
+// has mounted it.
+func (c *collector) unseen() {
+	isSeen := func(path string) bool {
+		var fs unix.Statfs_t
+		return path == "" || unix.Statfs(path, &fs) == nil && fs.Type == unix.NSFS_MAGIC
+	}
+	for i := range c.Networks {
+		n := &c.Networks[i]
+		for _, e := range n.Endpoints {
+			if isSeen(e.Namespace) {
+				continue
+			}
+			sleep(c.ctx, unseenTime)
+			if _, err := c.ns.Link(n.Port(e.Endpoint), 0); err == nil && !isSeen(e.Namespace) {
+				n.Unseen = append(n.Unseen, doctor.UnseenContainer{Name: e.ContainerName, Path: e.Namespace})
+			}
+			if len(n.Unseen) == maxPorts {
+				break
+			}
+		}
+	}
 }

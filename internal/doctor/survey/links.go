@@ -70,7 +70,7 @@ func (c *collector) neighbours(n *doctor.Network) {
 		State       []string
 	}
 	device := n.Underlay.Name
-	if !n.Underlay.Up || c.readJSON(&known, "ip", "-j", "neigh", "show", "dev", device) != nil {
+	if !n.Underlay.Up || c.readJSON(&known, "ip", "-j", "neigh", "show", "dev", device, "nud", "all") != nil {
 		return
 	}
 	have, err := c.ns.Link(device, 0)
@@ -102,7 +102,7 @@ func (c *collector) neighbours(n *doctor.Network) {
 		for _, k := range known {
 			if k.Dst == addr.String() && k.Lladdr != "" {
 				_ = neighbour.MAC.UnmarshalText([]byte(k.Lladdr)) // of another kind of link
-				neighbour.Permanent = slices.Contains(k.State, "PERMANENT")
+				neighbour.Permanent = slices.Contains(k.State, "PERMANENT") || slices.Contains(k.State, "NOARP")
 			}
 		}
 		n.Neighbours = append(n.Neighbours, neighbour)

@@ -105,6 +105,24 @@ func reinstallCommand(name string) string {
 	return ""
 }
 
+// packageOf returns the package that has a program by which the host is looked at; "": it is not known.
+func packageOf(program string) string {
+	switch program {
+	case "ip", "bridge", "tc", "ss":
+		if _, err := os.Stat("/usr/bin/dnf"); err == nil && program != "tc" {
+			return "iproute"
+		} else if err == nil {
+			return "iproute-tc"
+		}
+		return "iproute2"
+	case "nft":
+		return "nftables"
+	case "nsenter":
+		return "util-linux"
+	}
+	return ""
+}
+
 // findProgram returns the first program that can be executed, or what keeps one from it.
 func findProgram(paths []string) (path string, o doctor.Obstacle) {
 	for _, path := range paths {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -76,6 +77,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.ways()
 	c.ownAddresses()
 	c.flags()
+	c.unseen()
 	c.insides()
 	c.entries()
 	c.podman()
@@ -125,9 +127,17 @@ func (c *collector) traffic() {
 
 // gap notes what could not be found out.
 func (c *collector) gap(what string, err error) {
-	if err != nil {
-		c.Gaps = append(c.Gaps, doctor.Gap{What: what, Why: err.Error()})
+	if err == nil {
+		return
 	}
+	g := doctor.Gap{What: what, Why: err.Error()}
+	if missing, ok := errors.AsType[*exec.Error](err); ok {
+		g.Lacks = missing.Name
+		if name := packageOf(missing.Name); name != "" {
+			g.Install = reinstallCommand(name)
+		}
+	}
+	c.Gaps = append(c.Gaps, g)
 }
 
 // repairTime is longer than an agent takes to repair what was altered.

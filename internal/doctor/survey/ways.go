@@ -1,7 +1,9 @@
 package survey
 
 import (
+	"errors"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strings"
 
@@ -44,8 +46,12 @@ func (c *collector) way(container string, of, to netip.Addr, args ...string) doc
 		Dev     string
 		PrefSrc netip.Addr
 	}
-	if err := c.readJSON(&routes, "ip", append([]string{"-j", "route", "get"}, args...)...); err != nil {
+	err := c.readJSON(&routes, "ip", append([]string{"-j", "route", "get"}, args...)...)
+	if _, isExit := errors.AsType[*exec.ExitError](err); isExit {
 		w.Err = err.Error()
+	} else if err != nil {
+		w.Interface = ""
+		return w // ip could not be asked
 	} else if len(routes) > 0 {
 		w.Interface, w.Source = routes[0].Dev, routes[0].PrefSrc
 	}

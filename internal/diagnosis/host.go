@@ -44,8 +44,10 @@ var hostEntries = []Entry{
 	{
 		Code: ProgramMissing, Title: "a program is not where it is looked for",
 		Meaning: "Podman finds the plugin `vxlan`, or the plugin finds the agent `vxland`, only in certain directories.",
-		Causes:  []string{"The installation was interrupted, or went below another directory."},
-		Mends:   []string{"Install again: see /usr/share/doc/vxlan-driver/docs/user/install.md."},
+		Causes: []string{"The installation was interrupted, or went below another directory.",
+			"`netavark_plugin_dirs` in containers.conf names other directories."},
+		Mends: []string{"Type the command that the finding prints, or install again: see " +
+			"/usr/share/doc/vxlan-driver/docs/user/install.md."},
 	},
 	{
 		Code: FactUnknown, Title: "something could not be found out",
@@ -58,8 +60,10 @@ var hostEntries = []Entry{
 		Code: RecordLost, Title: "the driver has lost the record of a container",
 		Meaning: "A container has its interface, and the file below /run/vxlan that describes it is gone. Nothing of it is " +
 			"repaired any more.",
-		Causes: []string{"Somebody removed files below /run/vxlan."},
-		Mends:  []string{"Restart the container."},
+		Causes: []string{"Somebody removed files below /run/vxlan.",
+			"Podman has lost the network: somebody removed its file.",
+			"`network_config_dir` in containers.conf names another directory."},
+		Mends: []string{"Type the command that the finding prints, or restart the container."},
 	},
 	{
 		Code: SysctlFile, Title: "a file sets a kernel parameter that networks need otherwise",

@@ -259,6 +259,15 @@ type Podman struct {
 	Obstacle          Obstacle // that keeps the plugin from running
 	NoNetavark        string   // how it shows that netavark is missing
 	Reinstall         string   // the command that installs it again
+	// Astray are settings that lead Podman away from the plugin, or from the networks.
+	Astray []ContainersSetting
+}
+
+// ContainersSetting is a setting of containers.conf(5).
+type ContainersSetting struct {
+	Key, File string
+	Values    []string
+	Disable   string // the command that makes a comment of it
 }
 
 // Obstacle keeps a program that is there from running.

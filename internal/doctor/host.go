@@ -101,6 +101,19 @@ func checkPodman(f *Facts) (findings []diagnosis.Finding) {
 			Evidence: []string{why}, Mend: []string{cmp.Or(f.Podman.Reinstall, "install the package netavark again")},
 		})
 	}
+	for _, s := range f.Podman.Astray {
+		found := diagnosis.Finding{
+			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure,
+			Summary: "netavark finds no plugin vxlan where containers.conf says, so no container of a VXLAN network starts",
+			Mend:    []string{s.Disable},
+		}
+		if s.Key == "network_config_dir" {
+			found.Code = diagnosis.RecordLost
+			found.Summary = "Podman looks for networks in another directory, and does not know those of its containers"
+		}
+		found.Evidence = []string{fmt.Sprintf("%s says %s = %q", s.File, s.Key, s.Values)}
+		findings = append(findings, found)
+	}
 	if o := f.Podman.Obstacle; f.Podman.PluginDir == "" && o.Path != "" {
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure,

@@ -60,7 +60,7 @@ func namespaceLost(n Network, u UnseenContainer) diagnosis.Finding {
 	return diagnosis.Finding{
 		Code: diagnosis.NamespaceLost, Level: diagnosis.Failure, Network: n.Name,
 		Summary:  fmt.Sprintf("the network namespace of container %s is not found at %s", u.Name, u.Path),
-		Evidence: []string{fmt.Sprintf("findmnt %s prints nothing of the type nsfs, and the container's port is there", u.Path)},
+		Evidence: []string{fmt.Sprintf("findmnt %s prints no nsfs, and the container's port is there", u.Path)},
 		Mend:     []string{fmt.Sprintf(again, path.Dir(u.Path), u.Path, u.Name, u.Path)},
 	}
 }

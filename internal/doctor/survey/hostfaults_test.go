@@ -148,6 +148,11 @@ var hostFaults = []hostFault{
 		after: "nft delete table ip nat"},
 	{name: "containers tracked apart", inject: "nft 'table inet z { chain c { type filter hook prerouting priority -300; " +
 		"iifname \"br-vxlan-net\" ct zone set 5; }; }'", code: "VX0506", says: "tracks them apart"},
+	{name: "directories of plugins", inject: "printf '[network]\nnetavark_plugin_dirs = [\n  \"/opt/netavark\",\n]\n[engine]\n' " +
+		">/etc/containers/containers.conf", code: "VX0104", says: "no plugin vxlan where containers.conf says"},
+	{name: "directory of networks", inject: "mkdir -p /etc/containers/containers.conf.d; " +
+		"printf '[network]\nnetwork_config_dir = \"/opt/networks\"\n[engine]\n' >/etc/containers/containers.conf.d/50-x.conf",
+		code: "VX0106", says: "looks for networks in another directory"},
 	{name: "container's TTL", inject: inside + "sysctl -qw net.ipv4.ip_default_ttl=1", code: "VX0409",
 		says: "ip_default_ttl is 1"},
 	{name: "container's queue drops all", inject: inside + "tc qdisc add dev eth0 root blackhole", code: "VX0409", says: "qdisc blackhole"},

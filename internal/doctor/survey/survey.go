@@ -81,6 +81,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.insides()
 	c.entries()
 	c.podman()
+	c.containersConf()
 	c.resolvConfs()
 	c.upstreams()
 	c.contacts()

@@ -174,9 +174,16 @@ type Path struct {
 	// SilentHop is a router of one of several next hops that does not answer. The kernel sends a part of the
 	// packets there.
 	SilentHop netip.Addr
-	// OfPort is the route of the tunnel's own packets as `ip route get` prints it, where a rule of routing is
-	// for a protocol or port; "": none is, or they take the way of all.
-	OfPort string
+	// OfPort is the route of packets of the tunnel, or of the agents, where a rule of routing leads them
+	// elsewhere than all others.
+	OfPort PortRoute
+}
+
+// PortRoute is how the kernel sends to a port.
+type PortRoute struct {
+	Protocol string // as ip names it
+	Port     uint16
+	Route    string // as `ip route get` prints it; "": as to all ports
 }
 
 // PathPing is what pings found out about a path, in bytes of IP packets that are not fragmented.
@@ -231,6 +238,8 @@ type Agent struct {
 	BadConfig string   // what the agent says of its configuration
 	BadLines  []int    // of its file, without which it is accepted
 	Stopped   []int    // process ids of an agent, and its keeper, that were stopped by a signal
+	PIDs      []int    // of an agent, and its keeper
+	Frozen    string   // the file of a control group that keeps them from running; "": none does
 	Obstacle  Obstacle // that keeps the binary from running
 	Err       string   // why there is no report
 	Running   bool

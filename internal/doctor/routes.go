@@ -51,7 +51,7 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 				!(f.isOwnBridge(p.Route.Interface) && f.isOfSubnet(p.To)):
 				findings = append(findings, f.noRoute(n, p,
 					fmt.Sprintf("packets to host %s leave by %s and not by %s", p.To, p.Route.Interface, n.VTEP.Interface)))
-			case p.OfPort != "":
+			case p.OfPort.Route != "":
 				findings = append(findings, f.ruleOfPort(n, p))
 			case p.DeadRouter.IsValid():
 				findings = append(findings, deadRouter(n, p))
@@ -138,18 +138,22 @@ func silentHop(n Network, p Path) diagnosis.Finding {
 	}
 }
 
-// ruleOfPort is about a rule of routing for a protocol or port, by which the tunnel's packets go elsewhere
-// than all others.
+// ruleOfPort is about a rule of routing for a protocol or port, by which packets of the tunnel or the
+// agents go elsewhere than all others.
 func (f *Facts) ruleOfPort(n Network, p Path) diagnosis.Finding {
+	o, what := p.OfPort, "VXLAN packets"
+	if o.Port != n.Tunnel.Port {
+		what = "messages of the agents"
+	}
 	found := diagnosis.Finding{
 		Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,
-		Summary: fmt.Sprintf("a rule of routing leads VXLAN packets to host %s elsewhere than all others", p.To),
-		Evidence: []string{fmt.Sprintf("ip route get %s from %s ipproto udp dport %d: %s", p.To, n.VTEP.Local, n.Tunnel.Port,
-			p.OfPort)},
+		Summary: fmt.Sprintf("a rule of routing leads %s to host %s elsewhere than all other packets", what, p.To),
+		Evidence: []string{fmt.Sprintf("ip route get %s from %s ipproto %s dport %d: %s", p.To, n.VTEP.Local, o.Protocol,
+			o.Port, o.Route)},
 	}
 	for _, r := range f.Routing.Rules {
-		isOfTunnel := r.LastPort == 0 || r.FirstPort <= n.Tunnel.Port && n.Tunnel.Port <= r.LastPort
-		if r.OfPort && isOfTunnel {
+		isOfPort := r.LastPort == 0 || r.FirstPort <= o.Port && o.Port <= r.LastPort
+		if r.OfPort && isOfPort {
 			found.Evidence = append(found.Evidence, "ip rule: "+r.Text)
 			found.Mend = append(found.Mend, r.Delete)
 		}

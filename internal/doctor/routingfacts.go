@@ -28,7 +28,7 @@ type Rule struct {
 	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit
 	ArrivedBy    string       // the interface that it matches; "": any
 	OfMark       bool         // a rule of routing is for packets with a mark
-	OfPort       bool         // a rule of routing is for UDP packets alone, or those of ports
+	OfPort       bool         // a rule of routing is for packets of UDP or TCP alone, or of ports
 	FirstPort    uint16       // to which such packets go; 0: any
 	LastPort     uint16
 	Marks        bool       // a rule of a firewall marks packets

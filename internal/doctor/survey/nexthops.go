@@ -11,31 +11,45 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// routesOfPort finds out where the tunnels' own packets go, if a rule of routing is for a protocol or
+// routesOfPort finds out where the packets of tunnels and agents go, if a rule of routing is for a protocol or
 // port. All other questions for routes name neither.
 func (c *collector) routesOfPort() {
 	if !slices.ContainsFunc(c.Routing.Rules, func(r doctor.Rule) bool { return r.OfPort }) {
 		return
 	}
 	for _, n := range c.Networks {
+		asked := []doctor.PortRoute{{Protocol: "udp", Port: n.Tunnel.Port}}
+		if n.NeedsAgent() {
+			asked = append(asked, doctor.PortRoute{Protocol: "udp", Port: c.Agent.Port},
+				doctor.PortRoute{Protocol: "tcp", Port: c.Agent.Port})
+		}
 		for i := range n.Paths {
-			p := &n.Paths[i]
-			to := []string{"route", "get", p.To.String(), "from", n.VTEP.Local.String()}
-			all, allErr := c.run("ip", to...)
-			own, err := c.run("ip", append(to, "ipproto", "udp", "dport", strconv.Itoa(int(n.Tunnel.Port)))...)
-			isSame := wordAfter(own, "dev") == wordAfter(all, "dev") && wordAfter(own, "via") == wordAfter(all, "via")
-			switch {
-			case allErr != nil || err == nil && isSame: // see the checks of routes
-			case err != nil:
-				p.OfPort = "unreachable"
-			default:
-				p.OfPort = firstRoute(own)
+			for _, a := range asked {
+				if a.Route = c.routeOfPort(n.VTEP.Local, n.Paths[i].To, a); a.Route != "" {
+					n.Paths[i].OfPort = a
+					break
+				}
 			}
 		}
 	}
 }
 
-// addPorts reads for which packets of UDP a rule of routing is.
+// routeOfPort returns the route of packets to a port, as `ip route get` prints it; "": they go as all others.
+func (c *collector) routeOfPort(from, dst netip.Addr, of doctor.PortRoute) string {
+	to := []string{"route", "get", dst.String(), "from", from.String()}
+	all, allErr := c.run("ip", to...)
+	own, err := c.run("ip", append(to, "ipproto", of.Protocol, "dport", strconv.Itoa(int(of.Port)))...)
+	isSame := wordAfter(own, "dev") == wordAfter(all, "dev") && wordAfter(own, "via") == wordAfter(all, "via")
+	switch {
+	case allErr != nil || err == nil && isSame: // see the checks of routes
+		return ""
+	case err != nil:
+		return "unreachable"
+	}
+	return firstRoute(own)
+}
+
+// addPorts reads for which packets of UDP and TCP a rule of routing is.
 func addPorts(rule *doctor.Rule, r map[string]any) {
 	protocol, isOfProtocol := r["ipproto"]
 	number := func(key string) uint16 {
@@ -44,7 +58,7 @@ func addPorts(rule *doctor.Rule, r map[string]any) {
 	}
 	rule.FirstPort, rule.LastPort = max(number("dport"), number("dport_start")), max(number("dport"), number("dport_end"))
 	isOfPorts := rule.LastPort > 0 || number("sport") > 0 || number("sport_end") > 0
-	rule.OfPort = protocol == "udp" || isOfPorts && !isOfProtocol
+	rule.OfPort = protocol == "udp" || protocol == "tcp" || isOfPorts && !isOfProtocol
 }
 
 // nextHops returns the routers of a route of several next hops by a device, as `ip route get fibmatch`

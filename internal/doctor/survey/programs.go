@@ -73,6 +73,10 @@ func (c *collector) podman() {
 	}
 	var path string
 	if path, c.Podman.Obstacle = findProgram(paths); path != "" {
+		if _, err := c.run(path, "info"); errors.Is(err, unix.ENOEXEC) {
+			c.Podman.Obstacle = doctor.Obstacle{Path: path, Why: err.Error(), Mend: installAgain}
+			return
+		}
 		c.Podman.PluginDir = filepath.Dir(path)
 	}
 }

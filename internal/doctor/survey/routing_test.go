@@ -138,8 +138,9 @@ func TestRulesOfPorts(t *testing.T) {
 	}{
 		{map[string]any{"ipproto": "udp", "dport": 4789.}, true, 4789, 4789},
 		{map[string]any{"dport_start": 4000., "dport_end": 5000.}, true, 4000, 5000},
-		{map[string]any{"ipproto": "tcp", "dport": 443.}, false, 443, 443},
+		{map[string]any{"ipproto": "tcp", "dport": 443.}, true, 443, 443},
 		{map[string]any{"ipproto": "udp", "sport": 68.}, true, 0, 0},
+		{map[string]any{"ipproto": "icmp"}, false, 0, 0},
 		{map[string]any{"table": "77"}, false, 0, 0},
 	} {
 		rule, _ := describeRule("-4", tt.rule)

@@ -275,6 +275,9 @@ func explains(f diagnosis.Finding, code diagnosis.Code) bool {
 		return f.Level == diagnosis.Failure && slices.Contains(byManagers, code)
 	case diagnosis.SysctlFile:
 		return f.Level == diagnosis.Failure && code == diagnosis.SysctlChanged
+	case diagnosis.SysctlChanged: // a bridge without IPv6 has lost its addresses and routes
+		return strings.Contains(f.Summary, ".disable_ipv6 is 1") && f.Level == diagnosis.Failure &&
+			(code == diagnosis.GatewayMissing || code == diagnosis.SubnetOverlap)
 	case diagnosis.DeviceAltered: // one that is made anew lacks all that the network sets on it
 		if strings.Contains(f.Summary, otherAttributes) {
 			return slices.Contains(explanations[diagnosis.DeviceMissing], code) && code != diagnosis.DeviceAltered

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 
@@ -55,14 +56,22 @@ func checkParameters(f *Facts) (findings []diagnosis.Finding) {
 		if r == nil {
 			continue
 		}
-		findings = append(findings, diagnosis.Finding{
+		found := diagnosis.Finding{
 			Code: diagnosis.SysctlChanged, Level: diagnosis.Warning,
 			Summary:  fmt.Sprintf("%s is %s: %s", dotted(key), value, r.effect),
 			Evidence: []string{"sysctl " + key}, Mend: []string{fmt.Sprintf("sysctl -w %s=%s", key, r.better)},
-		})
+		}
+		if n := f.networkOfBridge(deviceOf(key)); n != "" && r.last == "disable_ipv6" { // it has lost its addresses
+			found.Level, found.Network = diagnosis.Failure, n
+			found.Mend = append(found.Mend, reload)
+		}
+		findings = append(findings, found)
 	}
 	return findings
 }
+
+// deviceOf returns the device of a parameter such as net/ipv6/conf/DEVICE/disable_ipv6.
+func deviceOf(key string) string { return path.Base(path.Dir(key)) }
 
 // badParameter returns the rule by which a parameter's value keeps packets from passing; nil: none.
 func badParameter(key, value string) *parameterRule {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"vxlan-driver/internal/diagnosis"
 )
@@ -118,6 +119,9 @@ func (c *insideCheck) checkRoutes() {
 
 func (c *insideCheck) checkParameters() {
 	for _, key := range slices.Sorted(maps.Keys(c.Parameters)) {
+		if strings.HasSuffix(key, "/disable_ipv6") {
+			continue // see enableIPv6
+		}
 		if r := badParameter(key, c.Parameters[key]); r != nil {
 			c.add(fmt.Sprintf("%s is %s: %s", dotted(key), c.Parameters[key], r.effect), "sysctl "+key,
 				fmt.Sprintf("sysctl -w %s=%s", key, r.better))

@@ -275,6 +275,9 @@ func explains(f diagnosis.Finding, code diagnosis.Code) bool {
 		return f.Level == diagnosis.Failure && slices.Contains(byManagers, code)
 	case diagnosis.SysctlFile:
 		return f.Level == diagnosis.Failure && code == diagnosis.SysctlChanged
+	case diagnosis.TunnelLoss: // a probe may take the one way of several that loses all
+		return strings.Contains(f.Summary, "connections from container") && (code == diagnosis.TunnelBlocked ||
+			code == diagnosis.TunnelOneWay || code == diagnosis.ContainerSilent)
 	case diagnosis.SysctlChanged: // a bridge without IPv6 has lost its addresses and routes
 		return strings.Contains(f.Summary, ".disable_ipv6 is 1") && f.Level == diagnosis.Failure &&
 			(code == diagnosis.GatewayMissing || code == diagnosis.SubnetOverlap)

@@ -130,6 +130,7 @@ type Exchange struct {
 	Ping     bool
 	TCP, UDP bool // they answered, or refused
 	HostPing bool // it answers this host, where it does not answer the container
+	Flows    FlowCount
 }
 
 // Contact is whether a host can be reached whose agent does not answer.
@@ -270,13 +271,6 @@ type Podman struct {
 	Reinstall         string   // the command that installs it again
 	// Astray are settings that lead Podman away from the plugin, or from the networks.
 	Astray []ContainersSetting
-}
-
-// ContainersSetting is a setting of containers.conf(5).
-type ContainersSetting struct {
-	Key, File string
-	Values    []string
-	Disable   string // the command that makes a comment of it
 }
 
 // Obstacle keeps a program that is there from running.

@@ -45,6 +45,7 @@ var parameterRules = []parameterRule{
 		better: "0"},
 	{last: "mcast_solicit", bad: "0", effect: "it asks nobody for MACs, and so does not find others", better: "3"},
 	{last: "ip_default_ttl", bad: "1", effect: "no packet that is sent here passes a router", better: "64"},
+	{last: "hop_limit", bad: "1", effect: "no packet of IPv6 that is sent by it passes a router", better: "64"},
 	{last: "icmp_echo_ignore_all", bad: "1", effect: "this host's gateways do not answer ping", better: "0"},
 }
 
@@ -304,4 +305,11 @@ func (f *Facts) missingTools() (findings []diagnosis.Finding) {
 		findings[i].Evidence = atMost(findings[i].Evidence, maxEvidence)
 	}
 	return findings
+}
+
+// ContainersSetting is a setting of containers.conf(5).
+type ContainersSetting struct {
+	Key, File string
+	Values    []string
+	Disable   string // the command that makes a comment of it
 }

@@ -184,6 +184,9 @@ func (f *Facts) agentPasses(network string, host netip.Addr) bool {
 func checkExchanges(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, e := range n.Exchanges {
+			if e.Flows.losesSome() && !f.losesByChance(n) {
+				findings = append(findings, someFlows(n, e))
+			}
 			if e.Ping || !e.HostPing {
 				continue
 			}
@@ -197,6 +200,43 @@ func checkExchanges(f *Facts) (findings []diagnosis.Finding) {
 		}
 	}
 	return findings
+}
+
+// FlowCount counts connections, each of which may take another way.
+type FlowCount struct{ Tried, Lost int }
+
+// losesSome tells whether so many connections are lost, and others pass, that it is not by chance.
+func (c FlowCount) losesSome() bool { return c.Lost >= 4 && c.Tried-c.Lost >= 4 }
+
+// losesByChance tells whether a part of the frames of one connection is lost, which is a finding of its own.
+func (f *Facts) losesByChance(n Network) bool {
+	if slices.ContainsFunc(n.Tunnels, func(t Tunnel) bool { return t.Answered > 0 && t.Answered < t.Sent }) {
+		return true
+	}
+	if f.Agent.Report == nil {
+		return false
+	}
+	loses := func(p agentapi.PathStatus) bool { return p.Network == n.Name && isPartial(p) }
+	for _, c := range f.Agent.Report.Clusters {
+		if slices.ContainsFunc(c.Hosts, func(h agentapi.HostStatus) bool { return slices.ContainsFunc(h.Paths, loses) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// someFlows is about connections of which some never pass: those that take one of several ways.
+func someFlows(n Network, e Exchange) diagnosis.Finding {
+	return diagnosis.Finding{
+		Code: diagnosis.TunnelLoss, Level: diagnosis.Failure, Network: n.Name,
+		Summary: fmt.Sprintf("%d of %d connections from container %s to %s are lost, and the others pass", e.Flows.Lost,
+			e.Flows.Tried, e.From, e.To),
+		Evidence: []string{
+			fmt.Sprintf("the container is on host %s; each connection has its own port", e.VTEP),
+			"which way a packet takes depends on its ports, in a bond or behind a router with several paths",
+		},
+		Mend: []string{"look for the link of several that loses packets: cat /proc/net/bonding/*; ip -s -s link show"},
+	}
 }
 
 // expected says why a container of the network is expected on the host.

@@ -59,6 +59,16 @@ var furtherFaults = []fault{
 	{name: "bridge learns nothing", inject: "bridge link set dev vxlan-plain learning off", code: "VX0402", says: "learning false"},
 	{name: "frames of one container dropped", inject: "nft add table bridge blockmac; nft 'add chain bridge blockmac c { type filter hook forward priority 0; }'; " +
 		"nft add rule bridge blockmac c ether saddr $(podman inspect -f '{{.NetworkSettings.Networks.plain.MacAddress}}' pb) drop; podman exec pb ping -c 1 -W 1 10.1.0.2 || true", code: "VX0506", says: "frames"},
+	{name: "namespace of a container unmounted", code: "VX0111", says: "container pb is not found at /run/netns/",
+		inject: "n=$(podman inspect -f '{{.NetworkSettings.SandboxKey}}' pb); umount $n; rm $n"},
+	{name: "directories of plugins", inject: "mkdir -p /etc/containers/containers.conf.d; printf '[network]\n" +
+		"netavark_plugin_dirs = [\n  \"/opt/netavark\",\n]\n' >/etc/containers/containers.conf.d/50-plugins.conf",
+		code: "VX0104", says: "no plugin vxlan where containers.conf says",
+		after: "podman restart -t0 pb; rm /etc/containers/containers.conf.d/50-plugins.conf"},
+	{name: "rule of routing for the tunnel's port", inject: "ip rule add ipproto udp dport 4789 blackhole", code: "VX0203",
+		says: "leads VXLAN packets to host 198.18.0.11 elsewhere"},
+	{name: "translation to an address that is gone", code: "VX0506", says: "come from 198.18.0.99",
+		inject: "nft 'table ip nat9 { chain c { type nat hook postrouting priority 90; oifname eth0 snat to 198.18.0.99; }; }'"},
 	{name: "router that is gone, bridge down", inject: "ip route add 198.18.0.11 via 198.18.0.99 dev eth0; ip link set br-vxlan-plain down", code: "VX0203", says: "the router 198.18.0.99", then: "VX0402",
 		after: "ip route delete 198.18.0.11 || true"},
 	{name: "other VNI of a network without an agent", inject: recreatePlain("--opt vni=109") + "; podman exec -d pb ping -i 0.2 10.1.0.77", look: "host-a", host: "host-a", code: "VX0306", says: "the VNI is 109 there and 101 here"}, // the last one: both hosts have that VNI then

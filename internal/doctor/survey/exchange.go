@@ -69,9 +69,12 @@ func (c *collector) exchanges(n doctor.Network) []doctor.Exchange {
 			if e.Ping {
 				e.TCP = again(func() bool { return answers(namespace, "tcp", e.To) })
 				e.UDP = again(func() bool { return answers(namespace, "udp", e.To) })
-				return
+			} else {
+				e.HostPing = again(func() bool { return pings("", e.To) })
 			}
-			e.HostPing = again(func() bool { return pings("", e.To) })
+			if e.TCP || !e.Ping { // of several ways the ping may take the one that loses packets
+				e.Flows = countFlows(namespace, e.To)
+			}
 		})
 	}
 	asking.Wait()

@@ -195,7 +195,7 @@ func (c *collector) insideParameters(namespace, device string) map[string]string
 	_ = netns.DoIn(namespace, func() error { // it may be ending
 		for _, key := range []string{"net/ipv4/conf/all/arp_ignore", "net/ipv4/conf/" + device + "/arp_ignore",
 			"net/ipv4/neigh/" + device + "/mcast_solicit", "net/ipv6/neigh/" + device + "/mcast_solicit",
-			"net/ipv4/ip_default_ttl", "net/ipv6/conf/" + device + "/disable_ipv6"} {
+			"net/ipv4/ip_default_ttl", "net/ipv6/conf/" + device + "/hop_limit", "net/ipv6/conf/" + device + "/disable_ipv6"} {
 			if value, err := os.ReadFile("/proc/sys/" + key); err == nil {
 				found[key] = strings.TrimSpace(string(value))
 			}

@@ -1,7 +1,9 @@
 package survey
 
 import (
+	"errors"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,13 +42,14 @@ func (c *collector) routeOfPort(from, dst netip.Addr, of doctor.PortRoute) strin
 	all, allErr := c.run("ip", to...)
 	own, err := c.run("ip", append(to, "ipproto", of.Protocol, "dport", strconv.Itoa(int(of.Port)))...)
 	isSame := wordAfter(own, "dev") == wordAfter(all, "dev") && wordAfter(own, "via") == wordAfter(all, "via")
+	refused, isRefused := errors.AsType[*exec.ExitError](err)
 	switch {
 	case allErr != nil || err == nil && isSame: // see the checks of routes
 		return ""
-	case err != nil:
+	case isRefused && refused.Exited():
 		return "unreachable"
 	}
-	return firstRoute(own)
+	return firstRoute(own) // "" if ip did not end in time
 }
 
 // addPorts reads for which packets of UDP and TCP a rule of routing is.
@@ -79,7 +82,8 @@ func nextHops(text, device string) (routers []netip.Addr) {
 func (c *collector) silentHop(v network.VTEP, routers []netip.Addr) (silent netip.Addr) {
 	from := kernel.ProbeSender{Addrs: []netip.Addr{v.Local}}
 	for _, r := range routers {
-		if r.Is4() == v.Local.Is4() && len(c.claimants(v.Interface, from, []netip.Addr{r})) == 0 {
+		answers := func() bool { return len(c.claimants(v.Interface, from, []netip.Addr{r})) > 0 }
+		if r.Is4() == v.Local.Is4() && !again(answers) {
 			return r
 		}
 	}

@@ -32,6 +32,8 @@ var pathFaults = []pathFault{
 	{"a translator changes the sender", "ip saddr 198.18.0.11 udp dport 4789 ip saddr set 203.0.113.9", 1, "VX0305", "host-b", "203.0.113.9", true},
 	{"a translator changes the sender, seen from it", "ip saddr 198.18.0.11 udp dport 4789 ip saddr set 203.0.113.9", 0, "VX0305", "host-b", "203.0.113.9", true},
 	{"VXLAN passes one way", "oifname host-b udp dport 4789 drop", 0, "VX0302", "host-a", "no VXLAN packet arrives at host host-b", true},
+	{"one of two ways loses all", "oifname host-b udp dport 4789 udp sport & 1 == 1 drop", 0, "VX0304", "host-a",
+		"and the others pass", true},
 	{"every other large frame is lost", "oifname host-b udp dport 4789 meta length > 1000 numgen inc mod 2 == 0 drop", 0, "VX0304", "host-a", "and no small one", true},
 }
 

@@ -14,6 +14,8 @@ var sixFaults = []hostFault{
 		says: "br-vxlan-net.disable_ipv6 is 1"},
 	{name: "host without IPv6", inject: "sysctl -qw net.ipv6.conf.all.disable_ipv6=1", code: "VX0102",
 		says: "br-vxlan-net.disable_ipv6 is 1", after: "sysctl -qw net.ipv6.conf.all.disable_ipv6=0"},
+	{name: "container's hop limit", inject: inside + "sysctl -qw net.ipv6.conf.eth0.hop_limit=1", code: "VX0409",
+		says: "eth0.hop_limit is 1"},
 	{name: "container's address", inject: inside + "ip -6 address delete fd00:10::12/64 dev eth0", code: "VX0409",
 		says: "eth0 lacks the address fd00:10::12"},
 	{name: "gateway's address", inject: "ip -6 address delete fd00:10::1/64 dev br-vxlan-net", code: "VX0408",

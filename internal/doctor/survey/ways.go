@@ -23,39 +23,44 @@ func (c *collector) ways() {
 		}
 		for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPorts)] {
 			for _, p := range e.Addrs {
-				to := c.way(e.ContainerName, p.Addr(), p.Addr(), p.Addr().String())
+				to, known := c.way(e.ContainerName, p.Addr(), p.Addr(), p.Addr().String())
+				if !known {
+					continue
+				}
 				if text, err := c.run("ip", "route", "get", "fibmatch", p.Addr().String()); err == nil {
 					to.Matched = firstRoute(text)
 				}
 				n.Ways = append(n.Ways, to)
 				world := worldOutside[p.Addr().Is6()]
-				if n.Internal || c.way("", p.Addr(), netip.Addr{}, world).Err != "" {
+				if own, known := c.way("", p.Addr(), netip.Addr{}, world); n.Internal || !known || own.Err != "" {
 					continue
 				}
-				n.Ways = append(n.Ways,
-					c.way(e.ContainerName, p.Addr(), netip.Addr{}, world, "from", p.Addr().String(), "iif", n.Bridge.Name))
+				out, known := c.way(e.ContainerName, p.Addr(), netip.Addr{}, world, "from", p.Addr().String(), "iif", n.Bridge.Name)
+				if known {
+					n.Ways = append(n.Ways, out)
+				}
 			}
 		}
 	}
 }
 
-// way asks the kernel for a route.
-func (c *collector) way(container string, of, to netip.Addr, args ...string) doctor.Way {
-	w := doctor.Way{Container: container, Of: of, To: to, Command: "ip route get " + strings.Join(args, " ")}
+// way asks the kernel for a route. It is not known if ip cannot be run, or does not end in time.
+func (c *collector) way(container string, of, to netip.Addr, args ...string) (w doctor.Way, known bool) {
+	w = doctor.Way{Container: container, Of: of, To: to, Command: "ip route get " + strings.Join(args, " ")}
 	var routes []struct {
 		Dev     string
 		PrefSrc netip.Addr
 	}
 	err := c.readJSON(&routes, "ip", append([]string{"-j", "route", "get"}, args...)...)
-	if _, isExit := errors.AsType[*exec.ExitError](err); isExit {
+	if refused, ok := errors.AsType[*exec.ExitError](err); ok && refused.Exited() {
 		w.Err = err.Error()
-	} else if err != nil {
-		w.Interface = ""
-		return w // ip could not be asked
-	} else if len(routes) > 0 {
-		w.Interface, w.Source = routes[0].Dev, routes[0].PrefSrc
+		return w, true
 	}
-	return w
+	if err != nil || len(routes) == 0 {
+		return w, false
+	}
+	w.Interface, w.Source = routes[0].Dev, routes[0].PrefSrc
+	return w, true
 }
 
 // flags finds out which flags of devices keep them from finding others, and whether the underlay is a

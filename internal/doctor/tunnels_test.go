@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -136,5 +137,34 @@ func TestEntryOfDuplicateIsNoFault(t *testing.T) {
 		"address 10.0.0.2 of network blue is that of container cb here and of container ca on host a (198.18.0.11); the one there keeps it: restart the one here"}}
 	if found := Diagnose(f).Findings; len(found) != 1 || found[0].Code != diagnosis.DuplicateAddress {
 		t.Errorf("with a duplicate: %+v", found)
+	}
+}
+
+// Some of several ways lose all: that is said once, and not that nothing passes. Where frames are lost by
+// chance, that alone is said.
+func TestConnectionsByAnotherWay(t *testing.T) {
+	for _, tt := range []struct {
+		flows  FlowCount
+		tunnel Tunnel
+		want   string
+	}{
+		{FlowCount{Tried: 16}, Tunnel{Answers: true}, "[]"},
+		{FlowCount{Tried: 32, Lost: 2}, Tunnel{Answers: true}, "[]"},
+		{FlowCount{Tried: 32, Lost: 15}, Tunnel{Learned: "02"}, "[VX0304]"},
+		{FlowCount{Tried: 32, Lost: 32}, Tunnel{Learned: "02"}, "[VX0301]"},
+		{FlowCount{Tried: 32, Lost: 8}, Tunnel{Answers: true, Pinged: true, Size: 1450, Sent: 180, Answered: 150},
+			"[VX0304]"},
+	} {
+		f := healthy()
+		tt.tunnel.Host, tt.tunnel.Addr = addr("198.18.0.11"), addr("10.0.0.253")
+		f.Networks[0].Tunnels = []Tunnel{tt.tunnel}
+		f.Networks[0].Exchanges = []Exchange{{From: "ca", To: addr("10.0.0.130"), Ping: true, TCP: true, Flows: tt.flows}}
+		codes := []diagnosis.Code{}
+		for _, found := range Diagnose(f).Findings {
+			codes = append(codes, found.Code)
+		}
+		if got := fmt.Sprint(codes); got != tt.want {
+			t.Errorf("%+v: %s, not %s", tt.flows, got, tt.want)
+		}
 	}
 }

@@ -71,13 +71,13 @@ func FindDroppingTables(text string) (found []doctor.Rule) {
 		if rest, isTable := strings.CutPrefix(line, "table "); isTable {
 			table = strings.TrimSuffix(rest, " {")
 		}
-		if strings.HasPrefix(line, "type ") {
+		if strings.HasPrefix(line, "type ") || strings.HasPrefix(line, "chain ") {
 			sends = strings.Contains(line, "type nat hook output ")
 		}
 		isNamed := slices.ContainsFunc(found, func(r doctor.Rule) bool { return r.Delete == "nft delete table "+table })
 		drops := containsAny(line, "policy drop", " drop ", " reject ") || line == "drop" || line == "reject"
 		misleads := concernsNames(line) && classifyRule(line).Translates
-		changes := sends && containsAny(line, " dnat ", " redirect ") && !misleads
+		changes := sends && containsAny(line, " dnat ", " redirect ") && !misleads && !strings.Contains(line, "port ")
 		if (drops || misleads || changes) && !isNamed {
 			found = append(found, doctor.Rule{
 				Text: "table " + table + ": " + line, Delete: "nft delete table " + table, Translates: misleads, Changes: changes,

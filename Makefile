@@ -34,11 +34,13 @@ demo: deps
 
 # Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's packages run one after the other, since two labs
 # at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan. A clone
-# in another directory finds what is compiled already (-trimpath), and "make lint" has called go vet.
+# in another directory finds what is compiled already (-trimpath), and "make lint" has called go vet. After the race detector only
+# those packages are tested once more that it tests with one processor, or with wider bounds.
 TESTFLAGS = -trimpath -vet=off
 test: deps build lint test-race
 	cd packaging/nfpm && $(GO) test $(TESTFLAGS) -short -count=1 ./...
-	$(GO) test $(TESTFLAGS) -count=1 $(UNITS)
+	@if command -v gcc >/dev/null; then packages="$(BUBBLES) ./internal/cluster/gossip/..."; else packages="$(UNITS)"; fi; \
+	$(GO) test $(TESTFLAGS) -count=1 $$packages
 	$(GO) test $(TESTFLAGS) -p 1 -count=1 ./lab/...
 
 # The race detector needs a C compiler, which is not installed for it alone. Tests in synctest bubbles get one processor, since

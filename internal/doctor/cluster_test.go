@@ -72,6 +72,16 @@ var clusterCases = []checkCase{
 			Source: addr("10.0.0.1")}}
 	}, []string{"VX0606 warning this host's packets to the subnet 10.0.0.0/24 come from the gateway's address"},
 		[]string{"ip route replace 10.0.0.0/24 dev br-blue src 10.0.0.254"}},
+	{"no route to a bridge without addresses", func(f *Facts) {
+		f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "eth0"}}
+		f.Changes = []Change{change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.254/24")}}),
+			change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.1/24")}})}
+	}, []string{"VX0408 failure br-blue lacks the gateway's address 10.0.0.1"}, []string{reload}},
+	{"gateway's address as source, since the host's is gone", func(f *Facts) {
+		f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "br-blue",
+			Source: addr("10.0.0.1")}}
+		f.Changes = []Change{change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.254/24")}})}
+	}, []string{"VX0408 failure br-blue lacks the address 10.0.0.254"}, []string{reload}},
 	{"gateway's address as source of a host without another", func(f *Facts) {
 		takeOwnAddress(f)
 		f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "br-blue",

@@ -38,6 +38,10 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		case !n.Underlay.Up:
 			found.Summary = fmt.Sprintf("the interface %s is down", home.Interface)
 			found.Mend = []string{fmt.Sprintf("ip link set %s up", home.Interface)}
+		case len(n.Narrow.Addrs) > 0:
+			found.Summary = fmt.Sprintf("the address %s of %s has the scope %s, with which no network can use it",
+				home.Local, home.Interface, n.Narrow.Scope)
+			found.Mend = widenScope(home.Interface, n.Narrow.Addrs)
 		case !n.Underlay.HasAddr(home.Local) && !n.elsewhereOnHost(f, home.Local):
 			found.Summary = fmt.Sprintf("the interface %s has lost the address %s", home.Interface, home.Local)
 			found.Mend = []string{fmt.Sprintf("ip address add %s dev %s", lostPrefix(n, home.Local), home.Interface)}
@@ -61,6 +65,27 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		findings = append(findings, found)
 	}
 	return findings
+}
+
+// widenScope returns commands that give the addresses of a subnet the scope global. The kernel cannot change
+// the scope of an address, and an interface without any loses its routes: so it keeps one meanwhile.
+func widenScope(device string, addrs []netip.Prefix) (commands []string) {
+	meanwhile := netip.PrefixFrom(addrs[0].Addr(), 32)
+	if addrs[0] == meanwhile {
+		meanwhile = netip.PrefixFrom(meanwhile.Addr(), 31)
+	}
+	change := func(verb string, p netip.Prefix) {
+		commands = append(commands, fmt.Sprintf("ip address %s %s dev %s", verb, p, device))
+	}
+	change("add", meanwhile)
+	for _, p := range slices.Backward(addrs) { // with the first one, the others would go
+		change("delete", p)
+	}
+	for _, p := range addrs {
+		change("add", p)
+	}
+	change("delete", meanwhile)
+	return commands
 }
 
 // elsewhereOnHost tells whether an address is one of the whole host, as routed networks have them.

@@ -172,13 +172,19 @@ var clusterCases = []checkCase{
 	{"rules about names", func(f *Facts) {
 		f.Networks[0].Names[0].Err = "no answer"
 		f.Rules = []Rule{{Text: "udp dport 53 drop", Chain: "bridge f in", OfNames: true, Delete: "nft delete it"},
-			{Text: "udp dport 53 redirect to :5353", Chain: "nat of iptables-legacy PREROUTING", OfNames: true,
+			{Text: "udp dport 53 tproxy to :5353", Chain: "mangle of iptables-legacy PREROUTING", OfNames: true,
 				Translates: true, Delete: "x"}}
 	}, []string{"VX0803 failure a rule of another program drops questions for names, or their answers: chain in of " +
 		"table bridge f",
-		"VX0803 failure a rule of another program leads questions for names elsewhere: chain PREROUTING of table nat " +
-			"of iptables-legacy"},
+		"VX0803 failure a rule of another program leads questions for names elsewhere: chain PREROUTING of table " +
+			"mangle of iptables-legacy"},
 		[]string{"nft delete it"}},
+	{"a rule that exempts questions for names from tracking", func(f *Facts) {
+		f.Networks[0].Names[0].Err = "no answer"
+		f.Rules = []Rule{{Text: "udp dport 53 notrack", Chain: "ip raw PREROUTING", OfNames: true, Untracks: true,
+			Delete: "nft delete it"}}
+	}, []string{"VX0803 failure a rule of another program exempts questions for names from tracking, so they do not " +
+		"reach the agent: chain PREROUTING of table ip raw"}, []string{"nft delete it"}},
 	{"a rule about names in a chain that drops them", func(f *Facts) {
 		f.Networks[0].Names[0].Err = "no answer"
 		f.Rules = []Rule{{Text: "udp dport 53 drop", Chain: "bridge f in", OfNames: true, Delete: "x"}}

@@ -89,7 +89,8 @@ containers' interfaces into step. An empty value takes an option away.
 
 It can change address_check, allow_host_overlap, fast_path, isolate, mtu, remote_ips
 and underlay_timeout. Others need the network to be recreated: see
-` + hostsPage + `. Type it on each host of the network.`,
+` + hostsPage + `.
+Type it on each host of the network.`,
 		Example: `  vxlanctl network set mynet mtu=1402
   vxlanctl network set mynet isolate=true fast_path=`,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -23,7 +23,8 @@ func TestProgramsPrintWhatIsLinked(t *testing.T) {
 		t.Errorf("the Makefile does not set the version by %q", linkVersion)
 	}
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w "+linkVersion+"v9.8.7-test "+linkPrefix+"/opt/v", "-o", dir+"/", "./cmd/...")
+	const flags = "-s -w " + linkVersion + "v9.8.7-test " + linkPrefix + "/opt/v"
+	build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", dir+"/", "./cmd/...")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

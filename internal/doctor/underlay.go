@@ -59,8 +59,8 @@ func (n Network) goneInterface(home network.Underlay) (summary string, mend []st
 			"make or plug in %s again, or recreate the network with --opt physical_interface=auto", home.Interface)}
 	}
 	return summary + fmt.Sprintf(", and %s has its address", n.Holder), []string{
-		fmt.Sprintf("ip link set %s down; ip link set %s name %s   # or recreate the network with --opt physical_interface=auto",
-			n.Holder, n.Holder, home.Interface),
+		fmt.Sprintf("ip link set %s down; ip link set %s name %s   # or recreate the network with --opt "+
+			"physical_interface=auto", n.Holder, n.Holder, home.Interface),
 		fmt.Sprintf("ip link set %s up", home.Interface), reload,
 	}
 }

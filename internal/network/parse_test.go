@@ -121,7 +121,8 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown option", opts{"remote-ip": "x"}, nil, `option "remote-ip": is unknown; did you mean "remote_ips"?`},
 		{"option in capitals", opts{"MTU": "1400"}, nil, `option "MTU": is unknown; did you mean "mtu"?`},
 		{"option of Docker's overlay", opts{"encrypted": "true"}, nil, `option "encrypted": is unknown; this driver does not encrypt: packets cross the underlay in clear text; leave the option out, ` +
-			`and see /usr/local/share/doc/vxlan-driver/docs/user/security.md for how to protect the underlay, as with WireGuard`},
+			`and see /usr/local/share/doc/vxlan-driver/docs/user/security.md for how to protect the underlay, ` +
+			`as with WireGuard`},
 		{"option of Docker's bridge", opts{"com.docker.network.driver.mtu": "1400"}, nil, `option "com.docker.network.driver.mtu": is unknown; did you mean "mtu"?`},
 		{"option of an earlier version", opts{"shortcut": "false"}, nil, `option "shortcut": is unknown; it is called "fast_path" now`},
 		{"no subnet", nil, keys{"subnets": nil}, `--subnet: is required, the same on every host of the network; for a network without addresses use --ipam-driver none`},

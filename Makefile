@@ -7,7 +7,8 @@ PREFIX     ?= /usr/local
 # The version that the programs print. Git refuses a tree of another user, as with sudo make, unless told otherwise; for the
 # same reason the go command is told not to ask Git.
 VERSION    ?= $(shell git -c safe.directory='$(CURDIR)' describe --tags --always --dirty 2>/dev/null)
-BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X vxlan-driver/internal/version.linked=$(VERSION)'
+# PREFIX is in the programs too: messages and manual pages name files below it.
+BUILDFLAGS  = -trimpath -buildvcs=false -ldflags '-s -w -X vxlan-driver/internal/version.linked=$(VERSION) -X vxlan-driver/internal/installed.prefix=$(PREFIX)'
 FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
@@ -155,7 +156,7 @@ share: bin/vxlanctl
 	@bin/vxlanctl completion zsh >bin/share/zsh/_vxlanctl
 	@bin/vxlanctl completion fish >bin/share/fish/vxlanctl.fish
 	@rm -rf bin/share/man
-	@$(GO) run -trimpath -buildvcs=false ./internal/docgen -man bin/share/man -date '$(or $(SOURCE_DATE_EPOCH),0)' .
+	@$(GO) run $(BUILDFLAGS) ./internal/docgen -man bin/share/man -date '$(or $(SOURCE_DATE_EPOCH),0)' .
 
 # Deb, rpm and Arch Linux packages, bills of materials and SHA256SUMS, in PACKAGES. The same commit gives the same bytes.
 # ARCHS and FORMATS pick some. The time of all files is the commit's.
@@ -166,6 +167,7 @@ SOURCE_DATE_EPOCH ?= $(shell git -c safe.directory='$(CURDIR)' log -1 --format=%
 comma    := ,
 empty    :=
 list      = $(subst $(empty) $(empty),$(comma),$(strip $(1)))
+packages: override PREFIX := /usr
 packages: share
 	$(foreach arch,$(ARCHS),GOARCH=$(arch) $(GO) build $(BUILDFLAGS) -o bin/programs/$(arch)/ ./cmd/... &&) true
 	cd packaging/nfpm && $(GO) run -trimpath . -programs ../../bin/programs -out '$(abspath $(PACKAGES))' -version '$(VERSION)' \

@@ -175,7 +175,8 @@ packages: share
 
 # What lintian and rpmlint call an error. packaging/rpmlint.toml and packaging/debian/lintian-overrides say what is meant so.
 lint-packages: packages
-	@for tool in lintian rpmlint; do command -v $$tool >/dev/null || apt-get install -qq -y --no-install-recommends $$tool; done
+	@# The last three are what rpmlint calls.
+	@for tool in lintian rpmlint rpm rpm2cpio cpio; do command -v $$tool >/dev/null || apt-get install -qq -y --no-install-recommends $$tool; done
 	lintian --fail-on error $(PACKAGES)/*.deb
 	@# rpmlint unpacks with cpio, which follows absolute names: it would put the files onto this machine.
 	@for rpm in $(PACKAGES)/*.rpm; do \

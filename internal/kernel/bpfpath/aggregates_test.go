@@ -1,6 +1,7 @@
 package bpfpath
 
 import (
+	"fmt"
 	"testing"
 	"unsafe"
 
@@ -57,6 +58,35 @@ func TestAggregatesLeft(t *testing.T) {
 			a.programs.leaveAggregates, b.programs.leaveAggregates = true, true
 			if got := receiveAggregates(t, a, b); got.UnwrappedPackets < 1000 {
 				t.Errorf("the VXLAN device unwrapped too few: %+v", got)
+			}
+		})
+	}
+}
+
+// TestAggregatesOfLongSegments sends datagrams in one piece. The other host's program takes the piece if each
+// datagram fits, though the piece does not.
+func TestAggregatesOfLongSegments(t *testing.T) {
+	requireAggregates(t)
+	const size = 1372
+	for name, test := range map[string]struct {
+		mtu  int
+		want programsCounters // of packets
+	}{
+		"longest":  {size + 28, programsCounters{ReceivedPackets: 21}},
+		"too long": {size + 27, programsCounters{UnwrappedPackets: 21}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newPair(t, underlay{})
+			a.in("ping -c 1 -W 5 10.0.0.2")
+			connectPair(a, b)
+			for _, link := range []string{"vx.0", "br0", "c0"} {
+				b.sh(fmt.Sprintf("ip link set %s mtu %d", link, test.mtu))
+			}
+			b.set(b.want(a))
+			sendSegments(t, a, b, size)
+			got := b.ownCounters()
+			if got.ReceivedPackets != test.want.ReceivedPackets || got.UnwrappedPackets != test.want.UnwrappedPackets {
+				t.Errorf("got %+v", got)
 			}
 		})
 	}

@@ -76,6 +76,9 @@ func randomSegments(t *testing.T, rnd *rand.Rand, port uint16) []byte {
 		payload:  text(1 + rnd.IntN(pick(rnd, 100, 3000, 20_000))),
 	}
 	ipHeader, kind := 20, byte(gsoTCP4)
+	if rnd.IntN(20) == 0 {
+		f.source = strangerMAC
+	}
 	if rnd.IntN(2) == 0 {
 		f.from, f.to = ip6A, ip6B
 		ipHeader, kind = 40, gsoTCP6
@@ -121,16 +124,17 @@ func TestSameSegments(t *testing.T) {
 		underlay underlay
 		script   string
 		prepare  func(from, to *realHost)
+		checksum bool // over IPv4, too
 	}{
 		"whole":                  {script: ""},
 		"cut":                    {script: cut},
 		"over IPv6":              {underlay: underlay{ipv6: true}},
 		"cut for IPv6":           {underlay: unsealed6, script: cut},
-		"with checksums":         {underlay: underlay{device: "udpcsum"}},
+		"with checksums":         {underlay: underlay{device: "udpcsum"}, checksum: true},
 		"with CE":                {prepare: func(from, _ *realHost) { from.markCongestion() }},
 		"put together":           {prepare: joinOnTheWay},
 		"put together for IPv6":  {underlay: unsealed6, prepare: joinOnTheWay},
-		"put together and sums":  {underlay: underlay{device: "udpcsum"}, prepare: joinOnTheWay},
+		"put together and sums":  {underlay: underlay{device: "udpcsum"}, prepare: joinOnTheWay, checksum: true},
 		"put together and sums6": {underlay: underlay{ipv6: true}, prepare: joinOnTheWay},
 		"put together with CE": {prepare: func(from, to *realHost) {
 			from.markCongestion()
@@ -139,9 +143,11 @@ func TestSameSegments(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := newQuietPair(t, test.underlay, test.script)
-			connectPair(a, b)
-			a.keepValid()
-			b.keepValid()
+			for h, want := range map[*realHost]kernel.FastPath{a: a.want(b), b: b.want(a)} {
+				want.Checksum = test.checksum
+				h.set(want)
+				h.keepValid()
+			}
 			c, d := newQuietPair(t, test.underlay, test.script)
 			if test.prepare != nil {
 				test.prepare(a, b)

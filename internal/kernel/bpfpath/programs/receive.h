@@ -189,19 +189,15 @@ static __always_inline int receive6(struct __sk_buff *skb, void *at, void *end)
 	return receive(skb, udp, end, &o);
 }
 
-/* The longest headers, of IPv6 and TCP in IPv6, and the shortest, of UDP and IPv4 in IPv4. */
+/* Headers of a short packet: the longest outer ones, and inner IPv6 and TCP. */
 #define ALL_HEADERS (sizeof(struct ethhdr) + OUTER6_LEN + sizeof(struct ip6hdr) + sizeof(struct tcphdr))
-#define LEAST_HEADERS (sizeof(struct ethhdr) + OUTER4_LEN + sizeof(struct iphdr) + sizeof(struct udphdr))
 
-/* A card may leave headers where a program cannot read them. Aggregates of the kernel have theirs where it read
- * them. What is pulled of others must be of the first segment: the kernel may have to cut them up. */
+/* A card may leave headers where a program cannot read them. Who has made an aggregate has read its headers, and
+ * pulled them. What follows must stay where it is, as the kernel may have to cut it up. */
 static __always_inline void pull_headers(struct __sk_buff *skb)
 {
-	long readable = (long)skb->data_end - (long)skb->data;
-
-	if (readable >= (long)ALL_HEADERS || readable == skb->len)
+	if (skb->gso_size)
 		return;
-	if (skb->gso_size && (readable >= (long)LEAST_HEADERS || skb->gso_size < ALL_HEADERS))
-		return;
-	bpf_skb_pull_data(skb, skb->len < ALL_HEADERS ? skb->len : ALL_HEADERS);
+	if ((long)skb->data_end - (long)skb->data < (long)ALL_HEADERS && skb->len > skb->data_end - skb->data)
+		bpf_skb_pull_data(skb, skb->len < ALL_HEADERS ? skb->len : ALL_HEADERS);
 }

@@ -187,7 +187,7 @@ func (p *Programs) load() error {
 	p.objects, p.peers = objects, newPeerTable(remotes)
 	p.networks, p.hops, p.routeMTUs, p.leaseEnd = make(map[uint32]programsNetwork), nil, nil, 0
 	p.followed = make(map[uint32]bool)
-	return p.objects.HopsUntil.Put(uint32(0), uint64(0))
+	return p.dropEarlierHops()
 }
 
 func (p *Programs) loadPinned() (*programsObjects, error) {

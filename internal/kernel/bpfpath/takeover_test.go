@@ -29,3 +29,26 @@ func TestRemotesOfEarlierAgent(t *testing.T) {
 		}
 	}
 }
+
+// The next hops that an earlier agent has left are used no more, though its network has not been looked at yet
+// when others' hops are known.
+func TestHopsOfEarlierAgent(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	connectPair(a, b)
+	if err := a.programs.setHops(a.path); err != nil {
+		t.Fatal(err)
+	}
+	if hop := a.hopTo(b); hop != b.vtep {
+		t.Fatalf("the hop is %v", hop)
+	}
+	a.newAgent()
+	if err := a.programs.load(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.programs.setHops(a.path); err != nil {
+		t.Fatal(err)
+	}
+	if hop := a.hopTo(b); hop.IsValid() {
+		t.Errorf("the hop is %v still", hop)
+	}
+}

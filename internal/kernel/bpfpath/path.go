@@ -152,7 +152,8 @@ func (p Path) setKnownRemotes(want kernel.FastPath) error {
 	return p.programs.setRemotes(want, uint32(index))
 }
 
-// Remote returns the MACs on other hosts that packets are sent to past the bridge, in any order.
+// Remote returns the MACs on other hosts that packets are sent to past the bridge, in any order. As it reads the
+// whole table, it also gives back the counters and next hops of hosts that are in it no more.
 func (p Path) Remote(want kernel.FastPath) ([]kernel.MAC, error) {
 	below, err := p.Redirector.Remote(want.Device)
 	if err != nil {
@@ -172,11 +173,13 @@ func (p Path) Remote(want kernel.FastPath) ([]kernel.MAC, error) {
 	if err != nil {
 		return nil, err
 	}
-	vteps := make(map[kernel.MAC]programsAddress)
+	only(all, func(k programsStation, _ programsRemote) bool { return k.Device == uint32(index) })
+	if err := p.programs.forgetPeers(uint32(index), all); err != nil {
+		return nil, err
+	}
+	vteps := make(map[kernel.MAC]programsAddress, len(all))
 	for k, v := range all {
-		if k.Device == uint32(index) {
-			vteps[k.Mac] = v.Vtep
-		}
+		vteps[k.Mac] = v.Vtep
 	}
 	if state.PortSecurity { // then below has none
 		below = want.Remote

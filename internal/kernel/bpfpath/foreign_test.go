@@ -159,3 +159,16 @@ func TestOtherUnderlay(t *testing.T) {
 		t.Errorf("verdict %d", got)
 	}
 }
+
+// A chain for all devices whose names begin the same is about the ports among them.
+func TestPortsOfOthersByPrefix(t *testing.T) {
+	a, _ := newPair(t, underlay{})
+	o := others{ns: a.stack, filtered: map[string]string{"c*": "netdev mine"}}
+	fit, why := o.leaveOut([]kernel.FastPathPort{{Name: "c0", MAC: a.mac()}})
+	if want := "the table netdev mine of another program filters packets of c0"; len(fit) > 0 || why != want {
+		t.Errorf("%v, %q", fit, why)
+	}
+	if table := o.filterOf("vx.0"); table != "" {
+		t.Errorf("it is about vx.0 too: %s", table)
+	}
+}

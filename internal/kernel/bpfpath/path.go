@@ -23,9 +23,10 @@ type Path struct {
 // them, and State tells why.
 func (p Path) Set(want kernel.FastPath) error {
 	below := p.Redirector.Set(want)
-	if below != nil && !errors.Is(below, kernel.ErrNoFastPath) {
+	if errors.Is(below, kernel.ErrPortsNeeded) {
 		return below
 	}
+	// After any other error the programs must follow all the same, or they would pass by what is new.
 	p.programs.mu.Lock()
 	defer p.programs.mu.Unlock()
 	p.programs.begin(want.MayWait)
@@ -42,7 +43,13 @@ func (p Path) Set(want kernel.FastPath) error {
 		p.programs.setState(want.Device, State{Reason: unfit.reason})
 		return errors.Join(below, p.programs.detach(want.Device, p.ns))
 	}
-	return err
+	switch {
+	case errors.Is(below, kernel.ErrNoFastPath):
+		return err // the programs do without
+	case errors.Is(err, kernel.ErrFastPathUnfinished) && below != nil:
+		return below // that the rest comes later would hide it
+	}
+	return errors.Join(below, err)
 }
 
 // setNothing detaches the programs. It forgets why a network has none, unless that still holds: one with

@@ -36,9 +36,7 @@ func (p Path) Set(want kernel.FastPath) error {
 		}
 		return p.set(want)
 	})
-	if errors.Is(err, unix.E2BIG) {
-		err = unfitError{"a table of the eBPF programs is full"} // and what is in it may be out of date
-	}
+	err = withoutRoom(err)
 	if unfit, ok := errors.AsType[unfitError](err); ok {
 		p.programs.setState(want.Device, State{Reason: unfit.reason})
 		return errors.Join(below, p.programs.detach(want.Device, p.ns))
@@ -50,6 +48,18 @@ func (p Path) Set(want kernel.FastPath) error {
 		return below // that the rest comes later would hide it
 	}
 	return errors.Join(below, err)
+}
+
+// withoutRoom makes errors of tables that take no more entries a reason to do without programs: what is in the tables
+// may be out of date then.
+func withoutRoom(err error) error {
+	switch {
+	case errors.Is(err, unix.E2BIG):
+		return unfitError{"a table of the eBPF programs is full"}
+	case errors.Is(err, unix.ENOMEM): // as of the agent's control group, too
+		return unfitError{"there is no memory for the tables of the eBPF programs"}
+	}
+	return err
 }
 
 // setNothing detaches the programs. It forgets why a network has none, unless that still holds: one with

@@ -54,17 +54,22 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 		deleteExtra(p.objects.Sources, t.sources, have.sources))
 }
 
-// prepare makes the directory of a network, and returns what the tables have of it. The first time, and after
-// an error, it clears what they have of devices that are gone, and takes over all containers of other hosts that
-// the VXLAN device knows: the wish may name few of them, and what the tables have may be out of date.
+// prepare makes the directory of a network, and returns what the tables have of it. For a network that had no
+// programs it clears what they have of devices that are gone. The first time, and after an error, it takes over
+// all containers of other hosts that the VXLAN device knows: the wish may name few of them, and what the tables
+// have may be out of date.
 func (p *Programs) prepare(want kernel.FastPath, index uint32, ns Namespace) (have networkTables, err error) {
 	if err := os.MkdirAll(fastpath.NetworkPins(p.layoutDir(), want.Device), 0o700); err != nil {
 		return have, err
 	}
-	if have, err = p.observe(index); err != nil || p.followed[index] && len(have.ports) > 0 {
+	if have, err = p.observe(index); err != nil {
 		return have, err
 	}
-	if err := p.clearUnused(ns); err != nil {
+	isNew := len(have.ports) == 0
+	if isNew {
+		err = p.clearUnused(ns)
+	}
+	if err != nil || !isNew && p.followed[index] {
 		return have, err
 	}
 	return have, p.copyRemotes(want, index, ns)

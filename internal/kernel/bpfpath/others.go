@@ -114,11 +114,33 @@ func (p Path) checkDevice(o others, device string) error {
 	if o.hasForeignPrograms(index) {
 		return unfitError{fmt.Sprintf("another program has attached eBPF programs to %s", device)}
 	}
-	filtered, err := p.hasForeignFilters(index)
-	if filtered {
-		err = unfitError{fmt.Sprintf("tc filters of another program see packets of %s", device)}
+	if filtered, err := p.hasForeignFilters(index); filtered || err != nil {
+		return cmp.Or(err, error(unfitError{fmt.Sprintf("tc filters of another program see packets of %s", device)}))
+	}
+	hasXDP, err := p.hasXDP(index)
+	if hasXDP {
+		err = unfitError{fmt.Sprintf("an XDP program sees packets of %s", device)}
 	}
 	return err
+}
+
+// hasXDP tells whether a link has an XDP program.
+func (p Path) hasXDP(index int) (bool, error) {
+	conn, err := netlink.Open(p.nspath, unix.NETLINK_ROUTE)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	header := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(header[offsetLinkIndex:], uint32(index))
+	request := netlink.NewRequest(unix.RTM_GETLINK, 0)
+	request.Raw(header...)
+	answers, err := conn.Execute(request)
+	if err != nil || len(answers) == 0 || len(answers[0]) < unix.SizeofIfInfomsg {
+		return false, err
+	}
+	attached := netlink.Find(answers[0][unix.SizeofIfInfomsg:], unix.IFLA_XDP, unix.IFLA_XDP_ATTACHED)
+	return netlink.Uint8(attached) != 0, nil
 }
 
 // hasForeignFilters tells whether a device has tc filters that are not the fast path's.
@@ -193,6 +215,8 @@ const (
 	offsetTCParent = 12
 	offsetTCInfo   = 16 // a filter's priority and protocol
 	tcaKind        = 1
+
+	offsetLinkIndex = 4 // of struct ifinfomsg
 
 	ingressFilters = 0xfffffff2 // TC_H_CLSACT with TC_H_MIN_INGRESS
 	egressFilters  = 0xfffffff3

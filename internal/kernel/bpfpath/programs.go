@@ -187,7 +187,7 @@ func (p *Programs) load() error {
 	p.objects, p.peers = objects, newPeerTable(remotes)
 	p.networks, p.hops, p.routeMTUs, p.leaseEnd = make(map[uint32]programsNetwork), nil, nil, 0
 	p.followed = make(map[uint32]bool)
-	return p.dropEarlierHops()
+	return errors.Join(p.dropEarlierHops(), p.dropIfExpired())
 }
 
 func (p *Programs) loadPinned() (*programsObjects, error) {

@@ -3,6 +3,7 @@ package bpfpath
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -49,6 +50,27 @@ func TestAgentGoneForLong(t *testing.T) {
 	}
 	for _, h := range []*realHost{a, b} {
 		h.newAgent()
+	}
+	connectPair(a, b)
+	if !takes(a, b) {
+		t.Error("not by the programs of the new agents")
+	}
+}
+
+// The agent was gone for long, and the next one has set up another network. The programs take nothing of one that it
+// has not looked at: its containers may have moved.
+func TestOtherNetworkAfterLong(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	connectPair(a, b)
+	for _, h := range []*realHost{a, b} {
+		put(t, h.programs.objects.ValidUntil, uint32(0), uint64(1))
+		h.newAgent()
+		if err := errors.Join(h.programs.load(), h.programs.renewLease(h.path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if takes(a, b) {
+		t.Error("the programs take packets")
 	}
 	connectPair(a, b)
 	if !takes(a, b) {

@@ -44,6 +44,8 @@ type Programs struct {
 	counted map[uint32]programsCounters
 	// leaseEnd is until when the programs take packets, in nanoseconds since the machine's start.
 	leaseEnd uint64
+	// followed are the VXLAN devices, by index, of which remotes has had all that is wanted since it was opened.
+	followed map[uint32]bool
 	// networks are how VXLAN devices wrap, by index.
 	networks map[uint32]programsNetwork
 	// hops are the hosts whose next hop is in the table, or known to be none: the MTU of the route, 0 if it
@@ -187,7 +189,8 @@ func (p *Programs) load() error {
 	p.fromContainer, _ = info.ID()
 	p.objects, p.peers = objects, newPeerTable(remotes)
 	p.networks, p.hops, p.routeMTUs, p.leaseEnd = make(map[uint32]programsNetwork), nil, nil, 0
-	return p.objects.HopsUntil.Put(uint32(0), uint64(0))
+	p.followed = make(map[uint32]bool)
+	return errors.Join(p.dropEarlierHops(), p.dropIfExpired())
 }
 
 func (p *Programs) loadPinned() (*programsObjects, error) {

@@ -14,6 +14,7 @@ const (
 	SecurityDenied Code = "VX0108"
 	LockHeld       Code = "VX0109"
 	NetworkEdited  Code = "VX0110"
+	NamespaceLost  Code = "VX0111"
 )
 
 var hostEntries = []Entry{
@@ -45,8 +46,10 @@ var hostEntries = []Entry{
 	{
 		Code: ProgramMissing, Title: "a program is not where it is looked for",
 		Meaning: "Podman finds the plugin `vxlan`, or the plugin finds the agent `vxland`, only in certain directories.",
-		Causes:  []string{"The installation was interrupted, or went below another directory."},
-		Mends:   []string{"Install again: see " + installed.Page("install.md") + "."},
+		Causes: []string{"The installation was interrupted, or went below another directory.",
+			"`netavark_plugin_dirs` in containers.conf names other directories."},
+		Mends: []string{"Type the command that the finding prints, or install again: see " +
+			installed.Page("install.md") + "."},
 	},
 	{
 		Code: FactUnknown, Title: "something could not be found out",
@@ -59,8 +62,10 @@ var hostEntries = []Entry{
 		Code: RecordLost, Title: "the driver has lost the record of a container",
 		Meaning: "A container has its interface, and the file below /run/vxlan that describes it is gone. Nothing of it is " +
 			"repaired any more.",
-		Causes: []string{"Somebody removed files below /run/vxlan."},
-		Mends:  []string{"Restart the container."},
+		Causes: []string{"Somebody removed files below /run/vxlan.",
+			"Podman has lost the network: somebody removed its file.",
+			"`network_config_dir` in containers.conf names another directory."},
+		Mends: []string{"Type the command that the finding prints, or restart the container."},
 	},
 	{
 		Code: SysctlFile, Title: "a file sets a kernel parameter that networks need otherwise",
@@ -93,5 +98,13 @@ var hostEntries = []Entry{
 		Causes: []string{"Somebody edited the file, or copied one from another host."},
 		Mends: []string{"Type the command that the finding prints: it puts back the file as the containers run with it.",
 			"If the change is meant, type it as `vxlanctl network set NETWORK OPTION=VALUE`."},
+	},
+	{
+		Code: NamespaceLost, Title: "the file of a container's network namespace is gone",
+		Meaning: "Podman and the driver find a container's network namespace by a file below /run/netns, on which it is " +
+			"mounted. Without it nothing in the container is examined or repaired, and `podman exec` and a stop report errors.",
+		Causes: []string{"Somebody unmounted or removed the file, as by `ip netns delete` or `umount -a`.",
+			"Another file system was mounted over /run/netns."},
+		Mends: []string{"Type the command that the finding prints: it mounts the namespace again."},
 	},
 }

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -26,15 +28,32 @@ func checkAgent(f *Facts) []diagnosis.Finding {
 		found.Evidence = []string{fmt.Sprintf("/proc/%d/status says: stopped", a.Stopped[0])}
 		found.Mend = []string{"kill -CONT " + strings.Trim(fmt.Sprint(a.Stopped), "[]")}
 		return []diagnosis.Finding{found}
+	case a.Frozen != "":
+		found.Summary = "the agent is frozen by its control group, and does not answer"
+		found.Evidence = []string{"cat " + a.Frozen, "it is so after systemctl freeze"}
+		found.Mend = []string{"echo 0 > " + a.Frozen}
+		if path.Base(a.Frozen) == "freezer.state" { // of version 1
+			found.Mend = []string{"echo THAWED > " + a.Frozen}
+		}
+		return []diagnosis.Finding{found}
 	case a.Running && a.Report == nil:
 		found.Code = diagnosis.AgentProblem
 		found.Summary = "the agent runs and does not answer: " + firstLine(a.Err)
 		found.Evidence = evidenceLines(a.Err)
 		found.Mend = []string{reload}
+		if len(a.PIDs) > 0 { // it would not answer a reload either
+			found.Mend = []string{"kill -9 " + strings.Trim(fmt.Sprint(a.PIDs), "[]"), reload}
+		}
 		return []diagnosis.Finding{found}
 	}
 	if taken := agentsPort(f); taken != nil {
 		return append(taken, missingAgent(a)...)
+	}
+	if a.Running && a.isNeeded() && a.Binary == "" && a.Obstacle.Path != "" {
+		found.Code = diagnosis.ProgramMissing
+		found.Summary = fmt.Sprintf("the agent runs, and its program %s cannot be executed any more", a.Obstacle.Path)
+		found.Evidence, found.Mend = []string{a.Obstacle.Why}, []string{a.Obstacle.Mend, reload}
+		return []diagnosis.Finding{found}
 	}
 	return missingAgent(a)
 }
@@ -143,12 +162,18 @@ func checkNames(f *Facts) (findings []diagnosis.Finding) {
 				found.Code, found.Level = diagnosis.UpstreamSilent, diagnosis.Warning
 				found.Summary = fmt.Sprintf("the name server %s does not answer this host", a.Server)
 				found.Mend = []string{"start that server, or name another one in /etc/resolv.conf"}
+				if a.Server == resolvedStub {
+					found.Mend = []string{"systemctl restart systemd-resolved   # it answers there"}
+				}
 			}
 			findings = append(findings, found)
 		}
 	}
 	return findings
 }
+
+// resolvedStub is where systemd-resolved answers (systemd-resolved.service(8)).
+var resolvedStub = netip.AddrFrom4([4]byte{127, 0, 0, 53})
 
 // checkMisled says which containers do not ask the network's name server.
 func checkMisled(f *Facts) (findings []diagnosis.Finding) {

@@ -183,9 +183,31 @@ func checkContainers(f *Facts) (findings []diagnosis.Finding) {
 			findings[i].Level = diagnosis.Failure
 		}
 		findings[i].Evidence = append(findings[i].Evidence, "in the container: "+summary)
+		if enable := f.enableIPv6(c); enable != "" && !slices.Contains(findings[i].Mend, enable) {
+			findings[i].Summary += ", since IPv6 is switched off on it"
+			findings[i].Mend = append(findings[i].Mend, enable)
+		}
 		for line := range strings.Lines(c.Change.String()) {
 			findings[i].Mend = append(findings[i].Mend, "nsenter --net="+c.Namespace+" "+strings.TrimSpace(line))
 		}
 	}
 	return findings
+}
+
+// enableIPv6 is the command that switches IPv6 on in a container, without which an address of IPv6 cannot be
+// added again; "": it is on, or the change adds none.
+func (f *Facts) enableIPv6(c Change) string {
+	add, isAdd := c.Change.(kernel.AddAddr)
+	if !isAdd || !add.Addr.Prefix.Addr().Is6() {
+		return ""
+	}
+	for _, n := range f.Networks {
+		for _, in := range n.Insides {
+			key := "net/ipv6/conf/" + in.Interface + "/disable_ipv6"
+			if n.Name == c.Network && in.Container == c.Container && in.Parameters[key] == "1" {
+				return fmt.Sprintf("nsenter --net=%s sysctl -w %s=0", c.Namespace, key)
+			}
+		}
+	}
+	return ""
 }

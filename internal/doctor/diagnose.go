@@ -249,6 +249,7 @@ var explanations = map[diagnosis.Code][]diagnosis.Code{
 	},
 	diagnosis.DeviceAltered:    {diagnosis.ContainerSilent, diagnosis.NamesUnanswered},
 	diagnosis.ContainerAltered: {diagnosis.ContainerSilent, diagnosis.NamesUnanswered},
+	diagnosis.NamespaceLost:    {diagnosis.ContainerSilent, diagnosis.NamesUnanswered, diagnosis.FactUnknown},
 	diagnosis.GatewayMissing:   {diagnosis.NamesUnanswered},
 	diagnosis.UnderlayMTU:      {diagnosis.DeviceAltered, diagnosis.ContainerAltered},
 	diagnosis.ForeignDrop:      {diagnosis.NamesUnanswered},
@@ -274,6 +275,9 @@ func explains(f diagnosis.Finding, code diagnosis.Code) bool {
 		return f.Level == diagnosis.Failure && slices.Contains(byManagers, code)
 	case diagnosis.SysctlFile:
 		return f.Level == diagnosis.Failure && code == diagnosis.SysctlChanged
+	case diagnosis.SysctlChanged: // a bridge without IPv6 has lost its addresses and routes
+		return strings.Contains(f.Summary, ".disable_ipv6 is 1") && f.Level == diagnosis.Failure &&
+			(code == diagnosis.GatewayMissing || code == diagnosis.SubnetOverlap)
 	case diagnosis.DeviceAltered: // one that is made anew lacks all that the network sets on it
 		if strings.Contains(f.Summary, otherAttributes) {
 			return slices.Contains(explanations[diagnosis.DeviceMissing], code) && code != diagnosis.DeviceAltered
@@ -346,7 +350,11 @@ func place(f diagnosis.Finding) int {
 
 // checkGaps says what could not be found out.
 func checkGaps(f *Facts) (findings []diagnosis.Finding) {
+	findings = f.missingTools()
 	for _, g := range f.Gaps {
+		if g.Lacks != "" {
+			continue
+		}
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.FactUnknown, Level: diagnosis.Unknown,
 			Summary: fmt.Sprintf("%s could not be found out: %s", g.What, firstLine(g.Why)),

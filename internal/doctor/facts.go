@@ -77,7 +77,11 @@ type Holder struct {
 }
 
 // Gap is something that could not be found out.
-type Gap struct{ What, Why string }
+type Gap struct {
+	What, Why string
+	Lacks     string // the program that is not installed; "": that is not why
+	Install   string // the command that installs it; "": it is not known
+}
 
 // Damage is a record that cannot be read.
 type Damage struct {
@@ -115,6 +119,7 @@ type Network struct {
 	Neighbours     []Neighbour       // other hosts on the underlay's own link
 	Silent         []SilentContainer // of this host
 	Misled         []MisledContainer // of this host
+	Unseen         []UnseenContainer // of this host
 	Exchanges      []Exchange
 	Tunnels        []Tunnel // that no agent tests
 	// Stray is the network namespace, as a path, into which somebody has moved the VXLAN device; "": none.
@@ -175,6 +180,19 @@ type Path struct {
 	Ping    PathPing
 	// DeadRouter is the router of that route, if neither it nor the host answers.
 	DeadRouter netip.Addr
+	// SilentHop is a router of one of several next hops that does not answer. The kernel sends a part of the
+	// packets there.
+	SilentHop netip.Addr
+	// OfPort is the route of packets of the tunnel, or of the agents, where a rule of routing leads them
+	// elsewhere than all others.
+	OfPort PortRoute
+}
+
+// PortRoute is how the kernel sends to a port.
+type PortRoute struct {
+	Protocol string // as ip names it
+	Port     uint16
+	Route    string // as `ip route get` prints it; "": as to all ports
 }
 
 // PathPing is what pings found out about a path, in bytes of IP packets that are not fragmented.
@@ -229,6 +247,8 @@ type Agent struct {
 	BadConfig string   // what the agent says of its configuration
 	BadLines  []int    // of its file, without which it is accepted
 	Stopped   []int    // process ids of an agent, and its keeper, that were stopped by a signal
+	PIDs      []int    // of an agent, and its keeper
+	Frozen    string   // the file of a control group that keeps them from running; "": none does
 	Obstacle  Obstacle // that keeps the binary from running
 	Err       string   // why there is no report
 	Running   bool
@@ -257,6 +277,15 @@ type Podman struct {
 	Obstacle          Obstacle // that keeps the plugin from running
 	NoNetavark        string   // how it shows that netavark is missing
 	Reinstall         string   // the command that installs it again
+	// Astray are settings that lead Podman away from the plugin, or from the networks.
+	Astray []ContainersSetting
+}
+
+// ContainersSetting is a setting of containers.conf(5).
+type ContainersSetting struct {
+	Key, File string
+	Values    []string
+	Disable   string // the command that makes a comment of it
 }
 
 // Obstacle keeps a program that is there from running.
@@ -349,6 +378,9 @@ type SilentContainer struct {
 	Name string
 	Addr netip.Addr
 }
+
+// UnseenContainer is a container whose port is there, and whose network namespace is not found by its path.
+type UnseenContainer struct{ Name, Path string }
 
 // MisledContainer is a container that does not ask the network's name server.
 type MisledContainer struct {

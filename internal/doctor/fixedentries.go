@@ -75,7 +75,8 @@ func (n Network) explainFixed(x FixedEntry, found *diagnosis.Finding) bool {
 	if x.Self {
 		found.Summary = fmt.Sprintf("somebody has fixed that %s is behind host %s, in a network that learns that", x.MAC,
 			x.Dst)
-		found.Mend = []string{fmt.Sprintf("bridge fdb delete %s dev %s dst %s self", x.MAC, x.Device, x.Dst)}
+		// Without dst also one with another port or VNI goes.
+		found.Mend = []string{fmt.Sprintf("bridge fdb delete %s dev %s self", x.MAC, x.Device)}
 		// An agent would have written it.
 		return x.Device == n.Device.Name && isUnicast(x.MAC) && x.Dst.IsValid() && !n.NeedsAgent()
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 
@@ -44,7 +45,7 @@ var parameterRules = []parameterRule{
 	{last: "proxy_arp_pvlan", bad: "1", effect: "it answers for the addresses of others, which then lose packets",
 		better: "0"},
 	{last: "mcast_solicit", bad: "0", effect: "it asks nobody for MACs, and so does not find others", better: "3"},
-	{last: "ip_default_ttl", bad: "1", effect: "no packet of this host passes a router", better: "64"},
+	{last: "ip_default_ttl", bad: "1", effect: "no packet that is sent here passes a router", better: "64"},
 	{last: "icmp_echo_ignore_all", bad: "1", effect: "this host's gateways do not answer ping", better: "0"},
 }
 
@@ -56,14 +57,22 @@ func checkParameters(f *Facts) (findings []diagnosis.Finding) {
 		if r == nil {
 			continue
 		}
-		findings = append(findings, diagnosis.Finding{
+		found := diagnosis.Finding{
 			Code: diagnosis.SysctlChanged, Level: diagnosis.Warning,
 			Summary:  fmt.Sprintf("%s is %s: %s", dotted(key), value, r.effect),
 			Evidence: []string{"sysctl " + key}, Mend: []string{fmt.Sprintf("sysctl -w %s=%s", key, r.better)},
-		})
+		}
+		if n := f.networkOfBridge(deviceOf(key)); n != "" && r.last == "disable_ipv6" { // it has lost its addresses
+			found.Level, found.Network = diagnosis.Failure, n
+			found.Mend = append(found.Mend, reload)
+		}
+		findings = append(findings, found)
 	}
 	return findings
 }
+
+// deviceOf returns the device of a parameter such as net/ipv6/conf/DEVICE/disable_ipv6.
+func deviceOf(key string) string { return path.Base(path.Dir(key)) }
 
 // badParameter returns the rule by which a parameter's value keeps packets from passing; nil: none.
 func badParameter(key, value string) *parameterRule {
@@ -104,6 +113,19 @@ func checkPodman(f *Facts) (findings []diagnosis.Finding) {
 			Summary:  "Podman finds no netavark, so no container with a network starts",
 			Evidence: []string{why}, Mend: []string{cmp.Or(f.Podman.Reinstall, "install the package netavark again")},
 		})
+	}
+	for _, s := range f.Podman.Astray {
+		found := diagnosis.Finding{
+			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure,
+			Summary: "netavark finds no plugin vxlan where containers.conf says, so no container of a VXLAN network starts",
+			Mend:    []string{s.Disable},
+		}
+		if s.Key == "network_config_dir" {
+			found.Code = diagnosis.RecordLost
+			found.Summary = "Podman looks for networks in another directory, and does not know those of its containers"
+		}
+		found.Evidence = []string{fmt.Sprintf("%s says %s = %q", s.File, s.Key, s.Values)}
+		findings = append(findings, found)
 	}
 	if o := f.Podman.Obstacle; f.Podman.PluginDir == "" && o.Path != "" {
 		findings = append(findings, diagnosis.Finding{
@@ -263,4 +285,27 @@ func splitLines(text string) (lines []string) {
 		lines = append(lines, strings.TrimSpace(line))
 	}
 	return lines
+}
+
+// missingTools says which programs are missing by which a host is looked at.
+func (f *Facts) missingTools() (findings []diagnosis.Finding) {
+	for _, g := range f.Gaps {
+		if g.Lacks == "" {
+			continue
+		}
+		summary := fmt.Sprintf("the program %s cannot be run, so a part of this host could not be looked at", g.Lacks)
+		i := slices.IndexFunc(findings, func(o diagnosis.Finding) bool { return o.Summary == summary })
+		if i < 0 {
+			i = len(findings)
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.FactUnknown, Level: diagnosis.Unknown, Summary: summary,
+				Mend: []string{cmp.Or(g.Install, "install the package that has "+g.Lacks)},
+			})
+		}
+		findings[i].Evidence = append(findings[i].Evidence, fmt.Sprintf("%s: %s", g.What, firstLine(g.Why)))
+	}
+	for i := range findings {
+		findings[i].Evidence = atMost(findings[i].Evidence, maxEvidence)
+	}
+	return findings
 }

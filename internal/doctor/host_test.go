@@ -1,13 +1,25 @@
 package doctor
 
 import (
+	"net/netip"
 	"vxlan-driver/internal/kernel"
 )
 
 // hostCases are about this host's kernel, programs and limits.
 var hostCases = []checkCase{
-	{"gap", func(f *Facts) { f.Gaps = []Gap{{"routes", "ip: not found\nx"}} },
+	{"gap", func(f *Facts) { f.Gaps = []Gap{{What: "routes", Why: "ip: not found\nx"}} },
 		[]string{"VX0105 unknown routes could not be found out: ip: not found"}, nil},
+	{"no ip", func(f *Facts) {
+		lack := Gap{What: "routes", Why: "ip: not found", Lacks: "ip", Install: "apt-get install --reinstall iproute2"}
+		f.Gaps = []Gap{lack, lack}
+	}, []string{"VX0105 unknown the program ip cannot be run, so a part of this host could not be looked at"},
+		[]string{"apt-get install --reinstall iproute2"}},
+	{"no namespace", func(f *Facts) {
+		f.Networks[0].Unseen = []UnseenContainer{{Name: "ca", Path: "/run/netns/n"}}
+		f.Networks[0].Silent = []SilentContainer{{Name: "ca", Addr: netip.MustParseAddr("10.0.0.2")}}
+	}, []string{"VX0111 failure the network namespace of container ca is not found at /run/netns/n"},
+		[]string{"mkdir -p /run/netns; touch /run/netns/n; " +
+			"mount --bind /proc/$(podman inspect -f '{{.State.Pid}}' ca)/ns/net /run/netns/n"}},
 	{"no VXLAN", func(f *Facts) { f.Kernel.NoVXLAN = true }, []string{"VX0101 failure the kernel has no VXLAN devices"},
 		[]string{"modprobe vxlan"}},
 	{"kernel upgraded", func(f *Facts) { f.Kernel.NoVXLAN, f.Kernel.NoModules = true, true },

@@ -19,6 +19,7 @@ type Inside struct {
 	DeadEnds                        []Route        // for addresses of the network
 	Rules                           []Rule         // that refuse
 	SilentRouters                   []SilentRouter
+	Astray                          []StrayRoute   // that lead packets for the network elsewhere
 	Unreached                       []netip.Prefix // subnets without a route, with the address there
 	Unowned                         []netip.Addr   // that the interface has, and the table local lacks
 	Parameters                      map[string]string
@@ -32,6 +33,14 @@ type Inside struct {
 type SilentRouter struct {
 	Router netip.Addr
 	Dst    string // as ip prints it
+}
+
+// StrayRoute leads packets for a network's addresses to another device than the container's interface.
+type StrayRoute struct {
+	To     string // an address or a range
+	Device string
+	Rule   string // of routing that leads there, as text; "": a route of the table main does
+	Delete string // the command that deletes it
 }
 
 // checkInsides says what somebody has set in containers, against which no packet passes. As all in
@@ -67,6 +76,9 @@ func (n Network) ownFilters(in Inside) []diagnosis.Finding {
 	}
 	if misleads := func(r Rule) bool { return r.Translates }; slices.ContainsFunc(in.Filters, misleads) {
 		found.Summary = fmt.Sprintf("container %s: rules of its own lead its questions for names elsewhere", in.Container)
+	}
+	if changes := func(r Rule) bool { return r.Changes }; slices.ContainsFunc(in.Filters, changes) {
+		found.Summary = fmt.Sprintf("container %s: rules of its own translate what it sends", in.Container)
 	}
 	for _, r := range in.Filters {
 		found.Evidence = append(found.Evidence, "in the container: "+cut(r.Text, maxLine))

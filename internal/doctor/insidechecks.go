@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"vxlan-driver/internal/diagnosis"
 )
@@ -98,6 +99,13 @@ func (c *insideCheck) checkRoutes() {
 			"ip route show default",
 			fmt.Sprintf("ip route replace default via %s dev %s", c.network.gatewayFor(r.Router), c.Interface))
 	}
+	for _, r := range c.Astray {
+		seen := "ip route get " + r.To
+		if r.Rule != "" {
+			seen = "ip rule: " + r.Rule
+		}
+		c.add(fmt.Sprintf("it sends what is for %s by %s and not by %s", r.To, r.Device, c.Interface), seen, r.Delete)
+	}
 	for _, p := range c.Unreached {
 		c.add(fmt.Sprintf("it has no route to the subnet %s by %s", p.Masked(), c.Interface),
 			"ip route show dev "+c.Interface,
@@ -111,6 +119,9 @@ func (c *insideCheck) checkRoutes() {
 
 func (c *insideCheck) checkParameters() {
 	for _, key := range slices.Sorted(maps.Keys(c.Parameters)) {
+		if strings.HasSuffix(key, "/disable_ipv6") {
+			continue // see enableIPv6
+		}
 		if r := badParameter(key, c.Parameters[key]); r != nil {
 			c.add(fmt.Sprintf("%s is %s: %s", dotted(key), c.Parameters[key], r.effect), "sysctl "+key,
 				fmt.Sprintf("sysctl -w %s=%s", key, r.better))

@@ -15,7 +15,7 @@ import (
 type portSetting struct {
 	key    string
 	want   any
-	option string // of `bridge link set`
+	option string // of `bridge link set`, or of `ip link set` if it begins with "type"
 }
 
 var portSettings = []portSetting{
@@ -23,6 +23,9 @@ var portSettings = []portSetting{
 	{"bcast_flood", true, "bcast_flood on"}, {"isolated", false, "isolated off"}, {"locked", false, "locked off"},
 	{"hairpin", false, "hairpin off"}, {"vlan_tunnel", false, "vlan_tunnel off"}, {"guard", false, "guard off"},
 	{"root_block", false, "root_block off"},
+	// With these the bridge answers ARP itself or not at all, and floods none of it to the port.
+	{"proxy_arp", false, "type bridge_slave proxy_arp off"},
+	{"proxy_arp_wifi", false, "type bridge_slave proxy_arp_wifi off"},
 }
 
 // learningSettings are those of networks in which no agent sets entries.
@@ -30,7 +33,10 @@ var learningSettings = []portSetting{{"learning", true, "learning on"}, {"neigh_
 
 // bridgeSettings are those of the bridge, as numbers.
 var bridgeSettings = []struct{ key, option string }{{"stp_state", "stp_state 0"},
-	{"vlan_filtering", "vlan_filtering 0"}}
+	{"vlan_filtering", "vlan_filtering 0"},
+	// With these frames pass the IP firewall, though br_netfilter is off.
+	{"nf_call_iptables", "nf_call_iptables 0"}, {"nf_call_ip6tables", "nf_call_ip6tables 0"},
+	{"nf_call_arptables", "nf_call_arptables 0"}}
 
 // checkPorts says which settings of bridges and their ports keep frames from passing.
 func checkPorts(f *Facts) (findings []diagnosis.Finding) {
@@ -75,7 +81,11 @@ func (n Network) wrongSettings(p Port) (wrong, mend []string) {
 			continue
 		}
 		wrong = append(wrong, fmt.Sprintf("%s %v", s.key, value))
-		mend = append(mend, fmt.Sprintf("bridge link set dev %s %s", p.Name, s.option))
+		program := "bridge"
+		if strings.HasPrefix(s.option, "type ") {
+			program = "ip"
+		}
+		mend = append(mend, fmt.Sprintf("%s link set dev %s %s", program, p.Name, s.option))
 	}
 	return wrong, mend
 }
@@ -241,9 +251,16 @@ func checkNamedRules(f *Facts) (findings []diagnosis.Finding) {
 		switch {
 		case r.Changes:
 			found.Summary = "a rule of another program changes frames on bridges"
+		case r.GoneSource.IsValid():
+			found.Level = diagnosis.Failure
+			found.Summary = fmt.Sprintf(
+				"a rule of another program makes what containers send to the outside come from %s, which this host does not have",
+				r.GoneSource)
+			found.Evidence = append(found.Evidence, "ip address show to "+r.GoneSource.String()+" prints nothing")
 		case r.Untracks:
 			found.Level = diagnosis.Failure
-			found.Summary = "a rule of another program exempts packets of containers from tracking, so they are not translated"
+			found.Summary = "a rule of another program exempts packets of containers from tracking, or tracks them apart"
+			found.Evidence = append(found.Evidence, "answers to what is translated are not theirs then")
 		}
 		if r.Translates {
 			found.Code, found.Level = diagnosis.TunnelNAT, diagnosis.Failure

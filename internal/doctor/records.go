@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"path"
 
 	"vxlan-driver/internal/diagnosis"
 )
@@ -31,6 +32,9 @@ func checkUnrecorded(f *Facts) (findings []diagnosis.Finding) {
 		findings = append(findings, found)
 	}
 	for _, n := range f.Networks {
+		for _, u := range n.Unseen {
+			findings = append(findings, namespaceLost(n, u))
+		}
 		if len(n.Edited) > 0 {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.NetworkEdited, Level: diagnosis.Failure, Network: n.Name,
@@ -48,4 +52,15 @@ func checkUnrecorded(f *Facts) (findings []diagnosis.Finding) {
 		}
 	}
 	return findings
+}
+
+// namespaceLost is about a container that runs, and whose network namespace is not found.
+func namespaceLost(n Network, u UnseenContainer) diagnosis.Finding {
+	const again = "mkdir -p %s; touch %s; mount --bind /proc/$(podman inspect -f '{{.State.Pid}}' %s)/ns/net %s"
+	return diagnosis.Finding{
+		Code: diagnosis.NamespaceLost, Level: diagnosis.Failure, Network: n.Name,
+		Summary:  fmt.Sprintf("the network namespace of container %s is not found at %s", u.Name, u.Path),
+		Evidence: []string{fmt.Sprintf("findmnt %s prints no nsfs, and the container's port is there", u.Path)},
+		Mend:     []string{fmt.Sprintf(again, path.Dir(u.Path), u.Path, u.Name, u.Path)},
+	}
 }

@@ -26,7 +26,10 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 		if strings.HasSuffix(why, agentapi.NamesNoKey) { // not done by --fix
 			mend += "   # on all hosts, to go on without a key; or else put key_file back"
 		}
-		add(diagnosis.Finding{Code: diagnosis.AgentOutdated, Level: diagnosis.Warning, Summary: why, Mend: []string{mend}})
+		add(diagnosis.Finding{
+			Code: diagnosis.AgentOutdated, Level: diagnosis.Warning, Summary: why, Mend: []string{mend},
+			Evidence: []string{"the agent says so, of itself and of its files"},
+		})
 	}
 	for _, text := range r.Warnings {
 		add(fromWarning(text))

@@ -51,8 +51,12 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 				!(f.isOwnBridge(p.Route.Interface) && f.isOfSubnet(p.To)):
 				findings = append(findings, f.noRoute(n, p,
 					fmt.Sprintf("packets to host %s leave by %s and not by %s", p.To, p.Route.Interface, n.VTEP.Interface)))
+			case p.OfPort.Route != "":
+				findings = append(findings, f.ruleOfPort(n, p))
 			case p.DeadRouter.IsValid():
 				findings = append(findings, deadRouter(n, p))
+			case p.SilentHop.IsValid():
+				findings = append(findings, silentHop(n, p))
 			case p.Free.Source.IsValid() && p.Free.Source != n.VTEP.Local && n.Underlay.HasAddr(p.Free.Source):
 				findings = append(findings, wrongSource(n, p))
 			}
@@ -117,6 +121,42 @@ func deadRouter(n Network, p Path) diagnosis.Finding {
 	if p.Router == p.DeadRouter && !n.isOnLink(p.To) {
 		found.Mend = []string{fmt.Sprintf("start the router %s, or correct the route: ip route replace %s via ROUTER dev %s",
 			p.DeadRouter, p.To, n.VTEP.Interface)}
+	}
+	return found
+}
+
+// silentHop is about a route of several next hops, of which one is not there.
+func silentHop(n Network, p Path) diagnosis.Finding {
+	return diagnosis.Finding{
+		Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,
+		Summary: fmt.Sprintf("some packets to host %s go to the router %s, which does not answer", p.To, p.SilentHop),
+		Evidence: []string{
+			"the kernel takes the route " + p.Matched + ", which has several next hops",
+			"ip route get fibmatch " + p.To.String(),
+		},
+		Mend: []string{routeBy(n, p)},
+	}
+}
+
+// ruleOfPort is about a rule of routing for a protocol or port, by which packets of the tunnel or the
+// agents go elsewhere than all others.
+func (f *Facts) ruleOfPort(n Network, p Path) diagnosis.Finding {
+	o, what := p.OfPort, "VXLAN packets"
+	if o.Port != n.Tunnel.Port {
+		what = "messages of the agents"
+	}
+	found := diagnosis.Finding{
+		Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,
+		Summary: fmt.Sprintf("a rule of routing leads %s to host %s elsewhere than all other packets", what, p.To),
+		Evidence: []string{fmt.Sprintf("ip route get %s from %s ipproto %s dport %d: %s", p.To, n.VTEP.Local, o.Protocol,
+			o.Port, o.Route)},
+	}
+	for _, r := range f.Routing.Rules {
+		isOfPort := r.LastPort == 0 || r.FirstPort <= o.Port && o.Port <= r.LastPort
+		if r.OfPort && isOfPort {
+			found.Evidence = append(found.Evidence, "ip rule: "+r.Text)
+			found.Mend = append(found.Mend, r.Delete)
+		}
 	}
 	return found
 }

@@ -28,10 +28,14 @@ type Rule struct {
 	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit
 	ArrivedBy    string       // the interface that it matches; "": any
 	OfMark       bool         // a rule of routing is for packets with a mark
-	Marks        bool         // a rule of a firewall marks packets
-	Changes      bool         // it changes frames on bridges
-	Untracks     bool         // it exempts packets of a bridge from tracking
-	OfNames      bool         // it is about questions for names
+	OfPort       bool         // a rule of routing is for packets of UDP or TCP alone, or of ports
+	FirstPort    uint16       // to which such packets go; 0: any
+	LastPort     uint16
+	Marks        bool       // a rule of a firewall marks packets
+	Changes      bool       // it changes frames on bridges
+	Untracks     bool       // it exempts packets of a bridge from tracking
+	OfNames      bool       // it is about questions for names
+	GoneSource   netip.Addr // that it gives packets, and that this host does not have; zero: none
 	Translates   bool
 	LacksState   bool // an IPsec policy asks for a state (a security association) that is not there
 }

@@ -50,6 +50,8 @@ func (f *Facts) tunnelFault(n Network, t Tunnel) (found diagnosis.Finding, isFau
 		return portRefused(n, t), t.Learned == "" // or else its last container has just been stopped
 	case !t.Answers && f.replies(n, t) > 0:
 		return f.droppedHere(n, t), true
+	case !t.Answers && f.sendsNothing(n, t):
+		return f.keptHere(n, t), true
 	case !t.Answers:
 		lost.Heard = f.cameFrom(n, t.Host)
 		found = fromTunnel(n.Name, lost)
@@ -90,6 +92,26 @@ func (f *Facts) droppedHere(n Network, t Tunnel) diagnosis.Finding {
 		Evidence: []string{fmt.Sprintf("%d answers of it came to %s, and none to %s", f.replies(n, t), n.VTEP.Interface,
 			n.Device.Name)},
 		Mend: []string{inputMend(n.VTEP.Interface, n.Tunnel.Port)},
+	}
+}
+
+// sendsNothing tells whether none of this host's packets to another host left by the underlay, while those
+// of the other one came: so it is there.
+func (f *Facts) sendsNothing(n Network, t Tunnel) bool {
+	out, in := f.countPackets(n, t.Host)
+	return f.Traffic != nil && out == 0 && in > 0
+}
+
+// keptHere is about a host whose own packets do not leave.
+func (f *Facts) keptHere(n Network, t Tunnel) diagnosis.Finding {
+	device := n.VTEP.Interface
+	_, in := f.countPackets(n, t.Host)
+	return diagnosis.Finding{
+		Code: diagnosis.TunnelOneWay, Level: diagnosis.Failure, Network: n.Name,
+		Summary:  fmt.Sprintf("no VXLAN packet to host %s leaves this host", t.Host),
+		Evidence: []string{fmt.Sprintf("%d packets of the other host came to %s, and none to it left", in, device)},
+		Mend: []string{fmt.Sprintf("nft list ruleset; tc -s qdisc show dev %s   # on this host: let UDP port %d out", device,
+			n.Tunnel.Port)},
 	}
 }
 

@@ -20,6 +20,7 @@ func TestTunnelsWithoutAgent(t *testing.T) {
 		s.Replier = s.Inner
 		return s
 	}
+	sent := Stream{From: addr("198.18.0.12"), To: other, Port: 4789, VNI: 7, Out: true, Count: 3}
 	present := func(f *Facts) { f.Networks[0].Neighbours = []Neighbour{{Addr: other, Answers: []kernel.MAC{{2, 8}}}} }
 	for _, tt := range []struct {
 		name    string
@@ -32,10 +33,13 @@ func TestTunnelsWithoutAgent(t *testing.T) {
 		{"it answers no ping", Tunnel{Answers: true, Learned: "02"}, nil, nil, nil},
 		{"nobody was heard", Tunnel{}, nil, nil, nil},
 		{"silent", Tunnel{Learned: "02"}, nil, nil, []string{"VX0301 warning no VXLAN packet passes to or from host 198.18.0.11"}},
-		{"silent, and it can be heard", Tunnel{Learned: "02"}, []Stream{came(4789, 7, "10.0.0.9")}, nil, []string{"VX0302 warning no VXLAN packet arrives at host 198.18.0.11"}},
+		{"silent, and it can be heard", Tunnel{Learned: "02"}, []Stream{came(4789, 7, "10.0.0.9"), sent}, nil,
+			[]string{"VX0302 warning no VXLAN packet arrives at host 198.18.0.11"}},
+		{"it can be heard, and nothing leaves", Tunnel{Learned: "02"}, []Stream{came(4789, 7, "10.0.0.9")}, nil,
+			[]string{"VX0302 failure no VXLAN packet to host 198.18.0.11 leaves this host"}},
 		{"its answers come, and are dropped here", Tunnel{Learned: "02"}, []Stream{answered("10.0.0.253")}, nil,
 			[]string{"VX0302 failure this host drops the VXLAN packets of host 198.18.0.11"}},
-		{"answers of one of its containers come", Tunnel{Learned: "02"}, []Stream{answered("10.0.0.9")}, nil,
+		{"answers of one of its containers come", Tunnel{Learned: "02"}, []Stream{answered("10.0.0.9"), sent}, nil,
 			[]string{"VX0302 warning no VXLAN packet arrives at host 198.18.0.11"}},
 		{"its last container was stopped", Tunnel{Learned: "02", Refused: true}, nil, nil, nil},
 		{"it has no such port", Tunnel{Wanted: []string{"x"}, Refused: true}, nil, nil, []string{

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"vxlan-driver/internal/diagnosis"
 	"vxlan-driver/internal/kernel"
@@ -19,6 +20,8 @@ type Way struct {
 	Source    netip.Addr // that this host's own packets get
 	Err       string     // why there is none
 	Command   string     // that shows it
+	// Matched is the route to a container that the kernel takes, as `ip route get fibmatch` prints it.
+	Matched string
 }
 
 // LinkFlags are what a device is told to do.
@@ -28,6 +31,7 @@ type LinkFlags struct {
 	ProtoDown          bool // a program has switched its carrier off
 	IsDown             bool // of lo only
 	Master, MasterKind string
+	TakenBy            string // a macvlan in the mode passthru, which gets all that comes
 }
 
 // checkWays says which routes and rules lead packets for a network's subnet elsewhere, or packets of
@@ -53,6 +57,8 @@ func checkWays(f *Facts) (findings []diagnosis.Finding) {
 			case w.To.IsValid() && w.Interface != n.Bridge.Name:
 				found.Summary = fmt.Sprintf("packets to container %s leave by %s and not by the bridge %s", w.Container,
 					w.Interface, n.Bridge.Name)
+			case w.To.IsValid() && w.Err == "" && strings.Contains(w.Matched, " via "):
+				found.Summary = fmt.Sprintf("this host sends what is for container %s to a router", w.Container)
 			case n.asksAsGateway(w):
 				findings = append(findings, n.gatewayAsSource(w))
 				continue
@@ -111,11 +117,23 @@ func (f *Facts) blameRouting(found *diagnosis.Finding, n Network, w Way) {
 		found.Mend = f.overlapMend(f.Prefixes[i])
 		return
 	}
+	if w.isMisrouted() {
+		found.Evidence = append(found.Evidence, "the kernel takes the route "+w.Matched)
+		found.Mend = []string{"ip route delete " + w.Matched}
+		return
+	}
 	found.Mend = []string{"sysctl -w net.ipv4.conf." + n.Bridge.Name + ".forwarding=1"}
 	if s, isOf := n.SubnetOf(w.To); isOf && w.Interface != n.Bridge.Name {
 		found.Evidence = append(found.Evidence, fmt.Sprintf("no route leads %s to the bridge", s.Prefix))
 		found.Mend = []string{n.routeOf(s)}
 	}
+}
+
+// isMisrouted tells whether a route of its own leads packets for a container to this host itself, or to a
+// router.
+func (w Way) isMisrouted() bool {
+	return strings.HasPrefix(w.Matched, "local ") || strings.Contains(w.Matched, " via ") ||
+		strings.HasPrefix(w.Matched, w.Of.String()+" dev lo ")
 }
 
 // routeOf returns the command that restores the bridge's route to a subnet, as the kernel made it of the
@@ -227,6 +245,12 @@ func checkFlags(f *Facts) (findings []diagnosis.Finding) {
 			case l.NoARP && l.Broadcast:
 				found.Summary = fmt.Sprintf("%s has ARP switched off, so it finds nobody and nobody finds it", l.Name)
 				found.Mend = []string{fmt.Sprintf("ip link set %s arp on", l.Name)}
+			case l.TakenBy != "" && l.Name == n.VTEP.Interface:
+				found.Code = diagnosis.UnderlayLost
+				found.Summary = fmt.Sprintf("the device %s takes all packets that come to %s (macvlan, mode passthru)", l.TakenBy,
+					l.Name)
+				found.Evidence = []string{"ip -d link show dev " + l.TakenBy}
+				found.Mend = []string{"ip link delete " + l.TakenBy + "   # or give it the mode bridge"}
 			case slices.Contains([]string{"bridge", "bond", "team"}, l.MasterKind) && l.Name == n.VTEP.Interface:
 				found.Code = diagnosis.UnderlayLost
 				found.Summary = fmt.Sprintf("the interface %s is a port of %s, so packets for this host's address do not reach it",

@@ -47,6 +47,11 @@ func AllBlockingChains(filters []kernel.FilterTable, h Host, n Network) []Blocki
 // another condition that packets alone decide, or by a program that is asked.
 func SuspectChains(filters []kernel.FilterTable, h Host, n Network) []BlockingChain {
 	needs := []need{n.bridgeFramesNeed(), n.tunnelNeed(), n.addressNeed()}
+	for _, s := range n.Subnets {
+		if s.Prefix.Addr().Is4() && h.Bridged4 || s.Prefix.Addr().Is6() && h.Bridged6 {
+			needs = append(needs, n.bridgedNeed(s))
+		}
+	}
 	if n.usesAgents(h) {
 		needs = append(needs, n.agentNeed(h.AgentPort))
 	}

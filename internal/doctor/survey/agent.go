@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/config"
+	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/hoststate"
 )
 
@@ -40,21 +42,25 @@ func (c *collector) agent(networks []hoststate.Network) {
 		a.Binary, a.Obstacle = findProgram(agentapi.BinaryPaths)
 	}
 	if a.Binary != "" {
-		a.BadConfig = checkConfig(c.ctx, a.Binary)
+		why, err := checkConfig(c.ctx, a.Binary)
+		if a.BadConfig = why; err != nil {
+			a.Binary, a.Obstacle = "", doctor.Obstacle{Path: a.Binary, Why: err.Error(), Mend: installAgain}
+		}
 	}
 	if a.BadConfig != "" {
 		a.BadLines = config.FilesAt(config.Path).LinesToDisable()
 	}
 	pids := agentProcesses()
 	a.Running = len(pids) > 0
-	for pid, stopped := range pids {
-		if stopped {
+	a.PIDs = slices.Sorted(maps.Keys(pids))
+	for _, pid := range a.PIDs {
+		if pids[pid] {
 			a.Stopped = append(a.Stopped, pid)
 		}
+		a.Frozen = cmp.Or(a.Frozen, freezerOf(pid))
 	}
-	if len(a.Stopped) > 0 {
-		slices.Sort(a.Stopped)
-		return
+	if len(a.Stopped) > 0 || a.Frozen != "" {
+		return // it does not answer
 	}
 	report, err := c.on.Examine(c.ctx)
 	if err == nil && hasDrifted(report) { // it repairs that in a moment
@@ -78,15 +84,22 @@ func hasDrifted(r agentapi.StatusReport) bool {
 
 const checkTimeout = 5 * time.Second
 
-// checkConfig lets the agent's program read its configuration, and returns what it refuses.
-func checkConfig(ctx context.Context, binary string) string {
+// installAgain is for a program that is damaged, or built for another machine.
+const installAgain = "install the driver again: see /usr/share/doc/vxlan-driver/docs/user/install.md"
+
+// checkConfig lets the agent's program read its configuration, and returns what it refuses. The error is why
+// the program cannot be executed.
+func checkConfig(ctx context.Context, binary string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	said, err := exec.CommandContext(ctx, binary, "--check-config").CombinedOutput()
 	if err == nil {
-		return ""
+		return "", nil
 	}
-	return cmp.Or(strings.TrimPrefix(strings.TrimSpace(string(said)), "vxland: "), err.Error())
+	if errors.Is(err, unix.ENOEXEC) {
+		return "", err
+	}
+	return cmp.Or(strings.TrimPrefix(strings.TrimSpace(string(said)), "vxland: "), err.Error()), nil
 }
 
 // agentProcesses returns the processes of agents in this network namespace, and whether each was

@@ -1,9 +1,12 @@
 package survey
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"vxlan-driver/internal/doctor"
@@ -52,5 +55,32 @@ func TestLackingPort(t *testing.T) {
 	}
 	if f, lacks := LackingPort("/x.xml", `<port protocol="tcp" port="7947"/>`); !lacks || f.Mend[0] != "firewall-cmd --permanent --service=podman-vxlan --add-port=7949/tcp" {
 		t.Errorf("%v, %+v", lacks, f)
+	}
+}
+
+// A list of containers.conf may have several lines, and what is printed makes a comment of it alone.
+func TestContainersSetting(t *testing.T) {
+	for text, want := range map[string]string{
+		"[network]\nnetavark_plugin_dirs = [\n  \"/opt/a\",\n  \"/opt/b\",\n]\n[engine]\n": `[/opt/a /opt/b] [network] # netavark_plugin_dirs = [ #   "/opt/a", #   "/opt/b", # ] [engine]`,
+		"netavark_plugin_dirs=[\"/opt/a\"]\n[engine]\n":                                    `[/opt/a] # netavark_plugin_dirs=["/opt/a"] [engine]`,
+		"#netavark_plugin_dirs = [\"/opt/a\"]\n":                                           `[] #netavark_plugin_dirs = ["/opt/a"]`,
+	} {
+		path := filepath.Join(t.TempDir(), "containers.conf")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		set := readContainersList("netavark_plugin_dirs", []string{path})
+		if set.Disable != "" {
+			if out, err := exec.CommandContext(t.Context(), "sh", "-c", set.Disable).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+		now, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(set.Values) + " " + strings.TrimSpace(strings.ReplaceAll(string(now), "\n", " ")); got != want {
+			t.Errorf("%q: %s", text, got)
+		}
 	}
 }

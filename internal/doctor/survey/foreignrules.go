@@ -28,6 +28,7 @@ func (c *collector) rules() {
 	}
 	c.Rules = FindRules(text, words)
 	c.AlienChains = FindAlienChains(text)
+	c.Rules = append(c.Rules, c.goneSources(text)...)
 	for program, saved := range c.legacy {
 		c.Rules = append(c.Rules, FindLegacyRules(program, saved, words)...)
 	}
@@ -172,7 +173,8 @@ func classifyRule(rule string) (r whatRuleDoes) {
 		` xt target "MASQUERADE"`, ` xt target "NETMAP"`, ` xt target "TPROXY"`)
 	r.Drops = containsAny(rule, " drop", " reject")
 	r.Marks = strings.Contains(rule, " mark set ")
-	r.Untracks = containsAny(rule, " notrack ", ` xt target "CT"`, ` xt target "NOTRACK"`)
+	r.Untracks = containsAny(rule, " notrack ", ` xt target "CT"`, ` xt target "NOTRACK"`,
+		" ct zone set ", " ct original zone set ", " ct reply zone set ")
 	return r
 }
 

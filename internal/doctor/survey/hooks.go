@@ -41,23 +41,32 @@ func (c *collector) hooks() {
 const maxPorts = 8
 
 func (c *collector) hooksOf(device string) (hooks []doctor.DeviceHook, err error) {
+	queues, err := c.run("tc", "qdisc", "show", "dev", device)
+	if err != nil {
+		return nil, err
+	}
 	for _, side := range []string{"ingress", "egress"} {
 		text, err := c.run("tc", "filter", "show", "dev", device, side)
 		if err != nil {
 			return nil, err
 		}
-		if hook, found := FilterHook(device, side, text, c.ownPorts(device)); found {
+		hook, found := FilterHook(device, side, text, c.ownPorts(device))
+		if detach := detachBlock(device, text, queues); detach != "" {
+			hook.What, hook.Remove = "block of tc filters", detach // tc shows it at both sides
+		}
+		if found && !slices.Contains(hooks, hook) {
 			hooks = append(hooks, hook)
 		}
 	}
-	text, err := c.run("tc", "qdisc", "show", "dev", device)
-	if err != nil {
-		return nil, err
+	if text, err := c.run("tc", "filter", "show", "dev", device); err == nil { // those of the queue itself
+		if hook, found := QueueFilter(device, text); found {
+			hooks = append(hooks, hook)
+		}
 	}
-	if hook, found := SlowQueue(device, text); found {
+	if hook, found := SlowQueue(device, queues); found {
 		hooks = append(hooks, hook)
 	}
-	text, err = c.run("ip", "-d", "link", "show", "dev", device)
+	text, err := c.run("ip", "-d", "link", "show", "dev", device)
 	if err == nil && strings.Contains(text, "prog/xdp") {
 		hooks = append(hooks, XDPHook(device, text))
 	}
@@ -125,6 +134,26 @@ func FilterHook(device, side, text string, ownPorts []string) (doctor.DeviceHook
 		Device: device, What: "tc filter at " + side, Drops: drops && dropsTunnel(text),
 		Text: strings.Join(strings.Fields(text), " "), Remove: remove,
 	}, true
+}
+
+// detachBlock is the command that takes a block of filters, which devices may share, off a device; "": the
+// filters, or the queueing discipline that has them, are the device's own.
+func detachBlock(device, filters, queues string) string {
+	line := lineWith(queues, "gress_block ")
+	if !strings.HasPrefix(filters, "filter block ") || line == "" {
+		return ""
+	}
+	return fmt.Sprintf("tc qdisc delete dev %s %s", device, wordAfter(line, "qdisc"))
+}
+
+// QueueFilter makes a hook of what tc prints of the filters by which a device's queueing discipline chooses
+// a class, if one drops or leads packets to another device.
+func QueueFilter(device, text string) (doctor.DeviceHook, bool) {
+	hook, found := FilterHook(device, "the queue", text, nil)
+	drops := strings.Contains(text, "action drop") || redirectsElsewhere(text, nil)
+	parent := wordAfter(text, "parent")
+	hook.Remove = fmt.Sprintf("tc filter delete dev %s parent %s", device, parent)
+	return hook, found && drops && parent != ""
 }
 
 // redirectsElsewhere tells whether a filter leads packets to another device than the ports.

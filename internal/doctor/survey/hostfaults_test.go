@@ -102,6 +102,8 @@ var hostFaults = []hostFault{
 	{name: "remote container is the bridge's", inject: "bridge fdb replace " + remoteMAC + " dev br-vxlan-net self permanent", code: "VX0403", says: remoteMAC + " is behind br-vxlan-net"},
 	{name: "remote container behind a port", inject: "bridge fdb replace " + remoteMAC + " dev " + ownPort + " master static", code: "VX0403", says: remoteMAC + " is behind veth"},
 	{name: "remote container behind another host", inject: "bridge fdb replace " + remoteMAC + " dev vxlan-net dst 198.18.0.77 self", code: "VX0403", says: "behind host 198.18.0.77"},
+	{name: "remote container behind another port of its host", inject: "bridge fdb replace " + remoteMAC +
+		" dev vxlan-net dst 198.18.0.11 port 9999 self permanent", code: "VX0403", says: "behind host 198.18.0.11"},
 	{name: "host's neighbour", inject: "ip neigh replace 10.0.1.11 lladdr 02:00:00:00:00:99 dev br-vxlan-net nud permanent", code: "VX0404", says: "10.0.1.11"},
 
 	{name: "container's neighbour on another host", inject: inside + "ip neigh replace 10.0.1.11 lladdr 02:00:00:00:00:99 dev eth0 nud permanent", code: "VX0409", says: "it sends to 10.0.1.11 by the MAC"},
@@ -122,6 +124,61 @@ var hostFaults = []hostFault{
 	{name: "queue too small for a packet, on a port", inject: "tc qdisc add dev " + ownPort + " root bfifo limit 10",
 		code: "VX0505", says: "qdisc bfifo of veth"},
 	{name: "TTL of all packets", inject: "sysctl -qw net.ipv4.ip_default_ttl=1", code: "VX0102",
+		says: "ip_default_ttl is 1"},
+	{name: "queue without room of another kind", inject: "tc qdisc add dev eth0 root pfifo_head_drop limit 0", code: "VX0505",
+		says: "qdisc pfifo_head_drop of eth0"},
+	{name: "block of filters that devices share", inject: "tc qdisc add dev eth0 ingress_block 1 ingress; " +
+		"tc filter add block 1 protocol all u32 match u32 0 0 action mirred egress redirect dev lo", code: "VX0505", says: "a block of tc filters of eth0"},
+	{name: "filter of the queue", inject: "tc qdisc add dev eth0 root handle 1: htb; tc filter add dev eth0 parent 1: " +
+		"protocol all u32 match u32 0 0 action mirred egress redirect dev lo",
+		code: "VX0505", says: "a tc filter at the queue of eth0", after: "tc qdisc delete dev eth0 root"},
+	{name: "rule of routing for the tunnel's port", inject: "ip rule add ipproto udp dport 4789 blackhole", code: "VX0203",
+		says: "leads VXLAN packets to host 198.18.0.11 elsewhere", quick: true},
+	{name: "rule of routing for a range of ports", inject: "ip route add default via 198.18.0.99 dev eth0 table 77; " +
+		"ip rule add ipproto udp dport 4000-5000 lookup 77; ip rule add ipproto tcp dport 443 lookup 77",
+		code: "VX0203", says: "leads VXLAN packets to host 198.18.0.11 elsewhere",
+		after: "ip rule delete ipproto tcp dport 443; ip route flush table 77"},
+	{name: "one of several routers is gone",
+		inject: "ip route add 198.18.0.11 nexthop dev eth0 nexthop via 198.18.0.99 dev eth0", code: "VX0203", says: "some packets to host 198.18.0.11 go to the router 198.18.0.99", after: "ip route delete 198.18.0.11"},
+	{name: "underlay lent to a virtual machine", inject: "ip link add mv0 link eth0 type macvlan mode passthru; " +
+		"ip link set mv0 up; ip neigh flush dev eth0", code: "VX0201", says: "mv0 takes all packets that come to eth0"},
+	{name: "container's address is this host's", inject: "ip route add local 10.0.1.12 dev lo", code: "VX0606",
+		says: "leave by lo"},
+	{name: "container behind a router", inject: "ip route add 10.0.1.12 via 10.0.1.99 dev br-vxlan-net", code: "VX0606",
+		says: "sends what is for container net-b to a router"},
+	{name: "port for which the bridge answers ARP", inject: "ip link set " + ownPort + " type bridge_slave proxy_arp on",
+		code: "VX0402", says: "proxy_arp true"},
+	{name: "container's route by another device", inject: inside + "ip route add 10.0.1.0/25 dev lo", code: "VX0409",
+		says: "it sends what is for 10.0.1.0/25 by lo and not by eth0"},
+	{name: "container's rule of another table", inject: inside + "ip route add default dev lo table 77; " + inside +
+		"ip rule add to 10.0.1.0/24 lookup 77", code: "VX0409", says: "by lo and not by eth0",
+		after: inside + "ip route flush table 77"},
+	{name: "container translates what it sends", inject: inside + "nft 'table ip f { chain c { type nat hook output " +
+		"priority -100; ip daddr 10.0.1.0/24 dnat to 192.0.2.7; }; }'", code: "VX0409", says: "translate what it sends"},
+	{name: "frames pass the IP firewall", inject: "ip link set br-vxlan-net type bridge nf_call_iptables 1", code: "VX0402",
+		says: "nf_call_iptables 1"},
+	{name: "queue to a program that has ended", inject: "sysctl -qw net.bridge.bridge-nf-call-iptables=1; " +
+		"iptables -A FORWARD -j NFQUEUE --queue-num 1", code: "VX0506", says: "may drop packets between its containers",
+		after: "nft delete table ip filter; sysctl -qw net.bridge.bridge-nf-call-iptables=0"},
+	{name: "namespace of a container unmounted", inject: "ip netns exec net-b sleep 987 >/dev/null 2>&1 </dev/null & " +
+		"printf '#!/bin/sh\n[ $1 = inspect ] || exit 0; rm $0; pgrep -fx \"sleep 987\"\n' >/usr/local/bin/podman; " +
+		"chmod +x /usr/local/bin/podman; sleep 0.3; umount /run/netns/net-b; rm /run/netns/net-b", code: "VX0111",
+		says: "container net-b is not found at /run/netns/net-b", after: "pkill -fx 'sleep 987'"},
+	{name: "neighbour that is never asked", inject: "ip neigh replace 198.18.0.11 lladdr 02:00:00:00:00:99 dev eth0 nud noarp",
+		code: "VX0207", says: "to host 198.18.0.11 by the MAC 02:00:00:00:00:99"},
+	{name: "container's neighbour that is never asked", inject: inside + "ip neigh replace 10.0.1.11 lladdr " +
+		"02:00:00:00:00:99 dev eth0 nud noarp", code: "VX0409", says: "it sends to 10.0.1.11 by the MAC"},
+	{name: "translation to an address that is gone", inject: "iptables -t nat -I POSTROUTING -o eth0 -j SNAT --to-source " +
+		"198.18.0.99", code: "VX0506", says: "come from 198.18.0.99, which this host does not have",
+		after: "nft delete table ip nat"},
+	{name: "containers tracked apart", inject: "nft 'table inet z { chain c { type filter hook prerouting priority -300; " +
+		"iifname \"br-vxlan-net\" ct zone set 5; }; }'", code: "VX0506", says: "tracks them apart"},
+	{name: "directories of plugins", inject: "printf '[network]\nnetavark_plugin_dirs = [\n  \"/opt/netavark\",\n]\n[engine]\n' " +
+		">/etc/containers/containers.conf", code: "VX0104", says: "no plugin vxlan where containers.conf says"},
+	{name: "directory of networks", inject: "mkdir -p /etc/containers/containers.conf.d; " +
+		"printf '[network]\nnetwork_config_dir = \"/opt/networks\"\n[engine]\n' >/etc/containers/containers.conf.d/50-x.conf",
+		code: "VX0106", says: "looks for networks in another directory"},
+	{name: "container's TTL", inject: inside + "sysctl -qw net.ipv4.ip_default_ttl=1", code: "VX0409",
 		says: "ip_default_ttl is 1"},
 	{name: "container's queue drops all", inject: inside + "tc qdisc add dev eth0 root blackhole", code: "VX0409", says: "qdisc blackhole"},
 }

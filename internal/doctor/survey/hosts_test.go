@@ -166,15 +166,18 @@ func (h *machine) sh(script string) string {
 	return string(out)
 }
 
-// createNetwork does as `podman network create` does. A "LOCAL" in the options becomes the host's
-// address.
+// createNetwork does as `podman network create` does. A comma separates subnets.
 func (h *machine) createNetwork(name string, dns bool, subnet string, options map[string]string) {
 	h.t.Helper()
 	given := map[string]string{"local_ip": h.addr, "physical_interface": "eth0", "vni": "100"}
 	maps.Copy(given, options)
+	var subnets []map[string]string
+	for s := range strings.SplitSeq(subnet, ",") {
+		subnets = append(subnets, map[string]string{"subnet": s})
+	}
 	definition, err := json.Marshal(map[string]any{
 		"name": name, "driver": "vxlan", "id": fmt.Sprintf("%x", sha256.Sum256([]byte(name))), "network_interface": "br-vxlan-" + name,
-		"options": given, "subnets": []map[string]string{{"subnet": subnet}}, "dns_enabled": dns, "ipv6_enabled": false, "internal": false,
+		"options": given, "subnets": subnets, "dns_enabled": dns, "ipv6_enabled": strings.Contains(subnet, ":"), "internal": false,
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -186,14 +189,14 @@ func (h *machine) createNetwork(name string, dns bool, subnet string, options ma
 	}
 }
 
-// start does as `podman run` does, as far as the network is concerned.
+// start does as `podman run` does, as far as the network is concerned. A comma separates addresses.
 func (h *machine) start(network, container, addr string) {
 	h.t.Helper()
 	h.endpoints++
 	definition := h.sh("ip netns add " + container + "; cat /etc/containers/networks/" + network + ".json")
 	request, err := json.Marshal(map[string]any{
 		"container_id": fmt.Sprintf("%x", sha256.Sum256([]byte(container))), "container_name": container, "network": json.RawMessage(definition),
-		"network_options": map[string]any{"interface_name": "eth0", "static_ips": []string{addr}},
+		"network_options": map[string]any{"interface_name": "eth0", "static_ips": strings.Split(addr, ",")},
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -48,7 +48,8 @@ func (c *collector) inside(n *doctor.Network, namespace, container, device strin
 		Dst    netip.Addr
 		Lladdr string
 	}
-	_ = read(&known, "neigh", "show", "dev", device, "nud", "permanent")
+	_ = read(&known, "neigh", "show", "dev", device, "nud", "permanent",
+		"nud", "noarp")
 	for _, k := range known {
 		var mac kernel.MAC
 		if mac.UnmarshalText([]byte(k.Lladdr)) == nil {
@@ -128,6 +129,7 @@ func (c *collector) insideRoutes(in *doctor.Inside, n *doctor.Network, read func
 				in.Rules = append(in.Rules, rule)
 			}
 		}
+		in.Astray = append(in.Astray, strayRoutes(in.Interface, family, s, rules, read)...)
 		var routes []struct {
 			Dst     string
 			Gateway netip.Addr
@@ -206,7 +208,8 @@ func (c *collector) insideParameters(namespace, device string) map[string]string
 	found := make(map[string]string)
 	_ = netns.DoIn(namespace, func() error { // it may be ending
 		for _, key := range []string{"net/ipv4/conf/all/arp_ignore", "net/ipv4/conf/" + device + "/arp_ignore",
-			"net/ipv4/neigh/" + device + "/mcast_solicit", "net/ipv6/neigh/" + device + "/mcast_solicit"} {
+			"net/ipv4/neigh/" + device + "/mcast_solicit", "net/ipv6/neigh/" + device + "/mcast_solicit",
+			"net/ipv4/ip_default_ttl", "net/ipv6/conf/" + device + "/disable_ipv6"} {
 			if value, err := os.ReadFile("/proc/sys/" + key); err == nil {
 				found[key] = strings.TrimSpace(string(value))
 			}
@@ -243,7 +246,8 @@ func (c *collector) entries() {
 			Dst    netip.Addr
 			Lladdr string
 		}
-		_ = c.readJSON(&known, "ip", "-j", "neigh", "show", "dev", n.Bridge.Name, "nud", "permanent")
+		_ = c.readJSON(&known, "ip", "-j", "neigh", "show", "dev", n.Bridge.Name, "nud", "permanent",
+			"nud", "noarp")
 		for _, k := range known {
 			e := doctor.FixedEntry{Device: n.Bridge.Name, Addr: k.Dst}
 			if e.MAC.UnmarshalText([]byte(k.Lladdr)) == nil {
@@ -289,7 +293,7 @@ func SlowQueue(device, text string) (doctor.DeviceHook, bool) {
 // tinyQueue finds a queue that has no room: for no packet, or in bytes for no full one.
 func tinyQueue(device, text string) (doctor.DeviceHook, bool) {
 	const fullPacket = 1500
-	for kind, room := range map[string]int{"pfifo": 1, "bfifo": fullPacket} {
+	for kind, room := range map[string]int{"pfifo": 1, "pfifo_head_drop": 1, "bfifo": fullPacket} {
 		line := lineWith(text, "qdisc "+kind+" ")
 		limit, err := strconv.Atoi(strings.TrimRight(wordAfter(line, "limit"), "pb"))
 		if line == "" || err != nil || limit >= room {

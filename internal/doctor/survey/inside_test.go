@@ -68,3 +68,36 @@ ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:09 dev brx nud permanent`)
 		}
 	}
 }
+
+// A block of filters is taken off with what has it: it cannot be deleted through a device.
+func TestDetachBlock(t *testing.T) {
+	const filters = "filter block 1 protocol all pref 49152 u32 chain 0 \n"
+	const queues = "qdisc noqueue 0: root refcnt 2 \nqdisc clsact ffff: parent ffff:fff1 ingress_block 1 \n"
+	if got := detachBlock("eth0", filters, queues); got != "tc qdisc delete dev eth0 clsact" {
+		t.Error(got)
+	}
+	if got := detachBlock("eth0", "filter protocol all pref 49152 u32 chain 0 \n", queues); got != "" {
+		t.Error(got)
+	}
+}
+
+// Filters that choose a class are none of a fault, unless they drop.
+func TestQueueFilter(t *testing.T) {
+	const class = "filter parent 1: protocol ip pref 49152 u32 chain 0 fh 800::800 order 2048 key ht 800 bkt 0 flowid 1:10 \n"
+	if hook, found := QueueFilter("eth0", class); found {
+		t.Errorf("%+v", hook)
+	}
+	hook, found := QueueFilter("eth0", class+"\taction order 1: gact action drop\n")
+	if !found || hook.Remove != "tc filter delete dev eth0 parent 1:" {
+		t.Errorf("%v, %+v", found, hook)
+	}
+}
+
+func TestOwnTranslations(t *testing.T) {
+	const text = "table ip f {\n\tchain c {\n\t\ttype nat hook output priority -100; policy accept;\n\t\tip daddr 10.0.0.0/8 dnat to 192.0.2.7\n\t}\n}\n" +
+		"table ip g {\n\tchain c {\n\t\ttype nat hook prerouting priority -100; policy accept;\n\t\ttcp dport 80 dnat to 192.0.2.7\n\t}\n}\n"
+	found := FindDroppingTables(text)
+	if len(found) != 1 || found[0].Delete != "nft delete table ip f" || !found[0].Changes {
+		t.Errorf("%+v", found)
+	}
+}

@@ -63,20 +63,24 @@ func (c *collector) ownFilters(namespace, device string) (filters []doctor.Rule)
 }
 
 // FindDroppingTables returns the tables, as `nft list ruleset` prints them, that have a rule or a policy
-// which drops, or a rule that leads questions for names elsewhere.
+// which drops, or a rule that leads packets elsewhere: questions for names, or what it sends.
 func FindDroppingTables(text string) (found []doctor.Rule) {
-	table := ""
+	table, sends := "", false
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if rest, isTable := strings.CutPrefix(line, "table "); isTable {
 			table = strings.TrimSuffix(rest, " {")
 		}
+		if strings.HasPrefix(line, "type ") {
+			sends = strings.Contains(line, "type nat hook output ")
+		}
 		isNamed := slices.ContainsFunc(found, func(r doctor.Rule) bool { return r.Delete == "nft delete table "+table })
 		drops := containsAny(line, "policy drop", " drop ", " reject ") || line == "drop" || line == "reject"
 		misleads := concernsNames(line) && classifyRule(line).Translates
-		if (drops || misleads) && !isNamed {
+		changes := sends && containsAny(line, " dnat ", " redirect ") && !misleads
+		if (drops || misleads || changes) && !isNamed {
 			found = append(found, doctor.Rule{
-				Text: "table " + table + ": " + line, Delete: "nft delete table " + table, Translates: misleads,
+				Text: "table " + table + ": " + line, Delete: "nft delete table " + table, Translates: misleads, Changes: changes,
 			})
 		}
 	}

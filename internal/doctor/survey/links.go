@@ -30,8 +30,26 @@ func (c *collector) links() {
 		for _, name := range names {
 			var ports []map[string]any
 			if c.readJSON(&ports, "bridge", "-j", "-d", "link", "show", "dev", name) == nil && len(ports) == 1 {
+				c.addSlaveSettings(name, ports[0])
 				n.Ports = append(n.Ports, doctor.Port{Name: name, Settings: ports[0]})
 			}
+		}
+	}
+}
+
+// addSlaveSettings adds the settings of a bridge's port that `ip` knows and `bridge` does not.
+func (c *collector) addSlaveSettings(port string, settings map[string]any) {
+	var links []struct {
+		LinkInfo struct {
+			SlaveData map[string]any `json:"info_slave_data"`
+		} `json:"linkinfo"`
+	}
+	if c.readJSON(&links, "ip", "-j", "-d", "link", "show", "dev", port) != nil || len(links) != 1 {
+		return // see the checks of devices
+	}
+	for key, value := range links[0].LinkInfo.SlaveData {
+		if _, known := settings[key]; !known {
+			settings[key] = value
 		}
 	}
 }
@@ -52,7 +70,7 @@ func (c *collector) neighbours(n *doctor.Network) {
 		State       []string
 	}
 	device := n.Underlay.Name
-	if !n.Underlay.Up || c.readJSON(&known, "ip", "-j", "neigh", "show", "dev", device) != nil {
+	if !n.Underlay.Up || c.readJSON(&known, "ip", "-j", "neigh", "show", "dev", device, "nud", "all") != nil {
 		return
 	}
 	have, err := c.ns.Link(device, 0)
@@ -84,7 +102,7 @@ func (c *collector) neighbours(n *doctor.Network) {
 		for _, k := range known {
 			if k.Dst == addr.String() && k.Lladdr != "" {
 				_ = neighbour.MAC.UnmarshalText([]byte(k.Lladdr)) // of another kind of link
-				neighbour.Permanent = slices.Contains(k.State, "PERMANENT")
+				neighbour.Permanent = slices.Contains(k.State, "PERMANENT") || slices.Contains(k.State, "NOARP")
 			}
 		}
 		n.Neighbours = append(n.Neighbours, neighbour)

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel/netns"
@@ -126,14 +127,31 @@ func (c *collector) upstreams() {
 	c.Networks[i].Names = append(c.Networks[i].Names, silent...)
 }
 
-// nameServers returns those that the host's files name.
+// nameServers returns those that the agent asks, one on the host itself among them. If /etc/resolv.conf names
+// none, those count that other files of the host name.
 func (c *collector) nameServers() (all []netip.Addr) {
+	if settings, err := config.FilesAt(config.Path).LoadSettings(); err == nil && len(settings.Upstreams) > 0 {
+		for _, s := range settings.Upstreams {
+			if s.Port() == dnsPort {
+				all = append(all, s.Addr())
+			}
+		}
+		return all
+	}
+	for _, path := range c.on.Host.ResolvConfs[:min(1, len(c.on.Host.ResolvConfs))] {
+		text, _ := regfile.ReadText(path)
+		if all = serversIn(string(text)); len(all) > 0 {
+			return all
+		}
+	}
 	for _, path := range c.on.Host.ResolvConfs {
 		text, _ := regfile.ReadText(path) // one that is not there names none
 		all = append(all, slices.DeleteFunc(serversIn(string(text)), netip.Addr.IsLoopback)...)
 	}
 	return all
 }
+
+const dnsPort = 53 // RFC 1035, section 4.2
 
 // Types of questions (RFC 1035, section 3.2.2), and what a header says (section 4.1.1).
 const (
@@ -150,7 +168,7 @@ var askTries = []time.Duration{300 * time.Millisecond, 700 * time.Millisecond, 1
 
 // ask asks a name server a question, again if no answer comes.
 func ask(server netip.Addr, name string, kind uint16) (answer []byte, err error) {
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(server, 53)))
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(server, dnsPort)))
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,10 @@ func (c *collector) podman() {
 	}
 	var path string
 	if path, c.Podman.Obstacle = findProgram(paths); path != "" {
+		if _, err := c.run(path, "info"); errors.Is(err, unix.ENOEXEC) {
+			c.Podman.Obstacle = doctor.Obstacle{Path: path, Why: err.Error(), Mend: installAgain}
+			return
+		}
 		c.Podman.PluginDir = filepath.Dir(path)
 	}
 }
@@ -101,6 +105,24 @@ func reinstallCommand(name string) string {
 		if _, err := os.Stat(p.program); err == nil {
 			return p.command + name
 		}
+	}
+	return ""
+}
+
+// packageOf returns the package that has a program by which the host is looked at; "": it is not known.
+func packageOf(program string) string {
+	switch program {
+	case "ip", "bridge", "tc", "ss":
+		if _, err := os.Stat("/usr/bin/dnf"); err == nil && program != "tc" {
+			return "iproute"
+		} else if err == nil {
+			return "iproute-tc"
+		}
+		return "iproute2"
+	case "nft":
+		return "nftables"
+	case "nsenter":
+		return "util-linux"
 	}
 	return ""
 }

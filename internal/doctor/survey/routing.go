@@ -42,6 +42,7 @@ func (c *collector) routing() {
 			}
 		}
 	}
+	c.routesOfPort()
 	if text, err := c.run("ip", "xfrm", "policy"); err == nil { // a kernel without IPsec has none
 		states, _ := c.run("ip", "xfrm", "state")
 		c.Routing.Blocks = FindBlocks(text, states)
@@ -178,11 +179,13 @@ func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	action, _ := r["action"].(string)
 	_, isMarked := r["fwmark"]
 	_, isInverted := r["not"]
-	return doctor.Rule{
+	rule := doctor.Rule{
 		Text: strings.Join(parts, " "), Delete: command, Priority: int(priority), From: prefixOfRule(r, "src"),
 		To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
 		Refuses: slices.Contains(deadEndKinds, action), OfMark: isMarked && !isInverted,
-	}, true
+	}
+	addPorts(&rule, r)
+	return rule, true
 }
 
 // prefixOfRule reads what a rule matches; zero: all.
@@ -210,15 +213,6 @@ func (c *collector) routerOf(device string, to netip.Addr) (router netip.Addr) {
 		router = routes[0].Gateway
 	}
 	return router
-}
-
-// matchedRoute returns the route by which packets from an address leave, as `ip route` takes it.
-func (c *collector) matchedRoute(to, from netip.Addr) string {
-	text, err := c.run("ip", "route", "get", "fibmatch", to.String(), "from", from.String())
-	if err != nil {
-		return "" // there is no route, which is found otherwise
-	}
-	return firstRoute(text)
 }
 
 // firstRoute takes from a printed route what says only how it is: `ip route replace` refuses that.

@@ -118,3 +118,57 @@ func TestFirstRoute(t *testing.T) {
 		}
 	}
 }
+
+func TestNextHops(t *testing.T) {
+	const several = "198.18.0.11 \n\tnexthop via 198.18.0.99 dev eth0 weight 1 \n\tnexthop via 198.18.0.98 dev eth1 weight 1 \n" +
+		"\tnexthop dev eth0 weight 1 \n"
+	if got := fmt.Sprint(nextHops(several, "eth0")); got != "[198.18.0.99]" {
+		t.Error(got)
+	}
+	if got := nextHops("198.18.0.0/24 via 198.18.0.99 dev eth0 \n", "eth0"); got != nil {
+		t.Error(got)
+	}
+}
+
+func TestRulesOfPorts(t *testing.T) {
+	for _, tt := range []struct {
+		rule        map[string]any
+		ofPort      bool
+		first, last uint16
+	}{
+		{map[string]any{"ipproto": "udp", "dport": 4789.}, true, 4789, 4789},
+		{map[string]any{"dport_start": 4000., "dport_end": 5000.}, true, 4000, 5000},
+		{map[string]any{"ipproto": "tcp", "dport": 443.}, true, 443, 443},
+		{map[string]any{"ipproto": "udp", "sport": 68.}, true, 0, 0},
+		{map[string]any{"ipproto": "icmp"}, false, 0, 0},
+		{map[string]any{"table": "77"}, false, 0, 0},
+	} {
+		rule, _ := describeRule("-4", tt.rule)
+		if rule.OfPort != tt.ofPort || rule.FirstPort != tt.first || rule.LastPort != tt.last {
+			t.Errorf("%v: %+v", tt.rule, rule)
+		}
+	}
+}
+
+func TestFindGoneSources(t *testing.T) {
+	subnets := []netip.Prefix{netip.MustParsePrefix("10.0.1.0/24")}
+	isGone := func(a netip.Addr) bool { return a.String() == "198.18.0.99" }
+	for rule, want := range map[string]int{
+		`oifname "eth0" snat to 198.18.0.99`:                                       1,
+		`oifname "eth0" ip saddr 10.0.0.0/8 counter packets 1 snat to 198.18.0.99`: 1,
+		`iifname "br-vxlan-net" snat ip to 198.18.0.99`:                            1,
+		`oifname "eth0" snat to 198.18.0.12`:                                       0,
+		`ip saddr 10.9.0.0/16 snat to 198.18.0.99`:                                 0,
+		`ip saddr 10.0.1.12 snat to 198.18.0.99`:                                   0, // of one container
+		`ip daddr 192.0.2.1 snat to 198.18.0.99`:                                   0,
+		`iifname "docker0" snat to 198.18.0.99`:                                    0,
+		`udp dport 53 snat to 198.18.0.99`:                                         0,
+		`dnat to 198.18.0.99`:                                                      0,
+	} {
+		text := "table ip nat {\n\tchain POSTROUTING {\n\t\t" + rule + " # handle 7\n\t}\n}\n"
+		found := FindGoneSources(text, subnets, []string{"br-vxlan-net"}, isGone)
+		if len(found) != want || want == 1 && found[0].Delete != "nft delete rule ip nat POSTROUTING handle 7" {
+			t.Errorf("%s: %+v", rule, found)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -76,9 +77,11 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.ways()
 	c.ownAddresses()
 	c.flags()
+	c.unseen()
 	c.insides()
 	c.entries()
 	c.podman()
+	c.containersConf()
 	c.resolvConfs()
 	c.upstreams()
 	c.contacts()
@@ -125,9 +128,17 @@ func (c *collector) traffic() {
 
 // gap notes what could not be found out.
 func (c *collector) gap(what string, err error) {
-	if err != nil {
-		c.Gaps = append(c.Gaps, doctor.Gap{What: what, Why: err.Error()})
+	if err == nil {
+		return
 	}
+	g := doctor.Gap{What: what, Why: err.Error()}
+	if missing, ok := errors.AsType[*exec.Error](err); ok {
+		g.Lacks = missing.Name
+		if name := packageOf(missing.Name); name != "" {
+			g.Install = reinstallCommand(name)
+		}
+	}
+	c.Gaps = append(c.Gaps, g)
 }
 
 // repairTime is longer than an agent takes to repair what was altered.
@@ -240,7 +251,11 @@ func (c *collector) path(v network.VTEP, to netip.Addr) doctor.Path {
 	p.Free, err = c.ns.RouteTo(to, "", netip.Addr{})
 	c.gap("the route to "+to.String(), err)
 	p.MTU = c.pathMTU(to)
-	p.Matched = c.matchedRoute(to, v.Local)
+	// The route by which packets leave; if there is none, it is found otherwise.
+	if text, err := c.run("ip", "route", "get", "fibmatch", to.String(), "from", v.Local.String()); err == nil {
+		p.Matched = firstRoute(text)
+		p.SilentHop = c.silentHop(v, nextHops(text, v.Interface))
+	}
 	p.Router = c.routerOf(v.Interface, to)
 	return p
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -47,9 +46,7 @@ func UpgradeHost(ctx context.Context) (h doctor.UpgradeHost, err error) {
 
 // containersSetting returns what containers.conf(5) says, and in which file: the last one counts.
 func containersSetting(key string) (value, file string) {
-	files := []string{"/usr/share/containers/containers.conf", "/etc/containers/containers.conf"}
-	more, _ := filepath.Glob("/etc/containers/containers.conf.d/*.conf")
-	for _, path := range append(files, more...) {
+	for _, path := range containersFiles() {
 		text, err := regfile.ReadText(path)
 		if err != nil {
 			continue

@@ -1,7 +1,9 @@
 package survey
 
 import (
+	"errors"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strings"
 
@@ -21,7 +23,11 @@ func (c *collector) ways() {
 		}
 		for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPorts)] {
 			for _, p := range e.Addrs {
-				n.Ways = append(n.Ways, c.way(e.ContainerName, p.Addr(), p.Addr(), p.Addr().String()))
+				to := c.way(e.ContainerName, p.Addr(), p.Addr(), p.Addr().String())
+				if text, err := c.run("ip", "route", "get", "fibmatch", p.Addr().String()); err == nil {
+					to.Matched = firstRoute(text)
+				}
+				n.Ways = append(n.Ways, to)
 				world := worldOutside[p.Addr().Is6()]
 				if n.Internal || c.way("", p.Addr(), netip.Addr{}, world).Err != "" {
 					continue
@@ -40,8 +46,12 @@ func (c *collector) way(container string, of, to netip.Addr, args ...string) doc
 		Dev     string
 		PrefSrc netip.Addr
 	}
-	if err := c.readJSON(&routes, "ip", append([]string{"-j", "route", "get"}, args...)...); err != nil {
+	err := c.readJSON(&routes, "ip", append([]string{"-j", "route", "get"}, args...)...)
+	if _, isExit := errors.AsType[*exec.ExitError](err); isExit {
 		w.Err = err.Error()
+	} else if err != nil {
+		w.Interface = ""
+		return w // ip could not be asked
 	} else if len(routes) > 0 {
 		w.Interface, w.Source = routes[0].Dev, routes[0].PrefSrc
 	}
@@ -72,7 +82,30 @@ func (c *collector) flags() {
 			for _, f := range links[0].Flags {
 				l.NoARP, l.Broadcast = l.NoARP || f == "NOARP", l.Broadcast || f == "BROADCAST"
 			}
+			if name == n.Underlay.Name {
+				l.TakenBy = c.passthru(name)
+			}
 			n.Links = append(n.Links, l)
 		}
 	}
+}
+
+// passthru returns the macvlan or macvtap in the mode passthru that is on top of a device; "": there is
+// none, or another network namespace has it.
+func (c *collector) passthru(device string) string {
+	for _, kind := range []string{"macvlan", "macvtap"} {
+		var links []struct {
+			Link, Ifname string
+			LinkInfo     struct {
+				Data struct{ Mode string } `json:"info_data"`
+			} `json:"linkinfo"`
+		}
+		_ = c.readJSON(&links, "ip", "-j", "-d", "link", "show", "type", kind) // a kernel without it has none
+		for _, l := range links {
+			if l.Link == device && l.LinkInfo.Data.Mode == "passthru" {
+				return l.Ifname
+			}
+		}
+	}
+	return ""
 }

@@ -24,6 +24,14 @@ type Way struct {
 	Matched string
 }
 
+// evidence is the command, and what the kernel answers where it refuses.
+func (w Way) evidence() string {
+	if w.Err == "" {
+		return w.Command
+	}
+	return w.Command + ": " + w.Err
+}
+
 // LinkFlags are what a device is told to do.
 type LinkFlags struct {
 	Name               string
@@ -47,7 +55,7 @@ func checkWays(f *Facts) (findings []diagnosis.Finding) {
 				continue // see checkDevices: a reload sets the address, and with it the kernel makes the route
 			}
 			found := diagnosis.Finding{
-				Code: diagnosis.SubnetOverlap, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{w.Command},
+				Code: diagnosis.SubnetOverlap, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{w.evidence()},
 			}
 			switch {
 			case w.To.IsValid() && w.Err != "" && f.deadEnd(w.Of) != nil:

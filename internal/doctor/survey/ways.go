@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"os/exec"
@@ -23,39 +24,42 @@ func (c *collector) ways() {
 		}
 		for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPorts)] {
 			for _, p := range e.Addrs {
-				to := c.way(e.ContainerName, p.Addr(), p.Addr(), p.Addr().String())
-				if text, err := c.run("ip", "route", "get", "fibmatch", p.Addr().String()); err == nil {
-					to.Matched = firstRoute(text)
+				if to, isKnown := c.way(e.ContainerName, p.Addr(), p.Addr(), p.Addr().String()); isKnown {
+					if text, err := c.run("ip", "route", "get", "fibmatch", p.Addr().String()); err == nil {
+						to.Matched = firstRoute(text)
+					}
+					n.Ways = append(n.Ways, to)
 				}
-				n.Ways = append(n.Ways, to)
 				world := worldOutside[p.Addr().Is6()]
-				if n.Internal || c.way("", p.Addr(), netip.Addr{}, world).Err != "" {
+				if own, isKnown := c.way("", p.Addr(), netip.Addr{}, world); n.Internal || !isKnown || own.Err != "" {
 					continue
 				}
-				n.Ways = append(n.Ways,
-					c.way(e.ContainerName, p.Addr(), netip.Addr{}, world, "from", p.Addr().String(), "iif", n.Bridge.Name))
+				outside, isKnown := c.way(e.ContainerName, p.Addr(), netip.Addr{}, world, "from", p.Addr().String(), "iif", n.Bridge.Name)
+				if isKnown {
+					n.Ways = append(n.Ways, outside)
+				}
 			}
 		}
 	}
 }
 
-// way asks the kernel for a route.
-func (c *collector) way(container string, of, to netip.Addr, args ...string) doctor.Way {
-	w := doctor.Way{Container: container, Of: of, To: to, Command: "ip route get " + strings.Join(args, " ")}
+// way asks the kernel for a route. It tells whether the kernel has answered: on a busy machine ip may end before.
+func (c *collector) way(container string, of, to netip.Addr, args ...string) (w doctor.Way, isKnown bool) {
+	w = doctor.Way{Container: container, Of: of, To: to, Command: "ip route get " + strings.Join(args, " ")}
 	var routes []struct {
 		Dev     string
 		PrefSrc netip.Addr
 	}
 	err := c.readJSON(&routes, "ip", append([]string{"-j", "route", "get"}, args...)...)
-	if _, isExit := errors.AsType[*exec.ExitError](err); isExit {
-		w.Err = err.Error()
-	} else if err != nil {
-		w.Interface = ""
-		return w // ip could not be asked
-	} else if len(routes) > 0 {
-		w.Interface, w.Source = routes[0].Dev, routes[0].PrefSrc
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok && failed.Exited() {
+		w.Err = cmp.Or(strings.TrimSpace(string(failed.Stderr)), failed.Error())
+		return w, true
 	}
-	return w
+	if err != nil || len(routes) == 0 {
+		return w, false
+	}
+	w.Interface, w.Source = routes[0].Dev, routes[0].PrefSrc
+	return w, true
 }
 
 // flags finds out which flags of devices keep them from finding others, and whether the underlay is a

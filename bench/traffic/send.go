@@ -116,7 +116,7 @@ func sendPackets(addr string, l Load) (r Result, sent float64, err error) {
 		return r, 0, err
 	}
 	defer c.Close()
-	f, err := c.(*net.UDPConn).File()
+	f, err := blockingFile(c.(*net.UDPConn))
 	if err != nil {
 		return r, 0, err
 	}

@@ -39,7 +39,8 @@ func Serve(addr string) error {
 }
 
 func serveConn(c *net.TCPConn, udp *os.File) error {
-	f, err := blockingConn(c)
+	f, err := blockingFile(c)
+	c.Close()
 	if err != nil {
 		return err
 	}
@@ -117,7 +118,7 @@ func listenUDP(addr string) (*os.File, error) {
 		return nil, err
 	}
 	defer c.Close()
-	f, err := c.File()
+	f, err := blockingFile(c)
 	if err != nil {
 		return nil, err
 	}

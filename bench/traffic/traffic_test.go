@@ -1,7 +1,10 @@
 package traffic
 
 import (
+	"fmt"
 	"net"
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -59,4 +62,40 @@ func waitFor(t *testing.T, addr string, failed <-chan error) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// The kernel would tell the runtime of each packet that arrives, at the sender's cost.
+func TestRuntimeDoesNotPollSockets(t *testing.T) {
+	server, err := listenUDP("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	polled := polledFiles(t)
+	if !strings.Contains(polled, "tfd:") {
+		t.Fatal("the runtime polls nothing at all")
+	}
+	if strings.Contains(polled, fmt.Sprintf("tfd: %8d ", server.Fd())) {
+		t.Errorf("the runtime polls file %d:\n%s", server.Fd(), polled)
+	}
+}
+
+// polledFiles returns what the kernel tells of this process's epoll files (proc(5), fdinfo).
+func polledFiles(t *testing.T) string {
+	t.Helper()
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, f := range files {
+		if what, _ := os.Readlink("/proc/self/fd/" + f.Name()); what == "anon_inode:[eventpoll]" {
+			info, err := os.ReadFile("/proc/self/fdinfo/" + f.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(info)
+		}
+	}
+	return all.String()
 }

@@ -1,5 +1,7 @@
 package diagnosis
 
+import "vxlan-driver/internal/installed"
+
 // Codes of this host's kernel and programs.
 const (
 	KernelFeature  Code = "VX0101"
@@ -44,7 +46,7 @@ var hostEntries = []Entry{
 		Code: ProgramMissing, Title: "a program is not where it is looked for",
 		Meaning: "Podman finds the plugin `vxlan`, or the plugin finds the agent `vxland`, only in certain directories.",
 		Causes:  []string{"The installation was interrupted, or went below another directory."},
-		Mends:   []string{"Install again: see /usr/share/doc/vxlan-driver/docs/user/install.md."},
+		Mends:   []string{"Install again: see " + installed.Page("install.md") + "."},
 	},
 	{
 		Code: FactUnknown, Title: "something could not be found out",

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -27,6 +28,8 @@ type Programs struct {
 	// AttachAtOnce is how often a program may be attached in one call, and never in one that may wait; 0: as
 	// often as needed. Meanwhile nobody else can change a link of the host.
 	AttachAtOnce int
+
+	leaveAggregates bool // as before Linux 7.3, for tests
 
 	mu      sync.Mutex
 	objects *programsObjects // nil: not loaded
@@ -191,12 +194,14 @@ func (p *Programs) load() error {
 }
 
 func (p *Programs) loadPinned() (*programsObjects, error) {
-	spec, err := loadPrograms()
+	spec, err := newSpec(!p.leaveAggregates && canTakeAggregates())
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range spec.Maps {
-		m.Pinning = ebpf.PinByName
+	for name, m := range spec.Maps {
+		if !strings.HasPrefix(name, ".") { // constants are of these programs alone
+			m.Pinning = ebpf.PinByName
+		}
 	}
 	if err := os.MkdirAll(filepath.Join(p.layoutDir(), "networks"), 0o700); err != nil {
 		return nil, err

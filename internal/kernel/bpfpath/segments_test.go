@@ -75,6 +75,9 @@ func randomSegments(t *testing.T, rnd *rand.Rand, port uint16) []byte {
 		protocol: pick(rnd, layers.IPProtocolUDP, layers.IPProtocolTCP),
 		payload:  text(1 + rnd.IntN(pick(rnd, 100, 3000, 20_000))),
 	}
+	if rnd.IntN(20) == 0 {
+		f.source = strangerMAC
+	}
 	if rnd.IntN(2) == 0 {
 		f.from, f.to = ip6A, ip6B
 	}
@@ -134,26 +137,41 @@ func pseudoSum(f frame, length int) uint16 {
 // TestSameSegments sends packets that the kernel cuts up on the way: where they leave the host, or only in
 // the other container.
 func TestSameSegments(t *testing.T) {
+	const cut = "ip link set eth0 gso_max_size 1600"
+	unsealed6 := underlays["IPv6 without checksums"]
 	for name, test := range map[string]struct {
 		underlay underlay
 		script   string
+		prepare  func(from, to *realHost)
+		checksum bool // over IPv4, too
 	}{
-		"whole":               {underlay{}, ""},
-		"cut":                 {underlay{}, "ip link set eth0 gso_max_size 1600"},
-		"over IPv6":           {underlay{ipv6: true}, ""},
-		"cut, with checksums": {underlay{ipv6: true}, "ip link set eth0 gso_max_size 1600"},
-		"cut for IPv6":        {underlays["IPv6 without checksums"], "ip link set eth0 gso_max_size 1600"},
+		"whole":                  {script: ""},
+		"cut":                    {script: cut},
+		"over IPv6":              {underlay: underlay{ipv6: true}},
+		"cut for IPv6":           {underlay: unsealed6, script: cut},
+		"with checksums":         {underlay: underlay{device: "udpcsum"}, checksum: true},
+		"cut, and sums":          {underlay: underlay{ipv6: true}, script: cut, prepare: computeChecksums},
+		"with CE":                {prepare: func(from, _ *realHost) { from.markCongestion() }},
+		"put together":           {prepare: joinOnTheWay},
+		"put together for IPv6":  {underlay: unsealed6, prepare: joinOnTheWay},
+		"put together and sums":  {underlay: underlay{device: "udpcsum"}, prepare: joinOnTheWay, checksum: true},
+		"put together and sums6": {underlay: underlay{ipv6: true}, prepare: joinOnTheWay},
+		"put together with CE": {prepare: func(from, to *realHost) {
+			from.markCongestion()
+			joinOnTheWay(from, to)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := newQuietPair(t, test.underlay, test.script)
-			connectPair(a, b)
-			a.keepValid()
-			b.keepValid()
+			for h, want := range map[*realHost]kernel.FastPath{a: a.want(b), b: b.want(a)} {
+				want.Checksum = test.checksum
+				h.set(want)
+				h.keepValid()
+			}
 			c, d := newQuietPair(t, test.underlay, test.script)
-			for _, h := range []*realHost{a, b, c, d} { // or no checksum is computed between namespaces
-				if err := h.stack.Apply(kernel.SetTXChecksum{Name: "eth0"}); err != nil {
-					t.Fatal(err)
-				}
+			if test.prepare != nil {
+				test.prepare(a, b)
+				test.prepare(c, d)
 			}
 			port := uint16(0)
 			arrived := compare(t, newSegmentWire(t, a, b), newSegmentWire(t, c, d),
@@ -163,8 +181,20 @@ func TestSameSegments(t *testing.T) {
 			if taken == 0 {
 				t.Error("the programs took nothing")
 			}
-			t.Logf("%d arrived; the programs sent %d segments", arrived, taken)
+			got := b.ownCounters()
+			t.Logf("%d arrived; the programs sent %d segments, took in %d, and left %d to the VXLAN device", arrived, taken,
+				got.ReceivedPackets, got.UnwrappedPackets)
 		})
+	}
+}
+
+// computeChecksums has hosts compute the checksums of what they send: between namespaces none is computed else.
+func computeChecksums(from, to *realHost) {
+	for _, h := range []*realHost{from, to} {
+		h.Helper()
+		if err := h.stack.Apply(kernel.SetTXChecksum{Name: "eth0"}); err != nil {
+			h.Fatal(err)
+		}
 	}
 }
 

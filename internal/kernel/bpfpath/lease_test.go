@@ -35,6 +35,9 @@ func TestExpiredPrograms(t *testing.T) {
 		if got, _ := m.run(m.objects.FromUnderlay, packet, skBuff{}); got != want {
 			t.Errorf("until %d: on receiving %d", until, got)
 		}
+		if got, _ := m.run(m.objects.FromDevice, fromB(udpFrame(9)).bytes(t), skBuff{}); got != want {
+			t.Errorf("until %d: on receiving from the device %d", until, got)
+		}
 	}
 }
 

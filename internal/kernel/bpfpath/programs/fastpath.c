@@ -52,7 +52,7 @@ int from_device(struct __sk_buff *skb)
 		return TCX_NEXT;
 	set_station(&s, skb->ifindex, in.ethernet.destination);
 	port = bpf_map_lookup_elem(&locals, &s);
-	if (!port)
+	if (!port || !is_valid(bpf_ktime_get_coarse_ns()))
 		return TCX_NEXT;
 	to = bpf_map_lookup_elem(&ports, port);
 	if (!to || (!skb->gso_size && skb->len - sizeof(struct ethhdr) > to->network.mtu))

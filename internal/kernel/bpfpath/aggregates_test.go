@@ -139,7 +139,8 @@ func (h *realHost) setOffload(command, value uint32) {
 			return err
 		}
 		defer unix.Close(fd)
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request))); errno != 0 {
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
+		if errno != 0 {
 			return errno
 		}
 		return nil

@@ -12,9 +12,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// nfpm writes absolute names into an rpm's archive. rpm does not mind. But cpio follows them: "rpm2cpio FILE | cpio -id"
-// in an empty directory would replace the files of the machine itself. So they are made relative, as rpmbuild writes
-// them. What the rest of the file says of the archive is set anew:
+// nfpm writes absolute names into an rpm's archive. rpm does not mind. But cpio follows them: in an empty
+// directory, "rpm2cpio FILE | cpio -id" would replace the files of the machine itself. So they are made
+// relative, as rpmbuild writes them. What the rest of the file says of the archive is set anew:
 // https://rpm-software-management.github.io/rpm/manual/format_v4.html
 
 // Tags of the rpm format. The first ones are of the header of signatures.

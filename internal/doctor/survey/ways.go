@@ -24,22 +24,27 @@ func (c *collector) ways() {
 		}
 		for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPorts)] {
 			for _, p := range e.Addrs {
-				if to, isKnown := c.way(e.ContainerName, p.Addr(), p.Addr(), p.Addr().String()); isKnown {
-					if text, err := c.run("ip", "route", "get", "fibmatch", p.Addr().String()); err == nil {
-						to.Matched = firstRoute(text)
-					}
-					n.Ways = append(n.Ways, to)
-				}
-				world := worldOutside[p.Addr().Is6()]
-				if own, isKnown := c.way("", p.Addr(), netip.Addr{}, world); n.Internal || !isKnown || own.Err != "" {
-					continue
-				}
-				outside, isKnown := c.way(e.ContainerName, p.Addr(), netip.Addr{}, world, "from", p.Addr().String(), "iif", n.Bridge.Name)
-				if isKnown {
-					n.Ways = append(n.Ways, outside)
-				}
+				c.waysOf(n, e.ContainerName, p.Addr())
 			}
 		}
+	}
+}
+
+// waysOf finds out the ways to a container's address, and from it to the outside.
+func (c *collector) waysOf(n *doctor.Network, container string, addr netip.Addr) {
+	if to, isKnown := c.way(container, addr, addr, addr.String()); isKnown {
+		if text, err := c.run("ip", "route", "get", "fibmatch", addr.String()); err == nil {
+			to.Matched = firstRoute(text)
+		}
+		n.Ways = append(n.Ways, to)
+	}
+	world := worldOutside[addr.Is6()]
+	if own, isKnown := c.way("", addr, netip.Addr{}, world); n.Internal || !isKnown || own.Err != "" {
+		return
+	}
+	w, isKnown := c.way(container, addr, netip.Addr{}, world, "from", addr.String(), "iif", n.Bridge.Name)
+	if isKnown {
+		n.Ways = append(n.Ways, w)
 	}
 }
 

@@ -216,7 +216,9 @@ func TestNotSent(t *testing.T) {
 		"checksum without one inside": {frame: noChecksum, network: func(n *programsNetwork) { n.Flags = networkChecksum }},
 		"checksum of a fragment": {frame: frame{source: macA, destination: macB, from: ipA, to: ipB, protocol: layers.IPProtocolUDP, fragment: 9, ttl: 64, payload: text(9)},
 			network: func(n *programsNetwork) { n.Flags = networkChecksum }},
-		"checksum of padding": {frame: frame{source: macA, destination: macB, from: ipA, to: ipB, protocol: layers.IPProtocolUDP, ttl: 64, payload: text(1), padding: "12345"}, network: func(n *programsNetwork) { n.Flags = networkChecksum }},
+		"checksum of padding": {frame: frame{source: macA, destination: macB, from: ipA, to: ipB,
+			protocol: layers.IPProtocolUDP, ttl: 64, payload: text(1), padding: "12345"},
+			network: func(n *programsNetwork) { n.Flags = networkChecksum }},
 	}
 	m := newMachine(t, here)
 	for name, test := range tests {

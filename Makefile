@@ -7,7 +7,8 @@ PREFIX     ?= /usr/local
 # The version that the programs print. Git refuses a tree of another user, as with sudo make, unless told otherwise; for the
 # same reason the go command is told not to ask Git.
 VERSION    ?= $(shell git -c safe.directory='$(CURDIR)' describe --tags --always --dirty 2>/dev/null)
-BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X vxlan-driver/internal/version.linked=$(VERSION)'
+# PREFIX is in the programs too: messages and manual pages name files below it.
+BUILDFLAGS  = -trimpath -buildvcs=false -ldflags '-s -w -X vxlan-driver/internal/version.linked=$(VERSION) -X vxlan-driver/internal/installed.prefix=$(PREFIX)'
 FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
@@ -34,11 +35,13 @@ demo: deps
 
 # Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's packages run one after the other, since two labs
 # at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan. A clone
-# in another directory finds what is compiled already (-trimpath), and "make lint" has called go vet.
+# in another directory finds what is compiled already (-trimpath), and "make lint" has called go vet. After the race detector only
+# those packages are tested once more that it tests with one processor, or with wider bounds.
 TESTFLAGS = -trimpath -vet=off
 test: deps build lint test-race
 	cd packaging/nfpm && $(GO) test $(TESTFLAGS) -short -count=1 ./...
-	$(GO) test $(TESTFLAGS) -count=1 $(UNITS)
+	@if command -v gcc >/dev/null; then packages="$(BUBBLES) ./internal/cluster/gossip/..."; else packages="$(UNITS)"; fi; \
+	$(GO) test $(TESTFLAGS) -count=1 $$packages
 	$(GO) test $(TESTFLAGS) -p 1 -count=1 ./lab/...
 
 # The race detector needs a C compiler, which is not installed for it alone. Tests in synctest bubbles get one processor, since
@@ -153,7 +156,7 @@ share: bin/vxlanctl
 	@bin/vxlanctl completion zsh >bin/share/zsh/_vxlanctl
 	@bin/vxlanctl completion fish >bin/share/fish/vxlanctl.fish
 	@rm -rf bin/share/man
-	@$(GO) run -trimpath -buildvcs=false ./internal/docgen -man bin/share/man -date '$(or $(SOURCE_DATE_EPOCH),0)' .
+	@$(GO) run $(BUILDFLAGS) ./internal/docgen -man bin/share/man -date '$(or $(SOURCE_DATE_EPOCH),0)' .
 
 # Deb, rpm and Arch Linux packages, bills of materials and SHA256SUMS, in PACKAGES. The same commit gives the same bytes.
 # ARCHS and FORMATS pick some. The time of all files is the commit's.
@@ -164,6 +167,7 @@ SOURCE_DATE_EPOCH ?= $(shell git -c safe.directory='$(CURDIR)' log -1 --format=%
 comma    := ,
 empty    :=
 list      = $(subst $(empty) $(empty),$(comma),$(strip $(1)))
+packages: override PREFIX := /usr
 packages: share
 	$(foreach arch,$(ARCHS),GOARCH=$(arch) $(GO) build $(BUILDFLAGS) -o bin/programs/$(arch)/ ./cmd/... &&) true
 	cd packaging/nfpm && $(GO) run -trimpath . -programs ../../bin/programs -out '$(abspath $(PACKAGES))' -version '$(VERSION)' \
@@ -171,7 +175,8 @@ packages: share
 
 # What lintian and rpmlint call an error. packaging/rpmlint.toml and packaging/debian/lintian-overrides say what is meant so.
 lint-packages: packages
-	@for tool in lintian rpmlint; do command -v $$tool >/dev/null || apt-get install -qq -y --no-install-recommends $$tool; done
+	@# The last three are what rpmlint calls.
+	@for tool in lintian rpmlint rpm rpm2cpio cpio; do command -v $$tool >/dev/null || apt-get install -qq -y --no-install-recommends $$tool; done
 	lintian --fail-on error $(PACKAGES)/*.deb
 	@# rpmlint unpacks with cpio, which follows absolute names: it would put the files onto this machine.
 	@for rpm in $(PACKAGES)/*.rpm; do \

@@ -16,10 +16,11 @@ const module = "vxlan-driver/"
 // layers lists what each package may import of this project, directly or not. The arrows of
 // docs/design/packages.md run down this list.
 var layers = map[string][]string{
+	"internal/installed":                    {},
 	"internal/kernel":                       {},
-	"internal/network":                      {"internal/kernel"},
+	"internal/network":                      {"internal/installed", "internal/kernel"},
 	"internal/ipam":                         {"internal/network"},
-	"internal/diagnosis":                    {},
+	"internal/diagnosis":                    {"internal/installed"},
 	"internal/docgen":                       {"internal/ctl", "internal/diagnosis", "internal/network"},
 	"internal/version":                      {},
 	"internal/boottime":                     {},
@@ -66,7 +67,7 @@ var layers = map[string][]string{
 	"internal/plugin":                       {"internal/netavark", "internal/hoststate"},
 	"internal/podmannet":                    {"internal/regfile"},
 	"internal/firewalld":                    {},
-	"internal/agentapi":                     {"internal/accept"},
+	"internal/agentapi":                     {"internal/accept", "internal/installed"},
 	"internal/events":                       {"internal/agentapi", "internal/boottime"},
 	"internal/journal":                      {"internal/diagnosis"},
 	"internal/config":                       {"internal/clusterkey", "internal/cluster/gossip"},
@@ -108,7 +109,7 @@ var bans = []struct{ pkg, banned, why string }{
 
 // pure lists packages that must give the same output for the same input, and so import nothing by
 // which they could look around.
-var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/iptables", "internal/diagnosis", "internal/adopt"}
+var pure = []string{"internal/installed", "internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/iptables", "internal/diagnosis", "internal/adopt"}
 
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.

@@ -3,6 +3,7 @@ package vxlandriver
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -33,14 +34,19 @@ func TestMakeFuzzRunsAllFuzzTests(t *testing.T) {
 	}
 }
 
-// A message that names a page names it where packages put it, and the page is there.
-func TestMessagesNameShippedPages(t *testing.T) {
-	const dir = "/usr/share/doc/vxlan-driver/"
-	if line := "644 docs/user/ share/doc/vxlan-driver/docs/user/\n"; !strings.Contains(readFile(t, "packaging/files"),
-		line) {
-		t.Errorf("packaging/files lacks %q", line)
+// A message that names a page or another installed file has the place from internal/installed, and
+// the file is there.
+func TestMessagesNameInstalledFiles(t *testing.T) {
+	for _, line := range []string{
+		"644 docs/user/ share/doc/vxlan-driver/docs/user/\n", "755 bin/vxland libexec/vxlan/vxland\n",
+		"755 bin/vxlan libexec/netavark/vxlan\n", "755 bin/vxlanctl bin/vxlanctl\n",
+	} {
+		if !strings.Contains(readFile(t, "packaging/files"), line) {
+			t.Errorf("packaging/files lacks %q", line)
+		}
 	}
-	comment, page := regexp.MustCompile(`(?m)//.*$`), regexp.MustCompile(`[\w/-]*docs/user/[\w-]+\.md`)
+	comment, page := regexp.MustCompile(`(?m)//.*$`), regexp.MustCompile(`installed\.Page\("([\w-]+\.md)"\)`)
+	fixed := regexp.MustCompile(`/usr/[\w/]*(share/doc/vxlan|libexec/vxlan|bin/vxlan)[\w/-]*`)
 	found := 0
 	for _, top := range []string{"internal", "cmd"} {
 		err := filepath.WalkDir(top, func(path string, _ fs.DirEntry, err error) error {
@@ -49,12 +55,15 @@ func TestMessagesNameShippedPages(t *testing.T) {
 				return err
 			}
 			text, err := os.ReadFile(path)
-			for _, named := range page.FindAllString(comment.ReplaceAllString(string(text), ""), -1) {
+			code := comment.ReplaceAllString(string(text), "")
+			for _, named := range page.FindAllStringSubmatch(code, -1) {
 				found++
-				inSource, ok := strings.CutPrefix(named, dir)
-				if _, statErr := os.Stat(inSource); !ok || statErr != nil {
-					t.Errorf("%s names %s", path, named)
+				if _, err := os.Stat(filepath.Join("docs/user", named[1])); err != nil {
+					t.Errorf("%s names %s: %v", path, named[1], err)
 				}
+			}
+			if named := fixed.FindString(code); named != "" && path != searchesPrograms {
+				t.Errorf("%s names %s, whatever PREFIX is", path, named)
 			}
 			return err
 		})
@@ -64,6 +73,31 @@ func TestMessagesNameShippedPages(t *testing.T) {
 	}
 	if found < 4 {
 		t.Errorf("found %d pages in messages", found)
+	}
+}
+
+// searchesPrograms has the places where the agent may be, of whatever installation.
+const searchesPrograms = "internal/agentapi/autostart.go"
+
+// Programs and manual pages know below which directory the files are: /usr for packages.
+func TestMakeLinksThePrefix(t *testing.T) {
+	linked := regexp.MustCompile(`-X vxlan-driver/internal/installed\.prefix=([\w/]*)`)
+	for want, args := range map[string][]string{
+		"/usr": {"packages"}, "/usr/local": {"build", "install"}, "/opt/vxlan": {"install", "PREFIX=/opt/vxlan"},
+	} {
+		out, err := exec.Command("make", append([]string{"-n"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("make -n %v: %v\n%s", args, err, out)
+		}
+		all := linked.FindAllStringSubmatch(string(out), -1)
+		if len(all) < 3 {
+			t.Errorf("make %v sets the prefix %d times", args, len(all))
+		}
+		for _, one := range all {
+			if one[1] != want {
+				t.Errorf("make %v sets the prefix to %s, want %s", args, one[1], want)
+			}
+		}
 	}
 }
 

@@ -8,10 +8,13 @@ import (
 	"testing"
 )
 
-// linkVersion is how the Makefile sets the version.
-const linkVersion = "-X vxlan-driver/internal/version.linked="
+// How the Makefile sets the version, and the directory of the installation.
+const (
+	linkVersion = "-X vxlan-driver/internal/version.linked="
+	linkPrefix  = "-X vxlan-driver/internal/installed.prefix="
+)
 
-func TestProgramsPrintTheLinkedVersion(t *testing.T) {
+func TestProgramsPrintWhatIsLinked(t *testing.T) {
 	makefile, err := os.ReadFile("Makefile")
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +23,8 @@ func TestProgramsPrintTheLinkedVersion(t *testing.T) {
 		t.Errorf("the Makefile does not set the version by %q", linkVersion)
 	}
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w "+linkVersion+"v9.8.7-test", "-o", dir+"/", "./cmd/...")
+	const flags = "-s -w " + linkVersion + "v9.8.7-test " + linkPrefix + "/opt/v"
+	build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", dir+"/", "./cmd/...")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -35,6 +39,17 @@ func TestProgramsPrintTheLinkedVersion(t *testing.T) {
 		out, err := exec.Command(filepath.Join(dir, program), arg).CombinedOutput()
 		if err != nil || string(out) != want {
 			t.Errorf("%s: got %q, %v, want %q", command, out, err, want)
+		}
+	}
+	const pages = "/opt/v/share/doc/vxlan-driver/docs/user/"
+	for command, want := range map[string]string{
+		"vxlanctl --help": "are in " + pages, "vxlanctl explain VX0104": "see " + pages + "install.md",
+		"vxlanctl network set --help": "see\n" + pages + "hosts.md", "vxlan --help": "as /opt/v/libexec/netavark/vxlan",
+	} {
+		args := strings.Fields(command)
+		out, err := exec.Command(filepath.Join(dir, args[0]), args[1:]...).CombinedOutput()
+		if err != nil || !strings.Contains(strings.ReplaceAll(string(out), "\n    ", " "), want) {
+			t.Errorf("%s: got %q, %v, want %q in it", command, out, err, want)
 		}
 	}
 }

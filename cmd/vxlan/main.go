@@ -7,15 +7,16 @@ import (
 	"os"
 	"slices"
 
+	"vxlan-driver/internal/installed"
 	"vxlan-driver/internal/netavark"
 	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
 )
 
-const help = `vxlan is the netavark plugin for VXLAN networks: it connects Podman containers
+var help = `vxlan is the netavark plugin for VXLAN networks: it connects Podman containers
 of several hosts. Podman runs it; you do not have to.
 
-Install it as /usr/local/libexec/netavark/vxlan. Then create the network on each host:
+Install it as ` + installed.Path("libexec/netavark/vxlan") + `. Then create the network on each host:
 
   podman network create --driver vxlan --opt vni=100 --opt local_ip=auto \
     --opt remote_ips=192.168.1.10,192.168.1.11 --opt physical_interface=auto \

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/hoststate"
@@ -54,10 +55,20 @@ func fastPathOf(programs *bpfpath.Programs) func(device string) agentapi.FastPat
 // is done.
 func keepPrograms(ctx context.Context, programs *bpfpath.Programs, log *slog.Logger) {
 	go programs.KeepValid(ctx, "")
-	if err := programs.FollowRoutes(ctx, ""); err != nil {
-		log.Warn("cannot follow routes to other hosts; each packet's route is looked up", "err", err)
+	for ctx.Err() == nil {
+		if err := programs.FollowRoutes(ctx, ""); err != nil {
+			log.Warn("cannot follow routes to other hosts; each packet's route is looked up", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(routesRetry):
+		}
 	}
 }
+
+// routesRetry is how long it takes until routes are followed again: what failed may have been for a moment, such
+// as that there was no memory.
+const routesRetry = time.Minute
 
 // countsByHost returns the agent's way to ask what the programs have passed on to and from each host.
 func countsByHost(programs *bpfpath.Programs) func(device string) (map[netip.Addr]agentapi.ProgramCounts, error) {

@@ -189,15 +189,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	notifySystemd("READY=1")
 	err = a.Run(ctx, l)
 	names.Close()
-	if shouldRestart(ctx, err) {
-		log.Info("restarting", "why", err)
-		return self.startAnew(errors.Is(err, agent.ErrRestart), !activated)
-	}
-	if ctx.Err() != nil {
-		err = nil // a signal ended it
-	}
-	notifySystemd("STOPPING=1")
-	return errors.Join(err, self.removeSocket(activated))
+	return self.end(ctx, err, activated, log)
 }
 
 // newAgent returns the agent of this host, as far as its process does not matter.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -98,6 +99,20 @@ func (p *process) CheckRestart() error {
 // a signal told it to end meanwhile, it does not: nobody sends that again.
 func shouldRestart(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && (errors.Is(err, agent.ErrRestart) || errors.Is(err, agent.ErrFilesLost))
+}
+
+// end ends the process of an agent that has ended with err, or lets the installed program take its
+// place. systemd keeps the socket of an agent that it has activated.
+func (p *process) end(ctx context.Context, err error, activated bool, log *slog.Logger) error {
+	if shouldRestart(ctx, err) {
+		log.Info("restarting", "why", err)
+		return p.startAnew(errors.Is(err, agent.ErrRestart), !activated)
+	}
+	if ctx.Err() != nil {
+		err = nil // a signal ended it
+	}
+	notifySystemd("STOPPING=1")
+	return errors.Join(err, p.removeSocket(activated))
 }
 
 // Variables by which an agent that starts anew passes on its descriptors.

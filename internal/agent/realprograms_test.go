@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel/bpfpath"
 	"vxlan-driver/internal/kernel/netnstest"
@@ -124,6 +125,37 @@ func TestProgramsComeOneAtATime(t *testing.T) {
 	}
 	if _, pending := b.forwarder.Pending(); pending || count() != own {
 		t.Errorf("%d of %d ports have programs, more are to come: %v", count(), own, pending)
+	}
+}
+
+// A container moves to another host while no agent is there. The tables that the next agent takes over lead to
+// the right host, as soon as it lets the programs go on.
+func TestContainerMovesWithoutAgent(t *testing.T) {
+	b := newBigHostOn(t, manyHostsNetwork, 5, 3, 2)
+	programs := b.usePrograms()
+	for range 2 {
+		b.listSoon()
+		b.mustTurn(scopeFull)
+		b.drain()
+	}
+	moved := containerOn(1, 2)
+	b.hear(1, func(all []cluster.Endpoint) []cluster.Endpoint { return all[:2] })
+	b.hear(2, func(all []cluster.Endpoint) []cluster.Endpoint { return append(all, moved) })
+	next := &bpfpath.Programs{Dir: programs.Dir, AttachAtOnce: 1}
+	b.openHost = func(path string) (hoststate.Namespace, error) { return next.Open(path) }
+	b.forwarder.networks = nil
+	b.mustTurn(scopeFull)
+	for began := time.Now(); !next.State("vxlan-blue").Attached; time.Sleep(portsGap) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("the next agent does not attach the programs")
+		}
+		b.drain()
+		if err := b.forward(b.followed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if keys := b.drifted(); len(keys.MACs) > 0 {
+		t.Errorf("these are not as wanted: %v", keys.MACs)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/installed"
 )
 
 const (
@@ -253,7 +255,7 @@ func (c Client) findBinary() (string, error) {
 			return path, nil
 		}
 	}
-	return "", NotInstalledError{BinaryPaths[0]}
+	return "", NotInstalledError{installed.Path("libexec/vxlan/vxland")}
 }
 
 // errKilled says that a signal ended a process. The cause may lie outside the program, such as a

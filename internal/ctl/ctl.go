@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/installed"
 )
 
 // Host is the host that the subcommands act on. Each has an interface of what it needs of it.
@@ -30,14 +31,14 @@ type Host interface {
 	Waiter
 }
 
-const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
+var longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
 
 A network's devices and firewall rules exist while a container on this host uses
 the network. If another program removes some of them meanwhile, such as
 "nft flush ruleset", run "vxlanctl reload". Run it also after an upgrade, or after
 a change of /etc/vxlan/vxland.toml.
 
-Pages for administrators are in /usr/share/doc/vxlan-driver/docs/user.
+Pages for administrators are in ` + installed.Page("") + `.
 
 It ends with 0 if all went well, with 1 after an error, and with 2 if it was not
 typed as it should be. "doctor" and "status --check" have codes of their own.`

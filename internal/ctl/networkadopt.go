@@ -40,13 +40,7 @@ this host on the list.`,
   vxlanctl network adopt --all --dry-run
   vxlanctl network adopt --opt physical_interface=eth1 mynet`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			here, others, _ := host.Networks() // nothing is completed without an agent
-			missing, _ := adopt.Compare(here, others)
-			var names []string
-			for _, m := range missing {
-				names = append(names, m.Name)
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
+			return networksToAdopt(host), cobra.ShellCompDirectiveNoFileComp
 		},
 		Args: func(_ *cobra.Command, args []string) error {
 			if (len(args) == 0) == !a.all {
@@ -78,6 +72,16 @@ this host on the list.`,
 		"an option of this host, instead of the other hosts' or \"auto\"; may be repeated")
 	cmd.Flags().StringArrayVar(&a.own.IPRanges, "ip-range", nil, "the addresses that this host assigns; may be repeated")
 	return cmd
+}
+
+// networksToAdopt completes what is typed, as far as the agent answers.
+func networksToAdopt(host Host) (names []string) {
+	here, others, _ := host.Networks()
+	missing, _ := adopt.Compare(here, others)
+	for _, m := range missing {
+		names = append(names, m.Name)
+	}
+	return names
 }
 
 // adoptedNetworks are networks of other hosts that this one has too now.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/installed"
 )
 
 // NetworkChanger changes networks whose containers run.
@@ -33,8 +34,8 @@ var changeable = []string{
 	"address_check", "allow_host_overlap", "fast_path", "isolate", "mtu", "remote_ips", "underlay_timeout",
 }
 
-// hostsPage is where packages put the page that says how a network is changed host by host.
-const hostsPage = "/usr/share/doc/vxlan-driver/docs/user/hosts.md"
+// hostsPage says how a network is changed host by host.
+var hostsPage = installed.Page("hosts.md")
 
 // CheckChangeable refuses changes of options that a running network cannot change.
 func CheckChangeable(before, after map[string]string) error {
@@ -88,7 +89,8 @@ containers' interfaces into step. An empty value takes an option away.
 
 It can change address_check, allow_host_overlap, fast_path, isolate, mtu, remote_ips
 and underlay_timeout. Others need the network to be recreated: see
-` + hostsPage + `. Type it on each host of the network.`,
+` + hostsPage + `.
+Type it on each host of the network.`,
 		Example: `  vxlanctl network set mynet mtu=1402
   vxlanctl network set mynet isolate=true fast_path=`,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -1,5 +1,7 @@
 package diagnosis
 
+import "vxlan-driver/internal/installed"
+
 // Codes of this host's kernel and programs.
 const (
 	KernelFeature  Code = "VX0101"
@@ -47,7 +49,7 @@ var hostEntries = []Entry{
 		Causes: []string{"The installation was interrupted, or went below another directory.",
 			"`netavark_plugin_dirs` in containers.conf names other directories."},
 		Mends: []string{"Type the command that the finding prints, or install again: see " +
-			"/usr/share/doc/vxlan-driver/docs/user/install.md."},
+			installed.Page("install.md") + "."},
 	},
 	{
 		Code: FactUnknown, Title: "something could not be found out",

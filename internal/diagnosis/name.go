@@ -27,7 +27,8 @@ var nameEntries = []Entry{
 		Code: NamesBlocked, Title: "a firewall drops questions for names",
 		Meaning: "A container's question to its gateway, port 53, is dropped on this host, or led elsewhere.",
 		Causes: []string{"An input chain of another firewall drops what comes from the bridge.",
-			"A rule redirects port 53 to another server."},
+			"A rule redirects port 53 to another server.",
+			"A rule exempts port 53 from connection tracking, so that nothing leads the question to the agent."},
 		Mends: []string{"Type the commands that the finding prints."},
 	},
 }

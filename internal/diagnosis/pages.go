@@ -2,7 +2,10 @@ package diagnosis
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
+
+	"vxlan-driver/internal/installed"
 )
 
 // Text is what `vxlanctl explain` prints.
@@ -46,7 +49,13 @@ func CodesPage() string {
 			}
 		}
 	}
-	return b.String()
+	return linkPages(b.String())
+}
+
+// linkPages makes links of the places where other pages are installed.
+func linkPages(text string) string {
+	installedPage := regexp.MustCompile(regexp.QuoteMeta(installed.Page("")) + `([\w-]+)\.md`)
+	return installedPage.ReplaceAllString(text, "[$1]($1.md)")
 }
 
 func writeList(b *strings.Builder, title string, items []string) {

@@ -17,6 +17,7 @@ var underlayEntries = []Entry{
 		Meaning: "The host has no address from which a network could send to other hosts. " +
 			"Its containers reach each other and nobody else.",
 		Causes: []string{"The interface is down or was removed.", "DHCP gave the host another address.",
+			"Somebody gave the address the scope `host` or `link`, with which it is not for packets to others.",
 			"`local_ip` or `physical_interface` names what this host does not have."},
 		Mends: []string{"Set the interface up, and give it its address.",
 			"Recreate the network with `--opt local_ip=auto --opt physical_interface=auto`."},

@@ -20,6 +20,7 @@ import (
 
 	"vxlan-driver/internal/ctl"
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/installed"
 )
 
 const (
@@ -61,7 +62,7 @@ func manPages(root string, date time.Time) (map[string][]byte, error) {
 	}
 	pages := map[string][]byte{
 		"vxlan-codes.7": []byte(diagnosis.ManPage()),
-		"vxland.8":      renderMarkdown("vxland", "8", date, agentPage),
+		"vxland.8":      renderMarkdown("vxland", "8", date, strings.ReplaceAll(agentPage, "PAGES", installed.Page(""))),
 		"vxland.toml.5": renderMarkdown("vxland.toml", "5", date, configManText(string(config))),
 	}
 	tool := ctl.Command(nil, "", io.Discard)

@@ -72,6 +72,16 @@ var clusterCases = []checkCase{
 			Source: addr("10.0.0.1")}}
 	}, []string{"VX0606 warning this host's packets to the subnet 10.0.0.0/24 come from the gateway's address"},
 		[]string{"ip route replace 10.0.0.0/24 dev br-blue src 10.0.0.254"}},
+	{"no route to a bridge without addresses", func(f *Facts) {
+		f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "eth0"}}
+		f.Changes = []Change{change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.254/24")}}),
+			change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.1/24")}})}
+	}, []string{"VX0408 failure br-blue lacks the gateway's address 10.0.0.1"}, []string{reload}},
+	{"gateway's address as source, since the host's is gone", func(f *Facts) {
+		f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "br-blue",
+			Source: addr("10.0.0.1")}}
+		f.Changes = []Change{change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.254/24")}})}
+	}, []string{"VX0408 failure br-blue lacks the address 10.0.0.254"}, []string{reload}},
 	{"gateway's address as source of a host without another", func(f *Facts) {
 		takeOwnAddress(f)
 		f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "br-blue",
@@ -162,13 +172,19 @@ var clusterCases = []checkCase{
 	{"rules about names", func(f *Facts) {
 		f.Networks[0].Names[0].Err = "no answer"
 		f.Rules = []Rule{{Text: "udp dport 53 drop", Chain: "bridge f in", OfNames: true, Delete: "nft delete it"},
-			{Text: "udp dport 53 redirect to :5353", Chain: "nat of iptables-legacy PREROUTING", OfNames: true,
+			{Text: "udp dport 53 tproxy to :5353", Chain: "mangle of iptables-legacy PREROUTING", OfNames: true,
 				Translates: true, Delete: "x"}}
 	}, []string{"VX0803 failure a rule of another program drops questions for names, or their answers: chain in of " +
 		"table bridge f",
-		"VX0803 failure a rule of another program leads questions for names elsewhere: chain PREROUTING of table nat " +
-			"of iptables-legacy"},
+		"VX0803 failure a rule of another program leads questions for names elsewhere: chain PREROUTING of table " +
+			"mangle of iptables-legacy"},
 		[]string{"nft delete it"}},
+	{"a rule that exempts questions for names from tracking", func(f *Facts) {
+		f.Networks[0].Names[0].Err = "no answer"
+		f.Rules = []Rule{{Text: "udp dport 53 notrack", Chain: "ip raw PREROUTING", OfNames: true, Untracks: true,
+			Delete: "nft delete it"}}
+	}, []string{"VX0803 failure a rule of another program exempts questions for names from tracking, so they do not " +
+		"reach the agent: chain PREROUTING of table ip raw"}, []string{"nft delete it"}},
 	{"a rule about names in a chain that drops them", func(f *Facts) {
 		f.Networks[0].Names[0].Err = "no answer"
 		f.Rules = []Rule{{Text: "udp dport 53 drop", Chain: "bridge f in", OfNames: true, Delete: "x"}}

@@ -96,7 +96,7 @@ func classifyChange(f *Facts, c Change) (code diagnosis.Code, summary string) {
 	case kernel.AddAddr:
 		return f.addressCode(c.Network, change)
 	case kernel.DelAddr:
-		const format = "%s has the address %s, which is not the network's, or in the wrong order"
+		const format = "%s has the address %s, which is not the network's, or in the wrong order or scope"
 		return diagnosis.DeviceAltered, fmt.Sprintf(format, change.Name, change.Addr.Prefix)
 	case kernel.AddRoute, kernel.DelRoute:
 		return diagnosis.DeviceAltered, "a route is missing"

@@ -63,6 +63,12 @@ type Facts struct {
 	Unrecorded []string
 }
 
+// ScopedAddrs are addresses that the kernel does not choose for packets to others.
+type ScopedAddrs struct {
+	Scope string // as ip prints it
+	Addrs []netip.Prefix
+}
+
 // Holder is who has a lock.
 type Holder struct {
 	PIDs    []int  // nil: they are not seen from here
@@ -91,6 +97,9 @@ type Network struct {
 	Unplaceable bool
 	// Holder is the interface that has the underlay's address, where Underlay is gone; "": none has.
 	Holder string
+	// Narrow are Underlay's addresses of the subnet that it sends from, if their scope is not global. A
+	// subnet has one scope: the kernel refuses an address of another (__inet_insert_ifa in net/ipv4/devinet.c).
+	Narrow ScopedAddrs
 	// ConfigFile is where Podman should have the network; "": it has it. Kept is a copy.
 	ConfigFile, Kept string
 	// Edited is in what ConfigFile differs from Kept; then it is set though Podman has the network.

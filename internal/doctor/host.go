@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/installed"
 )
 
 // checkKernel says what the kernel lacks.
@@ -91,6 +92,9 @@ const (
 	oldestNetavark = "1.6"
 )
 
+// installAgain is what to do when a program of the driver is not there.
+var installAgain = "install the driver again: see " + installed.Page("install.md")
+
 // checkPodman says which programs are missing or too old.
 func checkPodman(f *Facts) (findings []diagnosis.Finding) {
 	for _, p := range []struct{ name, have, oldest string }{
@@ -136,7 +140,7 @@ func checkPodman(f *Facts) (findings []diagnosis.Finding) {
 			Summary: "netavark finds no plugin vxlan, so no container of a VXLAN network starts",
 			Evidence: []string{"it looks in /usr/local/libexec/netavark, /usr/libexec/netavark, /usr/local/lib/netavark, " +
 				"/usr/lib/netavark"},
-			Mend: []string{"install the driver again: see /usr/share/doc/vxlan-driver/docs/user/install.md"},
+			Mend: []string{installAgain},
 		})
 	}
 	return findings

@@ -188,8 +188,8 @@ func (f *Facts) ruleOfMark() *Rule {
 	return &f.Routing.Rules[i]
 }
 
-// rulesOfNames is about a rule that drops questions for names, or leads them elsewhere, where names are
-// not answered.
+// rulesOfNames is about a rule that drops questions for names, leads them elsewhere or keeps them from being
+// translated, where names are not answered.
 func (f *Facts) rulesOfNames(r Rule) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		isLacking := slices.ContainsFunc(n.Names, func(a NameAnswer) bool { return a.Err != "" && !a.Upstream })
@@ -202,8 +202,12 @@ func (f *Facts) rulesOfNames(r Rule) (findings []diagnosis.Finding) {
 			Summary:  "a rule of another program drops questions for names, or their answers" + r.where(),
 			Evidence: []string{cut(r.Text, maxLine)}, Mend: []string{r.Delete},
 		}
-		if r.Translates {
+		switch {
+		case r.Translates:
 			found.Summary = "a rule of another program leads questions for names elsewhere" + r.where()
+		case r.Untracks:
+			found.Summary = "a rule of another program exempts questions for names from tracking, so they do not reach the " +
+				"agent" + r.where()
 		}
 		findings = append(findings, found)
 	}

@@ -23,28 +23,16 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		found := diagnosis.Finding{Code: diagnosis.UnderlayLost, Level: diagnosis.Failure, Network: n.Name}
 		switch {
 		case n.Underlay.Name == "":
-			found.Summary = fmt.Sprintf("the interface %s is gone", home.Interface)
-			found.Mend = []string{fmt.Sprintf(
-				"make or plug in %s again, or recreate the network with --opt physical_interface=auto", home.Interface)}
-			if n.Holder != "" {
-				found.Summary += fmt.Sprintf(", and %s has its address", n.Holder)
-				found.Mend = []string{
-					fmt.Sprintf(
-						"ip link set %s down; ip link set %s name %s   # or recreate the network with --opt physical_interface=auto",
-						n.Holder, n.Holder, home.Interface),
-					fmt.Sprintf("ip link set %s up", home.Interface), reload,
-				}
-			}
+			found.Summary, found.Mend = n.goneInterface(home)
 		case !n.Underlay.Up:
 			found.Summary = fmt.Sprintf("the interface %s is down", home.Interface)
 			found.Mend = []string{fmt.Sprintf("ip link set %s up", home.Interface)}
+		case len(n.Narrow.Addrs) > 0:
+			found.Summary = fmt.Sprintf("the address %s of %s has the scope %s, with which no network can use it",
+				home.Local, home.Interface, n.Narrow.Scope)
+			found.Mend = widenScope(home.Interface, n.Narrow.Addrs)
 		case !n.Underlay.HasAddr(home.Local) && !n.elsewhereOnHost(f, home.Local):
-			found.Summary = fmt.Sprintf("the interface %s has lost the address %s", home.Interface, home.Local)
-			found.Mend = []string{fmt.Sprintf("ip address add %s dev %s", lostPrefix(n, home.Local), home.Interface)}
-			if key := "net/ipv6/conf/" + home.Interface + "/disable_ipv6"; home.Local.Is6() && f.Kernel.Parameters[key] == "1" {
-				found.Summary += ", since IPv6 is switched off on it"
-				found.Mend = append([]string{"sysctl -w " + key + "=0"}, found.Mend...)
-			}
+			found.Summary, found.Mend = f.lostAddress(n, home)
 		case slices.Contains(n.Underlay.Tentative, home.Local):
 			found.Summary = fmt.Sprintf("the address %s is not usable: duplicate address detection has not accepted it",
 				home.Local)
@@ -61,6 +49,52 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		findings = append(findings, found)
 	}
 	return findings
+}
+
+// goneInterface is about an interface that is not there, or has another name.
+func (n Network) goneInterface(home network.Underlay) (summary string, mend []string) {
+	summary = fmt.Sprintf("the interface %s is gone", home.Interface)
+	if n.Holder == "" {
+		return summary, []string{fmt.Sprintf(
+			"make or plug in %s again, or recreate the network with --opt physical_interface=auto", home.Interface)}
+	}
+	return summary + fmt.Sprintf(", and %s has its address", n.Holder), []string{
+		fmt.Sprintf("ip link set %s down; ip link set %s name %s   # or recreate the network with --opt "+
+			"physical_interface=auto", n.Holder, n.Holder, home.Interface),
+		fmt.Sprintf("ip link set %s up", home.Interface), reload,
+	}
+}
+
+// lostAddress is about an interface without the address from which a network sends.
+func (f *Facts) lostAddress(n Network, home network.Underlay) (summary string, mend []string) {
+	summary = fmt.Sprintf("the interface %s has lost the address %s", home.Interface, home.Local)
+	mend = []string{fmt.Sprintf("ip address add %s dev %s", lostPrefix(n, home.Local), home.Interface)}
+	if key := "net/ipv6/conf/" + home.Interface + "/disable_ipv6"; home.Local.Is6() && f.Kernel.Parameters[key] == "1" {
+		summary += ", since IPv6 is switched off on it"
+		mend = append([]string{"sysctl -w " + key + "=0"}, mend...)
+	}
+	return summary, mend
+}
+
+// widenScope returns commands that give the addresses of a subnet the scope global. The kernel cannot change
+// the scope of an address, and an interface without any loses its routes: so it keeps one meanwhile.
+func widenScope(device string, addrs []netip.Prefix) (commands []string) {
+	meanwhile := netip.PrefixFrom(addrs[0].Addr(), 32)
+	if addrs[0] == meanwhile {
+		meanwhile = netip.PrefixFrom(meanwhile.Addr(), 31)
+	}
+	change := func(verb string, p netip.Prefix) {
+		commands = append(commands, fmt.Sprintf("ip address %s %s dev %s", verb, p, device))
+	}
+	change("add", meanwhile)
+	for _, p := range slices.Backward(addrs) { // with the first one, the others would go
+		change("delete", p)
+	}
+	for _, p := range addrs {
+		change("add", p)
+	}
+	change("delete", meanwhile)
+	return commands
 }
 
 // elsewhereOnHost tells whether an address is one of the whole host, as routed networks have them.

@@ -20,6 +20,13 @@ var underlayCases = []checkCase{
 	{"address lost", func(f *Facts) { f.Networks[0].Underlay.Addrs = nil },
 		[]string{"VX0201 failure the interface eth0 has lost the address 198.18.0.12"},
 		[]string{"ip address add 198.18.0.12/24 dev eth0"}},
+	{"address of another scope", func(f *Facts) {
+		f.Networks[0].Underlay.Addrs = nil
+		f.Networks[0].Narrow = ScopedAddrs{"host", []netip.Prefix{prefix("198.18.0.12/24"), prefix("198.18.0.13/24")}}
+	}, []string{"VX0201 failure the address 198.18.0.12 of eth0 has the scope host, with which no network can use it"},
+		[]string{"ip address add 198.18.0.12/32 dev eth0", "ip address delete 198.18.0.13/24 dev eth0",
+			"ip address delete 198.18.0.12/24 dev eth0", "ip address add 198.18.0.12/24 dev eth0",
+			"ip address add 198.18.0.13/24 dev eth0", "ip address delete 198.18.0.12/32 dev eth0"}},
 	{"address of the whole host", func(f *Facts) {
 		f.Networks[0].Underlay.Addrs = []netip.Prefix{prefix("192.0.2.1/31")}
 		f.Prefixes = []kernel.HostPrefix{{Prefix: prefix("198.18.0.12/32"), Interface: "lo", Use: kernel.UseAddress}}

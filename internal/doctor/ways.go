@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 )
 
@@ -21,6 +22,14 @@ type Way struct {
 	Command   string     // that shows it
 	// Matched is the route to a container that the kernel takes, as `ip route get fibmatch` prints it.
 	Matched string
+}
+
+// evidence is the command, and what the kernel answers where it refuses.
+func (w Way) evidence() string {
+	if w.Err == "" {
+		return w.Command
+	}
+	return w.Command + ": " + w.Err
 }
 
 // LinkFlags are what a device is told to do.
@@ -42,8 +51,11 @@ func checkWays(f *Facts) (findings []diagnosis.Finding) {
 			continue // see checkRoutes
 		}
 		for _, w := range n.Ways {
+			if s, isOf := n.SubnetOf(w.To); isOf && f.lacksAddr(n, routeSource(s)) {
+				continue // see checkDevices: a reload sets the address, and with it the kernel makes the route
+			}
 			found := diagnosis.Finding{
-				Code: diagnosis.SubnetOverlap, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{w.Command},
+				Code: diagnosis.SubnetOverlap, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{w.evidence()},
 			}
 			switch {
 			case w.To.IsValid() && w.Err != "" && f.deadEnd(w.Of) != nil:
@@ -136,14 +148,26 @@ func (w Way) isMisrouted() bool {
 // first address there: this host's own, or the gateway's where there is none. IPv6 chooses a source itself.
 func (n Network) routeOf(s network.Subnet) string {
 	command := fmt.Sprintf("%s route replace %s dev %s", ipCommand(s.Prefix.Addr()), s.Prefix, n.Bridge.Name)
-	source := s.Gateway
-	if s.HostAddress.IsValid() {
-		source = s.HostAddress
-	}
-	if source.Is4() {
+	if source := routeSource(s); source.Is4() {
 		command += " src " + source.String()
 	}
 	return command
+}
+
+// routeSource is the first address of a subnet on the bridge.
+func routeSource(s network.Subnet) netip.Addr {
+	if s.HostAddress.IsValid() {
+		return s.HostAddress
+	}
+	return s.Gateway
+}
+
+// lacksAddr tells whether the bridge should have an address, and has not.
+func (f *Facts) lacksAddr(n Network, addr netip.Addr) bool {
+	return slices.ContainsFunc(f.Changes, func(c Change) bool {
+		added, ok := c.Change.(kernel.AddAddr)
+		return ok && c.Container == "" && added.Name == n.Bridge.Name && added.Addr.Prefix.Addr() == addr
+	})
 }
 
 // asksAsGateway tells whether this host's packets to the subnet come from the gateway's address, though the

@@ -119,7 +119,9 @@ func (l leg) meets(t kernel.FilterTable, chain string) bool {
 	if l.hook != c.Hook || !slices.ContainsFunc(l.packets, func(p packet) bool { return p.isSeenBy(t.Family, l.hook) }) {
 		return false
 	}
-	return len(c.Devices) == 0 || slices.Contains(c.Devices, cmp.Or(l.permit.in, l.permit.out))
+	device := cmp.Or(l.permit.in, l.permit.out)
+	isMet := func(pattern string) bool { return kernel.IsDevice(pattern, device) }
+	return len(c.Devices) == 0 || slices.ContainsFunc(c.Devices, isMet)
 }
 
 func dropsAll(t kernel.FilterTable, chain string, packets []packet) bool {

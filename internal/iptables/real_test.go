@@ -1,6 +1,7 @@
 package iptables
 
 import (
+	"fmt"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -90,8 +91,8 @@ iptables-legacy -A INPUT -m conntrack --ctstate INVALID -j DROP; iptables-legacy
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := exec.LookPath(tt.program); err != nil {
-				t.Skip("there is no iptables-legacy")
+			if err := tryTables(t, tt.program); err != nil {
+				t.Skip(err)
 			}
 			found, lines := dropped(t, tt.program, tt.script)
 			for chain, want := range tt.want {
@@ -113,6 +114,15 @@ iptables-legacy -A INPUT -m conntrack --ctstate INVALID -j DROP; iptables-legacy
 			}
 		})
 	}
+}
+
+// tryTables tries whether this machine has a program, and the kernel its tables.
+func tryTables(t *testing.T, program string) error {
+	t.Helper()
+	if out, err := exec.Command("nsenter", "--net="+netnstest.New(t), program, "-L").CombinedOutput(); err != nil {
+		return fmt.Errorf("%s has no tables (CONFIG_IP_NF_IPTABLES_LEGACY): %w: %s", program, err, out)
+	}
+	return nil
 }
 
 // What is no rule is passed over.

@@ -1,5 +1,7 @@
 package kernel
 
+import "strings"
+
 // FilterTable is an nftables table of another program, as far as it can drop packets that this host
 // routes, receives or sends.
 type FilterTable struct {
@@ -33,7 +35,7 @@ func (h FilterHook) String() string { return hookNames[h] }
 // FilterChain is a chain of a FilterTable.
 type FilterChain struct {
 	Hook       FilterHook
-	Devices    []string // of HookIngress and HookEgress
+	Devices    []string // of HookIngress and HookEgress; see IsDevice
 	PolicyDrop bool     // drops what no rule accepts
 	Rules      []FilterRule
 }
@@ -99,4 +101,11 @@ type FilterElement struct {
 	First, Last []byte
 	Parts       bool          // several side by side, each with a range of its own
 	Verdict     FilterVerdict // of a verdict map
+}
+
+// IsDevice tells whether a chain's device is the one of that name. With a star at its end it is each whose name
+// begins so.
+func IsDevice(pattern, name string) bool {
+	prefix, isPrefix := strings.CutSuffix(pattern, "*")
+	return pattern == name || isPrefix && strings.HasPrefix(name, prefix)
 }

@@ -98,9 +98,10 @@ type Link struct {
 	TXChecksum Opt[bool]
 	Peer       Peer // of a veth; used to create it, not observed
 
-	Addrs  []Addr
-	Routes []Route // whose output device is this link
-	FDB    []FDB   // of a VXLAN device: permanent entries; learned ones are left out
+	Addrs  []Addr         // of global scope
+	Narrow []netip.Prefix // IPv4 addresses of another scope; observed, never wanted
+	Routes []Route        // whose output device is this link
+	FDB    []FDB          // of a VXLAN device: permanent entries; learned ones are left out
 }
 
 // Sysctl is a kernel parameter: Key is its path below /proc/sys, such as

@@ -18,7 +18,8 @@ type fakeHost struct {
 	lookupErr error
 	used      []kernel.HostPrefix
 	noVXLAN   bool
-	routes    []fakeRoute // before all others
+	routes    []fakeRoute           // before all others
+	narrow    map[netip.Addr]string // addresses that are not of global scope, and whose they are
 }
 
 // fakeRoute is a route with one or more next hops.
@@ -59,7 +60,7 @@ func (h fakeHost) InterfaceByAddr(addr netip.Addr) (kernel.Interface, error) {
 			return i, h.lookupErr
 		}
 	}
-	return kernel.Interface{}, h.lookupErr
+	return h.Interface(h.narrow[addr])
 }
 
 func (h fakeHost) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
@@ -134,6 +135,7 @@ var testHost = fakeHost{
 	},
 	default4: "eth0",
 	default6: "eth0",
+	narrow:   map[netip.Addr]string{netip.MustParseAddr("192.168.1.9"): "eth0"},
 }
 
 // exampleNetwork returns the documented example with options changed ("-name" removes one) and

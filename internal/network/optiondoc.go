@@ -69,6 +69,7 @@ var optionDocs = []OptionDoc{
 		Errors: []OptionError{
 			{"is not an address of", "use one of the addresses that the message lists, or `auto`; " +
 				"see [when the underlay changes](underlay.md#when-the-underlay-changes)"},
+			{"that is not for other hosts", "give the interface the address anew, without `scope`, or use another one"},
 			{"is not in remote_ips, but", "use the address by which the other hosts list this one"},
 			{"must be of the same address family as", "give `local_ip` and `remote_ips` both in IPv4, or both in IPv6"},
 		},

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"vxlan-driver/internal/installed"
 	"vxlan-driver/internal/kernel"
 )
 
@@ -88,7 +89,7 @@ func (o option) problemWith(value string) string {
 // meant here.
 var foreignOptions = map[string]string{
 	"encrypted": "this driver does not encrypt: packets cross the underlay in clear text; leave the option out, " +
-		"and see /usr/share/doc/vxlan-driver/docs/user/security.md for how to protect the underlay, as with WireGuard",
+		"and see " + installed.Page("security.md") + " for how to protect the underlay, as with WireGuard",
 	"com.docker.network.driver.mtu":                  `did you mean "mtu"?`,
 	"com.docker.network.driver.overlay.vxlanid_list": `did you mean "vni"?`,
 	"id":                             `did you mean "vni"?`,

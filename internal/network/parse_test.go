@@ -75,6 +75,9 @@ func TestParseRefuses(t *testing.T) {
 		{"local_ip not an address", opts{"local_ip": "192.168.1"}, nil, `option local_ip "192.168.1": must be a unicast IPv4 or IPv6 address of this host, or "auto"`},
 		{"local_ip multicast", opts{"local_ip": "239.0.0.1"}, nil, `option local_ip "239.0.0.1": must be a unicast IPv4 or IPv6 address of this host, or "auto"`},
 		{"local_ip not here", opts{"local_ip": "192.168.1.77"}, nil, `option local_ip "192.168.1.77": is not an address of eth0, which has 192.168.1.10, 192.168.1.110, fd00:1::10; use one of those, or auto`},
+		{"local_ip of scope host", opts{"local_ip": "192.168.1.9"}, nil,
+			`option local_ip "192.168.1.9": is an address of eth0 that is not for other hosts: its scope is not global, ` +
+				"or it is temporary; see `ip address show dev eth0`"},
 		{"local_ip nowhere", opts{"local_ip": "192.168.1.77", "physical_interface": "auto"}, nil, `option local_ip "192.168.1.77": no interface of this host has this address; see ` + "`ip address`"},
 		{"remote_ips missing", opts{"-remote_ips": ""}, nil, `option remote_ips: is required unless multicast_group is given: --opt remote_ips=ADDRESS,…`},
 		{"remote_ips empty", opts{"remote_ips": " , "}, nil, `option remote_ips "192.168.1.10": has no host but this one; name at least one other`},
@@ -121,7 +124,8 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown option", opts{"remote-ip": "x"}, nil, `option "remote-ip": is unknown; did you mean "remote_ips"?`},
 		{"option in capitals", opts{"MTU": "1400"}, nil, `option "MTU": is unknown; did you mean "mtu"?`},
 		{"option of Docker's overlay", opts{"encrypted": "true"}, nil, `option "encrypted": is unknown; this driver does not encrypt: packets cross the underlay in clear text; leave the option out, ` +
-			`and see /usr/share/doc/vxlan-driver/docs/user/security.md for how to protect the underlay, as with WireGuard`},
+			`and see /usr/local/share/doc/vxlan-driver/docs/user/security.md for how to protect the underlay, ` +
+			`as with WireGuard`},
 		{"option of Docker's bridge", opts{"com.docker.network.driver.mtu": "1400"}, nil, `option "com.docker.network.driver.mtu": is unknown; did you mean "mtu"?`},
 		{"option of an earlier version", opts{"shortcut": "false"}, nil, `option "shortcut": is unknown; it is called "fast_path" now`},
 		{"no subnet", nil, keys{"subnets": nil}, `--subnet: is required, the same on every host of the network; for a network without addresses use --ipam-driver none`},

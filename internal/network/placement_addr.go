@@ -70,15 +70,28 @@ func (p placement) checkLocalAddr(iface kernel.Interface) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	if !ok {
-		p.problems.AddAbsent(optionLocal, p.LocalIP.String(),
-			"is not an address of %s, which has %s; use one of those, or auto", iface.Name, addrsOf(iface))
-		return netip.Addr{}, nil
+		return netip.Addr{}, p.refuseLocalAddr(iface)
 	}
 	if len(p.own) > 0 && !slices.Contains(p.own, p.LocalIP) {
 		p.problems.Add(optionLocal, p.LocalIP.String(),
 			"is not in remote_ips, but %s is, which this host has too; use the one that the other hosts list", p.own[0])
 	}
 	return p.LocalIP, nil
+}
+
+// refuseLocalAddr adds why local_ip is no address of the interface that other hosts could send to.
+func (p placement) refuseLocalAddr(iface kernel.Interface) error {
+	holder, err := p.host.InterfaceByAddr(p.LocalIP)
+	switch {
+	case err != nil:
+	case holder.Name == iface.Name:
+		p.problems.AddAbsent(optionLocal, p.LocalIP.String(), "is an address of %[1]s that is not for other hosts: "+
+			"its scope is not global, or it is temporary; see `ip address show dev %[1]s`", iface.Name)
+	default:
+		p.problems.AddAbsent(optionLocal, p.LocalIP.String(),
+			"is not an address of %s, which has %s; use one of those, or auto", iface.Name, addrsOf(iface))
+	}
+	return err
 }
 
 func addrsOf(iface kernel.Interface) string {

@@ -78,9 +78,11 @@ func missingSysctls(want, have []kernel.Sysctl) (lacking []kernel.Sysctl) {
 }
 
 func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
-	var changes []kernel.Change
+	changes := clearNarrow(want, have)
 	if owner == ours {
-		changes, have.Addrs = reorderAddrs(want, have)
+		var moved []kernel.Change
+		moved, have.Addrs = reorderAddrs(want, have)
+		changes = append(changes, moved...)
 	}
 	for _, a := range want.Addrs {
 		if hasAddr(have.Addrs, a) {
@@ -104,6 +106,18 @@ func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
 	for _, a := range have.Addrs {
 		if owner == ours && !stays(a) {
 			changes = append(changes, kernel.DelAddr{Name: want.Name, Addr: kernel.Addr{Prefix: a.Prefix}})
+		}
+	}
+	return changes
+}
+
+// clearNarrow removes the addresses of another scope than global from the subnets of wanted ones. The kernel
+// can change no scope, and refuses two in a subnet (__inet_insert_ifa in net/ipv4/devinet.c).
+func clearNarrow(want, have kernel.Link) (changes []kernel.Change) {
+	for _, h := range have.Narrow {
+		isOfSubnet := func(w kernel.Addr) bool { return w.Prefix.Masked() == h.Masked() }
+		if slices.ContainsFunc(want.Addrs, isOfSubnet) {
+			changes = append(changes, kernel.DelAddr{Name: want.Name, Addr: kernel.Addr{Prefix: h}})
 		}
 	}
 	return changes

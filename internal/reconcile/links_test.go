@@ -120,6 +120,21 @@ func TestDiffRemovesWrongLength(t *testing.T) {
 	}
 }
 
+// The kernel refuses two scopes in a subnet, so all of another one go first. Other subnets are somebody's.
+func TestDiffReplacesAddressesOfAnotherScope(t *testing.T) {
+	prefix := netip.MustParsePrefix
+	wanted := []kernel.Addr{{Prefix: prefix("10.0.0.254/24")}, {Prefix: prefix("10.0.0.1/24")}}
+	want := kernel.Link{Name: "br0", Addrs: wanted}
+	have := kernel.Link{Name: "br0", Narrow: []netip.Prefix{
+		prefix("10.0.0.254/24"), prefix("10.0.0.7/24"), prefix("169.254.3.4/16"),
+	}}
+	const changes = "[ip address delete 10.0.0.254/24 dev br0 ip address delete 10.0.0.7/24 dev br0 " +
+		"ip address add 10.0.0.254/24 dev br0 ip address add 10.0.0.1/24 dev br0]"
+	if got := fmt.Sprint(diffLink(want, have, ours)); got != changes {
+		t.Errorf("got %s", got)
+	}
+}
+
 // Entries of a MAC are the forwarding's.
 func TestDiffLeavesEntriesOfMACsAlone(t *testing.T) {
 	have := []kernel.FDB{{Dst: netip.MustParseAddr("198.18.0.1")}, {MAC: kernel.MAC{2}, Dst: netip.MustParseAddr("198.18.0.1")}}

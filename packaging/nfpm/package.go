@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -56,15 +57,17 @@ func (b build) writePackage(format, arch string) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.Create(filepath.Join(b.out, packager.ConventionalFileName(info)))
-	if err != nil {
+	var file bytes.Buffer
+	if err := packager.Package(info, &file); err != nil {
 		return err
 	}
-	defer file.Close()
-	if err := packager.Package(info, file); err != nil {
-		return err
+	data := file.Bytes()
+	if format == "rpm" {
+		if data, err = withRelativeNames(data); err != nil {
+			return fmt.Errorf("make names of the rpm relative: %w", err)
+		}
 	}
-	return file.Close()
+	return os.WriteFile(filepath.Join(b.out, packager.ConventionalFileName(info)), data, 0o644)
 }
 
 // stageFiles puts the files into a directory as they are on a host.

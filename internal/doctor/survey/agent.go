@@ -21,6 +21,7 @@ import (
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/installed"
 )
 
 // agent finds out how the agent is. One that was stopped would keep everybody waiting.
@@ -85,7 +86,7 @@ func hasDrifted(r agentapi.StatusReport) bool {
 const checkTimeout = 5 * time.Second
 
 // installAgain is for a program that is damaged, or built for another machine.
-const installAgain = "install the driver again: see /usr/share/doc/vxlan-driver/docs/user/install.md"
+var installAgain = "install the driver again: see " + installed.Page("install.md")
 
 // checkConfig lets the agent's program read its configuration, and returns what it refuses. The error is why
 // the program cannot be executed.

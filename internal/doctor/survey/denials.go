@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/installed"
 	"vxlan-driver/internal/regfile"
 )
 
@@ -67,7 +68,8 @@ func ParseDenials(text string, now time.Time) (found []doctor.Denial) {
 			const allow = "ausearch -m avc -c %s --raw | audit2allow -M vxlan-local && semodule -i vxlan-local.pp   # if it " +
 				"goes on"
 			d.Mend = []string{
-				"restorecon -RFv /usr/libexec/netavark /usr/libexec/vxlan /usr/bin/vxlanctl /run/vxlan /etc/vxlan",
+				fmt.Sprintf("restorecon -RFv %s %s %s /run/vxlan /etc/vxlan", installed.Path("libexec/netavark"),
+					installed.Path("libexec/vxlan"), installed.Path("bin/vxlanctl")),
 				fmt.Sprintf(allow, program),
 			}
 		}

@@ -62,6 +62,7 @@ func portWord(port uint16) string {
 // drop, mark or translate packets. Those of the driver are left out.
 func FindRules(text string, words []string) (found []doctor.Rule) {
 	var table, chain string
+	comesLate := false                // the chain translates what is left of questions for names: see beforeNames
 	accepted := make(map[string]bool) // words by chain, that a rule before accepts
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -70,7 +71,9 @@ func FindRules(text string, words []string) (found []doctor.Rule) {
 		case strings.HasPrefix(line, "table ") && len(fields) > 2:
 			table, chain = fields[1]+" "+fields[2], ""
 		case strings.HasPrefix(line, "chain ") && len(fields) > 1:
-			chain = fields[1]
+			chain, comesLate = fields[1], false
+		case strings.HasPrefix(line, "type nat hook "):
+			comesLate = !beforeNames.MatchString(line)
 		}
 		rule, handle, ok := strings.Cut(line, " # handle ")
 		if !ok || chain == "" || strings.HasSuffix(rule, "{") || strings.Contains(table, " "+kernel.FirewallTable) {
@@ -84,9 +87,10 @@ func FindRules(text string, words []string) (found []doctor.Rule) {
 		r := classifyRule(rule)
 		isOfPort := strings.HasPrefix(word, " ")
 		isOfFrames := r.Changes && strings.HasPrefix(table, "bridge ")
-		untracks := r.Untracks && strings.HasPrefix(word, `"`)
-		ofNames := (!named || !isOfPort) && (r.Translates || r.Drops) && concernsNames(rule) &&
-			(r.Translates || !accepted[table+chain+ofNamesWord])
+		asksNames := (!named || !isOfPort) && concernsNames(rule)
+		r.Translates = r.Translates && !(asksNames && comesLate)
+		ofNames := asksNames && (r.Translates || r.Untracks || r.Drops && !accepted[table+chain+ofNamesWord])
+		untracks := r.Untracks && (strings.HasPrefix(word, `"`) || ofNames)
 		if strings.HasSuffix(rule, " accept") && concernsNames(rule) {
 			accepted[table+chain+ofNamesWord] = true
 		}
@@ -101,6 +105,10 @@ func FindRules(text string, words []string) (found []doctor.Rule) {
 	}
 	return found
 }
+
+// beforeNames matches the nat chains that come before the driver's, by which questions for names are led to
+// the agent (dns_prerouting, with the priority dstnat - 1). Of several that translate a packet the first does.
+var beforeNames = regexp.MustCompile(`hook prerouting priority (dstnat - |mangle|raw|-)`)
 
 // ofNamesWord stands for questions for names among words.
 const ofNamesWord = " names"
@@ -165,7 +173,8 @@ func classifyRule(rule string) (r whatRuleDoes) {
 		` xt target "MASQUERADE"`, ` xt target "NETMAP"`, ` xt target "TPROXY"`)
 	r.Drops = containsAny(rule, " drop", " reject")
 	r.Marks = strings.Contains(rule, " mark set ")
-	r.Untracks = containsAny(rule, " notrack ", " ct zone set ", " ct original zone set ", " ct reply zone set ")
+	r.Untracks = containsAny(rule, " notrack ", ` xt target "CT"`, ` xt target "NOTRACK"`,
+		" ct zone set ", " ct original zone set ", " ct reply zone set ")
 	return r
 }
 

@@ -35,6 +35,31 @@ var hostFaults = []hostFault{
 	{name: "subnet without a route", inject: "ip route delete 10.0.1.0/24 dev br-vxlan-net", code: "VX0606", says: "leave by eth0"},
 	{name: "gateway's address as source", inject: "ip route replace 10.0.1.0/24 dev br-vxlan-net src 10.0.1.1",
 		code: "VX0606", says: "come from the gateway's address"},
+	{name: "addresses of the bridge removed", inject: "sysctl -qw net.ipv4.conf.br-vxlan-net.promote_secondaries=0; " +
+		"ip address delete 10.0.1.254/24 dev br-vxlan-net", code: "VX0408", says: "lacks the gateway's address"},
+	{name: "host's own address on the bridge removed",
+		inject: "sysctl -qw net.ipv4.conf.br-vxlan-net.promote_secondaries=1; ip address delete 10.0.1.254/24 dev br-vxlan-net", code: "VX0402", says: "in the wrong order"},
+	{name: "address of the underlay for this host only", inject: narrow("198.18.0.12/24", "host"),
+		code: "VX0201", says: "has the scope host", quick: true},
+	{name: "address of the underlay for its link only", inject: narrow("198.18.0.12/24", "link"),
+		code: "VX0201", says: "has the scope link"},
+	{name: "addresses of the underlay for this host only",
+		inject: narrow("198.18.0.12/24", "host") + "; ip address add 198.18.0.13/24 dev eth0 scope host",
+		code:   "VX0201", says: "has the scope host",
+		after: "ip address delete 198.18.0.13/24 dev eth0"},
+	{name: "one address of the underlay for this host only",
+		inject: narrow("198.18.0.12/32", "host") + "; ip route add 198.18.0.0/24 dev eth0 src 198.18.0.12",
+		code:   "VX0201", says: "has the scope host"},
+	{name: "addresses of the bridge for this host only", inject: "ip address flush dev br-vxlan-net; " +
+		"for a in 254 1; do ip address add 10.0.1.$a/24 dev br-vxlan-net scope host; done",
+		code: "VX0402", says: "order or scope"},
+	{name: "addresses of the bridge for this host only, promoted",
+		inject: "sysctl -qw net.ipv4.conf.br-vxlan-net.promote_secondaries=1; ip address flush dev br-vxlan-net; " +
+			"for a in 254 1; do ip address add 10.0.1.$a/24 dev br-vxlan-net scope link; done",
+		code: "VX0402", says: "order or scope"},
+	{name: "container's address for itself only", inject: inside + "ip address flush dev eth0; " +
+		inside + "ip address add 10.0.1.12/24 dev eth0 scope host; " + inside + "ip route add default via 10.0.1.1",
+		code: "VX0409", says: "10.0.1.12"},
 	{name: "address of the underlay not taken", inject: "ip route delete local 198.18.0.12 dev eth0 table local", code: "VX0201", says: "does not take packets", quick: true},
 	{name: "gateway's address not taken", inject: "ip route delete local 10.0.1.1 dev br-vxlan-net table local", code: "VX0408", says: "does not take packets"},
 	{name: "IPsec blocks what leaves by default", inject: "ip xfrm policy setdefault out block", code: "VX0203", says: "IPsec"},
@@ -156,6 +181,12 @@ var hostFaults = []hostFault{
 	{name: "container's TTL", inject: inside + "sysctl -qw net.ipv4.ip_default_ttl=1", code: "VX0409",
 		says: "ip_default_ttl is 1"},
 	{name: "container's queue drops all", inject: inside + "tc qdisc add dev eth0 root blackhole", code: "VX0409", says: "qdisc blackhole"},
+}
+
+// narrow gives the underlay its address with another scope than global.
+func narrow(address, scope string) string {
+	return "ip address delete 198.18.0.12/24 dev eth0; ip address add " + address + " dev eth0 scope " + scope +
+		"; ip route replace default via 198.18.0.1 dev eth0 onlink"
 }
 
 // startWithoutAgents starts a network whose tunnels no agent tests.

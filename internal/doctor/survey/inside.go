@@ -74,22 +74,36 @@ func (c *collector) inside(n *doctor.Network, namespace, container, device strin
 
 // globalAddrs returns the addresses of a device that others may use.
 func globalAddrs(device string, read func(any, ...string) error) (all []netip.Prefix) {
-	var links []struct {
-		AddrInfo []struct {
-			Local     netip.Addr
-			Prefixlen int
-			Scope     string
-		} `json:"addr_info"`
-	}
-	_ = read(&links, "address", "show", "dev", device) // what is not known is not judged
-	for _, l := range links {
-		for _, a := range l.AddrInfo {
-			if a.Scope == "global" {
-				all = append(all, netip.PrefixFrom(a.Local, a.Prefixlen))
-			}
+	addrs, _ := readAddrs(device, read) // what is not known is not judged
+	for _, a := range addrs {
+		if a.Scope == globalScope {
+			all = append(all, a.prefix())
 		}
 	}
 	return all
+}
+
+// scopedAddr is an address as `ip -j address` prints it.
+type scopedAddr struct {
+	Local     netip.Addr
+	Prefixlen int
+	Scope     string
+}
+
+// globalScope is that of addresses which others may use.
+const globalScope = "global"
+
+func (a scopedAddr) prefix() netip.Prefix { return netip.PrefixFrom(a.Local, a.Prefixlen) }
+
+func readAddrs(device string, read func(any, ...string) error) (all []scopedAddr, err error) {
+	var links []struct {
+		AddrInfo []scopedAddr `json:"addr_info"`
+	}
+	err = read(&links, "address", "show", "dev", device)
+	for _, l := range links {
+		all = append(all, l.AddrInfo...)
+	}
+	return all, err
 }
 
 // insideRoutes finds out which routes and rules of a container lead nowhere.

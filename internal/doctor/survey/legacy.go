@@ -38,8 +38,11 @@ func (c *collector) legacyFilters() (tables []kernel.FilterTable) {
 // legacyTranslations are the targets that lead packets elsewhere.
 var legacyTranslations = []string{"-j SNAT ", "-j MASQUERADE ", "-j DNAT ", "-j REDIRECT ", "-j NETMAP ", "-j TPROXY "}
 
+// legacyExemptions are the targets that exempt packets from tracking.
+var legacyExemptions = []string{"-j CT --notrack ", "-j NOTRACK "}
+
 // FindLegacyRules returns the rules, as iptables-save prints them, that name a port or a device of a
-// network and drop or translate packets.
+// network and drop or translate packets, or exempt them from tracking.
 func FindLegacyRules(program, text string, words []string) (found []doctor.Rule) {
 	table := ""
 	for line := range strings.Lines(text) {
@@ -53,13 +56,19 @@ func FindLegacyRules(program, text string, words []string) (found []doctor.Rule)
 		translates := containsAny(line, legacyTranslations...)
 		marks := containsAny(line, "-j MARK ", "-j CONNMARK ")
 		ofNames := !strings.HasPrefix(word, " ") && !marks && concernsNames(line)
-		if !isRule || !isNamed && !ofNames || !translates && !marks && !containsAny(line, "-j DROP ", "-j REJECT ") {
+		if ofNames && table == "nat" {
+			continue // the driver's chain has led the questions to the agent before: see beforeNames
+		}
+		untracks := (ofNames || strings.HasPrefix(word, `"`)) && containsAny(line, legacyExemptions...)
+		concerns := translates || marks || untracks || containsAny(line, "-j DROP ", "-j REJECT ")
+		if !isRule || !isNamed && !ofNames || !concerns {
 			continue
 		}
 		chain, _, _ := strings.Cut(rule, " ")
 		found = append(found, doctor.Rule{
-			Text:  fmt.Sprintf("%s, table %s: %s", program, table, line),
-			Chain: fmt.Sprintf("%s of %s %s", table, program, chain), Translates: translates, Marks: marks, OfNames: ofNames,
+			Text:       fmt.Sprintf("%s, table %s: %s", program, table, line),
+			Chain:      fmt.Sprintf("%s of %s %s", table, program, chain),
+			Translates: translates, Marks: marks, Untracks: untracks, OfNames: ofNames,
 			Delete: fmt.Sprintf("%s -t %s -D %s", program, table, rule),
 		})
 	}

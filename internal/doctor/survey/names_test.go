@@ -28,6 +28,8 @@ func TestRulesOfNames(t *testing.T) {
 		{"ip", `iifname "br-blue" udp dport 53 redirect to :5353`, true, true},
 		{"ip", `udp dport 53 counter packets 0 bytes 0 xt target "REDIRECT"`, true, true},
 		{"inet", "udp dport 53 tproxy to :5353", true, true},
+		{"inet", "udp dport 53 notrack", true, false},
+		{"ip", `udp dport 53 counter packets 0 bytes 0 xt target "CT"`, true, false},
 		{"ip", "tcp dport 53 drop", false, false},
 		{"ip", "udp dport 530 drop", false, false},
 		{"ip", "udp dport != 53 drop", false, false},
@@ -41,6 +43,18 @@ func TestRulesOfNames(t *testing.T) {
 			t.Errorf("%s %s: found %+v", tt.family, tt.rule, found)
 		}
 	}
+	for hook, want := range map[string]bool{
+		"nat hook prerouting priority mangle": true, "nat hook prerouting priority -200": true,
+		"nat hook prerouting priority dstnat - 5": true, "filter hook prerouting priority dstnat": true,
+		"nat hook prerouting priority dstnat": false, "nat hook prerouting priority filter": false,
+		"nat hook output priority -150": false,
+	} {
+		text := "table ip f { # handle 1\n\tchain c { # handle 2\n\t\ttype " + hook + "; policy accept;\n" +
+			"\t\tiifname \"br-blue\" udp dport 53 redirect to :5353 # handle 3\n\t}\n}\n"
+		if found := FindRules(text, []string{`"br-blue"`}); len(found) == 1 != want || want && !found[0].OfNames {
+			t.Errorf("%s: found %+v", hook, found)
+		}
+	}
 	const answeredFirst = `table bridge f { # handle 1
 	chain c { # handle 2
 		ip saddr 10.0.0.0/24 udp dport 53 accept # handle 4
@@ -52,16 +66,31 @@ func TestRulesOfNames(t *testing.T) {
 		t.Errorf("behind a rule that accepts: found %+v", found)
 	}
 	for rule, want := range map[string]bool{
-		"-A PREROUTING -p udp -m udp --dport 53 -j REDIRECT --to-ports 5353":                   true,
-		"-A PREROUTING -i br-blue -p udp -m udp --dport 53 -j REDIRECT --to-ports 5353":        true,
-		"-A PREROUTING -p udp -m multiport --dports 53,853 -j DNAT --to-destination 192.0.2.1": true,
-		"-A PREROUTING -p udp -m udp --dport 50:60 -j TPROXY --on-port 5353":                   true,
-		"-A PREROUTING -p tcp -m tcp --dport 53 -j REDIRECT --to-ports 5353":                   false,
-		"-A PREROUTING -p udp -m udp --dport 4789 -j REDIRECT --to-ports 53":                   false,
-		"-A INPUT -p udp -m udp --dport 53 -j ACCEPT":                                          false,
+		"*mangle\n-A PREROUTING -p udp -m udp --dport 53 -j TPROXY --on-port 5353":                   true,
+		"*mangle\n-A PREROUTING -i br-blue -p udp -m udp --dport 53 -j TPROXY --on-port 5353":        true,
+		"*mangle\n-A PREROUTING -p udp -m multiport --dports 53,853 -j TPROXY --on-port 5353":        true,
+		"*mangle\n-A PREROUTING -p udp -m udp --dport 50:60 -j TPROXY --on-port 5353":                true,
+		"*nat\n-A PREROUTING -i br-blue -p udp -m udp --dport 53 -j REDIRECT --to-ports 5353":        false,
+		"*nat\n-A PREROUTING -p udp -m multiport --dports 53,853 -j DNAT --to-destination 192.0.2.1": false,
+		"*mangle\n-A PREROUTING -p tcp -m tcp --dport 53 -j TPROXY --on-port 5353":                   false,
+		"*nat\n-A PREROUTING -p udp -m udp --dport 4789 -j REDIRECT --to-ports 53":                   false,
+		"*filter\n-A INPUT -p udp -m udp --dport 53 -j ACCEPT":                                       false,
 	} {
-		found := FindLegacyRules("iptables-legacy", "*nat\n"+rule+"\n", []string{portWord(4789), `"br-blue"`})
-		if got := len(found) == 1 && found[0].OfNames && found[0].Translates; got != want {
+		found := FindLegacyRules("iptables-legacy", rule+"\n", []string{portWord(4789), `"br-blue"`})
+		isOfTunnel := strings.Contains(rule, "4789")
+		got := len(found) == 1 && found[0].OfNames && found[0].Translates
+		if got != want || !want && !isOfTunnel && len(found) > 0 {
+			t.Errorf("%s: found %+v", rule, found)
+		}
+	}
+	for rule, want := range map[string]bool{
+		"-A PREROUTING -p udp -m udp --dport 53 -j CT --notrack":   true,
+		"-A OUTPUT -p udp -m udp --sport 53 -j NOTRACK":            true,
+		"-A PREROUTING -p udp -m udp --dport 53 -j CT --zone 1":    false,
+		"-A PREROUTING -p udp -m udp --dport 4789 -j CT --notrack": false,
+	} {
+		found := FindLegacyRules("iptables-legacy", "*raw\n"+rule+"\n", []string{portWord(4789), `"br-blue"`})
+		if got := len(found) == 1 && found[0].OfNames && found[0].Untracks; got != want || !want && len(found) > 0 {
 			t.Errorf("%s: found %+v", rule, found)
 		}
 	}

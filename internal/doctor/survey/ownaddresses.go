@@ -37,6 +37,25 @@ func (c *collector) ownAddresses() {
 	c.proxies()
 }
 
+// narrowAddrs returns the addresses of an interface that are of one subnet with the given one, if their
+// scope is not global.
+func (c *collector) narrowAddrs(device string, addr netip.Addr) (found doctor.ScopedAddrs) {
+	links, err := readAddrs(device, func(to any, args ...string) error {
+		return c.readJSON(to, "ip", append([]string{"-j"}, args...)...)
+	})
+	i := slices.IndexFunc(links, func(a scopedAddr) bool { return a.Local == addr && a.Scope != globalScope })
+	if err != nil || i < 0 {
+		return found
+	}
+	found.Scope = links[i].Scope
+	for _, a := range links {
+		if a.Scope == found.Scope && a.prefix().Masked() == links[i].prefix().Masked() {
+			found.Addrs = append(found.Addrs, a.prefix())
+		}
+	}
+	return found
+}
+
 // localAddrs are the addresses of the table local; nil: it is not known.
 func (c *collector) localAddrs() map[netip.Addr]bool {
 	taken := make(map[netip.Addr]bool)

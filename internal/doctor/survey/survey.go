@@ -211,6 +211,8 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 	c.gap("the interface "+home, err)
 	if facts.Underlay.Name == "" {
 		facts.Holder = c.holderOf(cmp.Or(n.VTEP.Home.Local, n.VTEP.Local))
+	} else if local := cmp.Or(n.VTEP.Home.Local, n.VTEP.Local); !facts.Underlay.HasAddr(local) {
+		facts.Narrow = c.narrowAddrs(home, local)
 	}
 	for _, to := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxPaths)] {
 		facts.Paths = append(facts.Paths, c.path(n.VTEP, to))

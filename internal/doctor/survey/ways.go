@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"os/exec"
@@ -23,37 +24,40 @@ func (c *collector) ways() {
 		}
 		for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPorts)] {
 			for _, p := range e.Addrs {
-				to, known := c.way(e.ContainerName, p.Addr(), p.Addr(), p.Addr().String())
-				if !known {
-					continue
-				}
-				if text, err := c.run("ip", "route", "get", "fibmatch", p.Addr().String()); err == nil {
-					to.Matched = firstRoute(text)
-				}
-				n.Ways = append(n.Ways, to)
-				world := worldOutside[p.Addr().Is6()]
-				if own, known := c.way("", p.Addr(), netip.Addr{}, world); n.Internal || !known || own.Err != "" {
-					continue
-				}
-				out, known := c.way(e.ContainerName, p.Addr(), netip.Addr{}, world, "from", p.Addr().String(), "iif", n.Bridge.Name)
-				if known {
-					n.Ways = append(n.Ways, out)
-				}
+				c.waysOf(n, e.ContainerName, p.Addr())
 			}
 		}
 	}
 }
 
-// way asks the kernel for a route. It is not known if ip cannot be run, or does not end in time.
-func (c *collector) way(container string, of, to netip.Addr, args ...string) (w doctor.Way, known bool) {
+// waysOf finds out the ways to a container's address, and from it to the outside.
+func (c *collector) waysOf(n *doctor.Network, container string, addr netip.Addr) {
+	if to, isKnown := c.way(container, addr, addr, addr.String()); isKnown {
+		if text, err := c.run("ip", "route", "get", "fibmatch", addr.String()); err == nil {
+			to.Matched = firstRoute(text)
+		}
+		n.Ways = append(n.Ways, to)
+	}
+	world := worldOutside[addr.Is6()]
+	if own, isKnown := c.way("", addr, netip.Addr{}, world); n.Internal || !isKnown || own.Err != "" {
+		return
+	}
+	w, isKnown := c.way(container, addr, netip.Addr{}, world, "from", addr.String(), "iif", n.Bridge.Name)
+	if isKnown {
+		n.Ways = append(n.Ways, w)
+	}
+}
+
+// way asks the kernel for a route. It tells whether the kernel has answered: on a busy machine ip may end before.
+func (c *collector) way(container string, of, to netip.Addr, args ...string) (w doctor.Way, isKnown bool) {
 	w = doctor.Way{Container: container, Of: of, To: to, Command: "ip route get " + strings.Join(args, " ")}
 	var routes []struct {
 		Dev     string
 		PrefSrc netip.Addr
 	}
 	err := c.readJSON(&routes, "ip", append([]string{"-j", "route", "get"}, args...)...)
-	if refused, ok := errors.AsType[*exec.ExitError](err); ok && refused.Exited() {
-		w.Err = err.Error()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok && failed.Exited() {
+		w.Err = cmp.Or(strings.TrimSpace(string(failed.Stderr)), failed.Error())
 		return w, true
 	}
 	if err != nil || len(routes) == 0 {

@@ -2,8 +2,14 @@ package bpfpath
 
 import (
 	"errors"
+	"net/netip"
 	"os"
+	"slices"
 	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket/layers"
+	"golang.org/x/sys/unix"
 )
 
 // What others have set for the VXLAN device is not gone around.
@@ -46,5 +52,37 @@ func TestNothingPinnedWithoutPorts(t *testing.T) {
 	if _, err := os.Stat(a.programs.Dir); !errors.Is(err, os.ErrNotExist) {
 		a.hasPins("")
 		t.Errorf("the directory is there: %v", err)
+	}
+}
+
+// A packet in a VLAN is another underlay's than that of the interface. So it is not taken on the interface, where the
+// kernel has taken the tag off already.
+func TestTaggedOnUnderlay(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	connectPair(a, b)
+	inner := frame{
+		source: b.mac(), destination: a.mac(), from: netip.MustParseAddr("10.0.0.2"), to: netip.MustParseAddr("10.0.0.1"),
+		protocol: layers.IPProtocolUDP, ttl: 64, payload: text(50),
+	}
+	packet := outer{from: b.vtep, to: a.vtep, vni: 100, port: 4789, ttl: 64}.wrap(t, inner.bytes(t), 7, 50000)
+	eth0, err := a.net.ns.Link("eth0", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(packet, eth0.MAC[:])
+	tagged := slices.Concat(packet[:12], []byte{0x81, 0, 0, 5}, packet[12:])
+	wire, arrived := packetSocket(t, b.path, "eth0"), packetSocket(t, a.container, "eth0")
+	for _, test := range []struct {
+		name   string
+		packet []byte
+		want   bool
+	}{{"with a tag", tagged, false}, {"without", packet, true}} {
+		if _, err := unix.Write(wire, test.packet); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond)
+		if got := sees(t, arrived, text(50)); got != test.want {
+			t.Errorf("%s: it arrives: %v", test.name, got)
+		}
 	}
 }

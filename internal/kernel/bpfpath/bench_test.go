@@ -142,6 +142,12 @@ func bounce(t testing.TB, client, server int, buffer []byte) {
 // newEnds returns two UDP sockets that do not wait, the first one connected to the second, on one CPU.
 func newEnds(b *testing.B, container bool, u underlay, prepare func(a, b *realHost)) (client, server int) {
 	b.Helper()
+	return openEnds(b, newBenchmarkPair(b, container, u, prepare))
+}
+
+// newBenchmarkPair returns both ends of a way, on one CPU.
+func newBenchmarkPair(b *testing.B, container bool, u underlay, prepare func(a, b *realHost)) [2]benchmarkEnd {
+	b.Helper()
 	pinToCPU(b)
 	if u.netkit {
 		requireNetkit(b)
@@ -156,7 +162,7 @@ func newEnds(b *testing.B, container bool, u underlay, prepare func(a, b *realHo
 		ends[0] = benchmarkEnd{x.container, netip.MustParseAddr("10.0.0.1")}
 		ends[1] = benchmarkEnd{y.container, netip.MustParseAddr("10.0.0.2")}
 	}
-	return openEnds(b, ends)
+	return ends
 }
 
 // benchmarkEnd is where a socket is: in a namespace, with an address.

@@ -171,36 +171,41 @@ func TestUDPSegmentation(t *testing.T) {
 			a, b := newPair(t, u)
 			connectPair(a, b)
 			a.in("ping -c 1 -W 5 10.0.0.2")
-			var l *net.UDPConn
-			err := netns.Do(b.container, func() (err error) {
-				l, err = net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 5000})
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			c := a.dial("udp", "10.0.0.2:5000").(*net.UDPConn)
-			setSegment(t, c, 1201)
-			const pieces = 20
-			payload := text(1201*pieces + 5)
-			if _, err := c.Write(payload); err != nil {
-				t.Fatal(err)
-			}
-			var got []byte
-			buffer := make([]byte, 1<<16)
-			for range pieces + 1 {
-				_ = l.SetReadDeadline(time.Now().Add(5 * time.Second))
-				n, err := l.Read(buffer)
-				if err != nil {
-					t.Fatalf("after %d of %d bytes: %v", len(got), len(payload), err)
-				}
-				got = append(got, buffer[:n]...)
-			}
-			if !bytes.Equal(got, payload) {
-				t.Errorf("%d bytes differ", len(got))
-			}
+			sendSegments(t, a, b, 1201)
 		})
+	}
+}
+
+// sendSegments sends 20 datagrams of a size and a shorter one in one piece.
+func sendSegments(t *testing.T, a, b *realHost, size int) {
+	t.Helper()
+	var l *net.UDPConn
+	err := netns.Do(b.container, func() (err error) {
+		l, err = net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 5000})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c := a.dial("udp", containerB).(*net.UDPConn)
+	setSegment(t, c, size)
+	payload := text(20*size + 5)
+	if _, err := c.Write(payload); err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	buffer := make([]byte, 1<<16)
+	for len(got) < len(payload) {
+		_ = l.SetReadDeadline(time.Now().Add(5 * time.Second))
+		n, err := l.Read(buffer)
+		if err != nil {
+			t.Fatalf("after %d of %d bytes: %v", len(got), len(payload), err)
+		}
+		got = append(got, buffer[:n]...)
+	}
+	if !bytes.Equal(got, payload) {
+		t.Errorf("%d bytes differ", len(got))
 	}
 }
 

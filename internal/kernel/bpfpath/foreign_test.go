@@ -159,3 +159,63 @@ func TestOtherUnderlay(t *testing.T) {
 		t.Errorf("verdict %d", got)
 	}
 }
+
+// A chain for all devices whose names begin the same is about the ports among them.
+func TestPortsOfOthersByPrefix(t *testing.T) {
+	a, _ := newPair(t, underlay{})
+	o := others{ns: a.stack, filtered: map[string]string{"c*": "netdev mine"}}
+	fit, why := o.leaveOut([]kernel.FastPathPort{{Name: "c0", MAC: a.mac()}})
+	if want := "the table netdev mine of another program filters packets of c0"; len(fit) > 0 || why != want {
+		t.Errorf("%v, %q", fit, why)
+	}
+	if table := o.filterOf("vx.0"); table != "" {
+		t.Errorf("it is about vx.0 too: %s", table)
+	}
+}
+
+// An XDP program on the VXLAN device sees what the kernel unwraps, and is not passed by either.
+func TestXDPOnDevice(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	connectPair(a, b)
+	var guard link.Link
+	err := netns.Do(b.path, func() error {
+		const drop = 1 // XDP_DROP (linux/bpf.h)
+		program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+			Type: ebpf.XDP, License: "Apache-2.0", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, drop), asm.Return()},
+		})
+		if err != nil {
+			return err
+		}
+		defer program.Close()
+		index, err := b.net.ns.Index("vx.0")
+		if err != nil {
+			return err
+		}
+		guard, err = link.AttachXDP(link.XDPOptions{Program: program, Interface: index, Flags: link.XDPGenericMode})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer guard.Close()
+	if err := b.net.Set(b.want(a)); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.programs.State("vx.0"); s != (State{Reason: "an XDP program sees packets of vx.0"}) {
+		t.Errorf("the state is %+v", s)
+	}
+	b.waitForDetached()
+	wire := packetSocket(t, b.container, "eth0")
+	if _, err := a.dial("udp", containerB).Write([]byte("past the guard")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	if sees(t, wire, []byte("past the guard")) {
+		t.Error("the container got a packet that another program drops")
+	}
+	guard.Close()
+	b.set(b.want(a))
+	if !takes(a, b) {
+		t.Error("not by the programs again")
+	}
+}

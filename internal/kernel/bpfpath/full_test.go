@@ -1,7 +1,11 @@
 package bpfpath
 
 import (
+	"errors"
+	"fmt"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
 )
@@ -34,5 +38,24 @@ func TestFullTable(t *testing.T) {
 	a.set(a.want(b))
 	if !takes(a, b) {
 		t.Error("not by the programs again")
+	}
+}
+
+// So it is where there is no memory, which a limit of the agent's control group may cause. Other errors stay.
+func TestWithoutRoom(t *testing.T) {
+	for err, want := range map[error]string{
+		unix.E2BIG:  "a table of the eBPF programs is full",
+		unix.ENOMEM: "there is no memory for the tables of the eBPF programs",
+		unix.EPERM:  "",
+		nil:         "",
+	} {
+		wrapped := err
+		if err != nil {
+			wrapped = fmt.Errorf("fill tables: %w", err)
+		}
+		got := withoutRoom(wrapped)
+		if unfit, ok := errors.AsType[unfitError](got); ok != (want != "") || unfit.reason != want || !ok && got != wrapped {
+			t.Errorf("%v: got %v", err, got)
+		}
 	}
 }

@@ -40,8 +40,7 @@ func (p *Programs) FollowRoutes(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("hear of changes of routes: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { reports.Close() })
-	defer stop()
+	defer reports.Close()
 	wanted := make(chan struct{}, 1)
 	p.mu.Lock()
 	p.hopsWanted = wanted
@@ -165,6 +164,16 @@ func (p *Programs) forgetHopsLocked() error {
 		return nil
 	}
 	return p.objects.HopsUntil.Put(uint32(0), uint64(0))
+}
+
+// dropEarlierHops drops the hops that an earlier agent has left: they would be used again as soon as this one says
+// until when its own are right.
+func (p *Programs) dropEarlierHops() error {
+	errs := []error{p.forgetHopsLocked()}
+	for _, index := range p.peers.index {
+		errs = append(errs, p.objects.Hops.Put(index, programsHop{}))
+	}
+	return errors.Join(errs...)
 }
 
 // setHops looks up the hops that are not known, and lets the programs use all of them for a while.

@@ -1,8 +1,10 @@
 package bpfpath
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"testing"
@@ -129,6 +131,27 @@ func TestHopsExpire(t *testing.T) {
 	if !takes(a, b) {
 		t.Error("the hops of the agent before are used")
 	}
+}
+
+// Where the hops cannot be set, nothing goes on listening.
+func TestFollowRoutesEnds(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	connectPair(a, b)
+	a.programs.objects.HopsUntil.Close()
+	if err := a.programs.FollowRoutes(t.Context(), a.path); err == nil {
+		t.Fatal("no error")
+	}
+	for range 500 {
+		var stacks bytes.Buffer
+		if err := pprof.Lookup("goroutine").WriteTo(&stacks, 2); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(stacks.String(), "forgetHopsOnChange") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("something still listens")
 }
 
 // Only what may be about the way to a host makes the kernel look it up again.

@@ -2,6 +2,7 @@ package bpfpath
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,6 +36,22 @@ func (p *Programs) KeepValid(ctx context.Context, path string) {
 		_ = p.renewLease(path) // who sets up networks meets the error too, and reports it
 		p.mu.Unlock()
 	}
+}
+
+// dropIfExpired takes all networks out of tables whose time is over, until each is set anew: what they have of a
+// network may be hours old, and the first one that is set lets the programs of all go on.
+func (p *Programs) dropIfExpired() error {
+	var end uint64
+	if err := p.objects.ValidUntil.Lookup(uint32(0), &end); err != nil {
+		return err
+	}
+	now, err := monotonicNow()
+	if err != nil || now < end {
+		return err
+	}
+	return errors.Join(
+		deleteWhere(p.objects.Ports, func(uint32, programsPort) bool { return true }),
+		deleteWhere(p.objects.Tunnels, func(programsTunnel, programsTunnelEnd) bool { return true }))
 }
 
 // extendLease renews the lease if it is not new.

@@ -3,6 +3,7 @@ package bpfpath
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,9 @@ func TestExpiredPrograms(t *testing.T) {
 		if got, _ := m.run(m.objects.FromUnderlay, packet, skBuff{}); got != want {
 			t.Errorf("until %d: on receiving %d", until, got)
 		}
+		if got, _ := m.run(m.objects.FromDevice, fromB(udpFrame(9)).bytes(t), skBuff{}); got != want {
+			t.Errorf("until %d: on receiving from the device %d", until, got)
+		}
 	}
 }
 
@@ -49,6 +53,27 @@ func TestAgentGoneForLong(t *testing.T) {
 	}
 	for _, h := range []*realHost{a, b} {
 		h.newAgent()
+	}
+	connectPair(a, b)
+	if !takes(a, b) {
+		t.Error("not by the programs of the new agents")
+	}
+}
+
+// The agent was gone for long, and the next one has set up another network. The programs take nothing of one that it
+// has not looked at: its containers may have moved.
+func TestOtherNetworkAfterLong(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	connectPair(a, b)
+	for _, h := range []*realHost{a, b} {
+		put(t, h.programs.objects.ValidUntil, uint32(0), uint64(1))
+		h.newAgent()
+		if err := errors.Join(h.programs.load(), h.programs.renewLease(h.path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if takes(a, b) {
+		t.Error("the programs take packets")
 	}
 	connectPair(a, b)
 	if !takes(a, b) {

@@ -201,6 +201,28 @@ func TestOnlySomeRemotes(t *testing.T) {
 	}
 }
 
+// A host leaves, and the agent hears of it with the MACs that it had. Its counters and its next hop are given back
+// when the agent next lists all entries; what was counted stays in the network's sum.
+func TestHostLeaves(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	connectPair(a, b)
+	exchange(a, b, containerB, 56)
+	w := a.want(b)
+	w.Only, w.SkipPorts, w.Remote, w.FDB, w.RemoteCount = w.Remote, true, nil, nil, 1
+	a.set(w)
+	w.Only = nil
+	if macs, err := a.net.Remote(w); err != nil || len(macs) > 1 {
+		t.Errorf("%v, %v", macs, err)
+	}
+	if byHost, err := a.programs.HostCounters("vx.0"); err != nil || len(byHost) > 0 {
+		t.Errorf("by host: %v, %v", byHost, err)
+	}
+	links := map[string]kernel.LinkCounters{"vx.0": {}}
+	if err := a.programs.AddCounters(links); err != nil || links["vx.0"].SentPackets != 1 {
+		t.Errorf("%+v, %v", links, err)
+	}
+}
+
 // An entry that leads to another host than is wanted is found, as is one too many and one that lacks.
 func TestWrongRemote(t *testing.T) {
 	a, b := newPair(t, underlay{})

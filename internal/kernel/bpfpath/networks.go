@@ -3,6 +3,7 @@ package bpfpath
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +15,8 @@ import (
 
 // setNetwork fills the tables of a network, and attaches its programs. What leads to a port is there
 // before packets are taken from it, and goes after.
-func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns Namespace) error {
+func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns Namespace) (err error) {
+	defer func() { p.followed[network.Device] = err == nil || errors.Is(err, kernel.ErrFastPathUnfinished) }()
 	have, err := p.prepare(want, network.Device, ns)
 	if err != nil {
 		return err
@@ -52,17 +54,22 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 		deleteExtra(p.objects.Sources, t.sources, have.sources))
 }
 
-// prepare makes the directory of a network, and returns what the tables have of it. For a network that
-// had no programs it clears what they have of devices that are gone, and takes over all containers of
-// other hosts that the VXLAN device knows: the wish may name few of them.
+// prepare makes the directory of a network, and returns what the tables have of it. For a network that had no
+// programs it clears what they have of devices that are gone. The first time, and after an error, it takes over
+// all containers of other hosts that the VXLAN device knows: the wish may name few of them, and what the tables
+// have may be out of date.
 func (p *Programs) prepare(want kernel.FastPath, index uint32, ns Namespace) (have networkTables, err error) {
 	if err := os.MkdirAll(fastpath.NetworkPins(p.layoutDir(), want.Device), 0o700); err != nil {
 		return have, err
 	}
-	if have, err = p.observe(index); err != nil || len(have.ports) > 0 {
+	if have, err = p.observe(index); err != nil {
 		return have, err
 	}
-	if err := p.clearUnused(ns); err != nil {
+	isNew := len(have.ports) == 0
+	if isNew {
+		err = p.clearUnused(ns)
+	}
+	if err != nil || !isNew && p.followed[index] {
 		return have, err
 	}
 	return have, p.copyRemotes(want, index, ns)
@@ -192,6 +199,8 @@ func (p *Programs) clearUnused(ns Namespace) error {
 		}
 	}
 	p.peers.free(func(k peerKey) bool { return !used[k.device] })
+	maps.DeleteFunc(p.networks, func(device uint32, _ programsNetwork) bool { return !used[device] })
+	maps.DeleteFunc(p.followed, func(device uint32, _ bool) bool { return !used[device] })
 	only(ports, func(_ uint32, v programsPort) bool { return used[v.Network.Device] })
 	ofDevice := func(k programsStation) bool { return used[k.Device] }
 	return errors.Join(

@@ -20,7 +20,7 @@ import (
 // around it, so they leave those links alone.
 type others struct {
 	ns       Namespace
-	filtered map[string]string // devices with a chain of nftables, and its table
+	filtered map[string]string // devices with a chain of nftables, as kernel.IsDevice has them, and its table
 	own      ebpf.ProgramID    // that of containers' ports
 	queued   map[int][]string  // by index: kinds of the queueing disciplines, clsact where tc filters may be
 }
@@ -49,14 +49,24 @@ func (o others) leaveOut(ports []kernel.FastPathPort) (fit []kernel.FastPathPort
 func (o others) reasonFor(p kernel.FastPathPort) string {
 	index, err := o.ns.Index(p.Name)
 	switch {
-	case o.filtered[p.Name] != "":
-		return fmt.Sprintf("the table %s of another program filters packets of %s", o.filtered[p.Name], p.Name)
+	case o.filterOf(p.Name) != "":
+		return fmt.Sprintf("the table %s of another program filters packets of %s", o.filterOf(p.Name), p.Name)
 	case err != nil:
 		return "" // the container has just ended
 	case len(o.queued[index]) > 0:
 		return fmt.Sprintf("%s has a queueing discipline (%s)", p.Name, o.queued[index][0])
 	case o.hasForeignPrograms(index):
 		return fmt.Sprintf("another program has attached eBPF programs to %s", p.Name)
+	}
+	return ""
+}
+
+// filterOf returns the table of nftables that has a chain for a device, or "".
+func (o others) filterOf(device string) string {
+	for pattern, table := range o.filtered {
+		if kernel.IsDevice(pattern, device) {
+			return table
+		}
 	}
 	return ""
 }
@@ -89,7 +99,7 @@ func (o others) isForeign(a link.AttachedProgram) bool {
 
 // checkDevice wants nothing on a VXLAN device but the fast path's own filters.
 func (p Path) checkDevice(o others, device string) error {
-	if table := o.filtered[device]; table != "" {
+	if table := o.filterOf(device); table != "" {
 		return unfitError{fmt.Sprintf("the table %s of another program filters packets of %s", table, device)}
 	}
 	index, err := p.ns.Index(device)
@@ -104,11 +114,33 @@ func (p Path) checkDevice(o others, device string) error {
 	if o.hasForeignPrograms(index) {
 		return unfitError{fmt.Sprintf("another program has attached eBPF programs to %s", device)}
 	}
-	filtered, err := p.hasForeignFilters(index)
-	if filtered {
-		err = unfitError{fmt.Sprintf("tc filters of another program see packets of %s", device)}
+	if filtered, err := p.hasForeignFilters(index); filtered || err != nil {
+		return cmp.Or(err, error(unfitError{fmt.Sprintf("tc filters of another program see packets of %s", device)}))
+	}
+	hasXDP, err := p.hasXDP(index)
+	if hasXDP {
+		err = unfitError{fmt.Sprintf("an XDP program sees packets of %s", device)}
 	}
 	return err
+}
+
+// hasXDP tells whether a link has an XDP program.
+func (p Path) hasXDP(index int) (bool, error) {
+	conn, err := netlink.Open(p.nspath, unix.NETLINK_ROUTE)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	header := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(header[offsetLinkIndex:], uint32(index))
+	request := netlink.NewRequest(unix.RTM_GETLINK, 0)
+	request.Raw(header...)
+	answers, err := conn.Execute(request)
+	if err != nil || len(answers) == 0 || len(answers[0]) < unix.SizeofIfInfomsg {
+		return false, err
+	}
+	attached := netlink.Find(answers[0][unix.SizeofIfInfomsg:], unix.IFLA_XDP, unix.IFLA_XDP_ATTACHED)
+	return netlink.Uint8(attached) != 0, nil
 }
 
 // hasForeignFilters tells whether a device has tc filters that are not the fast path's.
@@ -183,6 +215,8 @@ const (
 	offsetTCParent = 12
 	offsetTCInfo   = 16 // a filter's priority and protocol
 	tcaKind        = 1
+
+	offsetLinkIndex = 4 // of struct ifinfomsg
 
 	ingressFilters = 0xfffffff2 // TC_H_CLSACT with TC_H_MIN_INGRESS
 	egressFilters  = 0xfffffff3

@@ -23,9 +23,10 @@ type Path struct {
 // them, and State tells why.
 func (p Path) Set(want kernel.FastPath) error {
 	below := p.Redirector.Set(want)
-	if below != nil && !errors.Is(below, kernel.ErrNoFastPath) {
+	if errors.Is(below, kernel.ErrPortsNeeded) {
 		return below
 	}
+	// After any other error the programs must follow all the same, or they would pass by what is new.
 	p.programs.mu.Lock()
 	defer p.programs.mu.Unlock()
 	p.programs.begin(want.MayWait)
@@ -35,12 +36,28 @@ func (p Path) Set(want kernel.FastPath) error {
 		}
 		return p.set(want)
 	})
-	if errors.Is(err, unix.E2BIG) {
-		err = unfitError{"a table of the eBPF programs is full"} // and what is in it may be out of date
-	}
+	err = withoutRoom(err)
 	if unfit, ok := errors.AsType[unfitError](err); ok {
 		p.programs.setState(want.Device, State{Reason: unfit.reason})
 		return errors.Join(below, p.programs.detach(want.Device, p.ns))
+	}
+	switch {
+	case errors.Is(below, kernel.ErrNoFastPath):
+		return err // the programs do without
+	case errors.Is(err, kernel.ErrFastPathUnfinished) && below != nil:
+		return below // that the rest comes later would hide it
+	}
+	return errors.Join(below, err)
+}
+
+// withoutRoom makes errors of tables that take no more entries a reason to do without programs: what is in the tables
+// may be out of date then.
+func withoutRoom(err error) error {
+	switch {
+	case errors.Is(err, unix.E2BIG):
+		return unfitError{"a table of the eBPF programs is full"}
+	case errors.Is(err, unix.ENOMEM): // as of the agent's control group, too
+		return unfitError{"there is no memory for the tables of the eBPF programs"}
 	}
 	return err
 }
@@ -152,7 +169,8 @@ func (p Path) setKnownRemotes(want kernel.FastPath) error {
 	return p.programs.setRemotes(want, uint32(index))
 }
 
-// Remote returns the MACs on other hosts that packets are sent to past the bridge, in any order.
+// Remote returns the MACs on other hosts that packets are sent to past the bridge, in any order. As it reads the
+// whole table, it also gives back the counters and next hops of hosts that are in it no more.
 func (p Path) Remote(want kernel.FastPath) ([]kernel.MAC, error) {
 	below, err := p.Redirector.Remote(want.Device)
 	if err != nil {
@@ -172,11 +190,13 @@ func (p Path) Remote(want kernel.FastPath) ([]kernel.MAC, error) {
 	if err != nil {
 		return nil, err
 	}
-	vteps := make(map[kernel.MAC]programsAddress)
+	only(all, func(k programsStation, _ programsRemote) bool { return k.Device == uint32(index) })
+	if err := p.programs.forgetPeers(uint32(index), all); err != nil {
+		return nil, err
+	}
+	vteps := make(map[kernel.MAC]programsAddress, len(all))
 	for k, v := range all {
-		if k.Device == uint32(index) {
-			vteps[k.Mac] = v.Vtep
-		}
+		vteps[k.Mac] = v.Vtep
 	}
 	if state.PortSecurity { // then below has none
 		below = want.Remote

@@ -32,6 +32,9 @@ func (t *peerTable) take(key peerKey, count uint32) (index uint32, isNew bool) {
 	if index, ok := t.index[key]; ok {
 		return index, false
 	}
+	if uint32(len(t.used)) >= count {
+		return 0, false // at once: it may be asked for each of many containers
+	}
 	for range count {
 		at := t.next % count
 		t.next = at + 1

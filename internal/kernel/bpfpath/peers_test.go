@@ -1,6 +1,9 @@
 package bpfpath
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // Counters are given out once, given back, and run out.
 func TestPeerTable(t *testing.T) {
@@ -21,4 +24,21 @@ func TestPeerTable(t *testing.T) {
 	p.free(func(k peerKey) bool { return k.device == 7 })
 	take(key(10), 2, true)
 	take(key(7), 0, false)
+}
+
+// Without counters to give out, hosts with many containers take no longer. Under the lock of the store, a search
+// for each container would take some seconds.
+func TestFullPeerTable(t *testing.T) {
+	const count = 4096
+	p := newPeerTable(nil)
+	for device := range uint32(count) {
+		p.take(peerKey{device: device + 1}, count)
+	}
+	began := time.Now()
+	for range 131072 {
+		p.take(peerKey{device: count}, count)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -28,6 +29,8 @@ type Programs struct {
 	// often as needed. Meanwhile nobody else can change a link of the host.
 	AttachAtOnce int
 
+	leaveAggregates bool // as before Linux 7.3, for tests
+
 	mu      sync.Mutex
 	objects *programsObjects // nil: not loaded
 	// mayAttach is how often a program may be attached in this call.
@@ -41,6 +44,8 @@ type Programs struct {
 	counted map[uint32]programsCounters
 	// leaseEnd is until when the programs take packets, in nanoseconds since the machine's start.
 	leaseEnd uint64
+	// followed are the VXLAN devices, by index, of which remotes has had all that is wanted since it was opened.
+	followed map[uint32]bool
 	// networks are how VXLAN devices wrap, by index.
 	networks map[uint32]programsNetwork
 	// hops are the hosts whose next hop is in the table, or known to be none: the MTU of the route, 0 if it
@@ -184,16 +189,19 @@ func (p *Programs) load() error {
 	p.fromContainer, _ = info.ID()
 	p.objects, p.peers = objects, newPeerTable(remotes)
 	p.networks, p.hops, p.routeMTUs, p.leaseEnd = make(map[uint32]programsNetwork), nil, nil, 0
-	return p.objects.HopsUntil.Put(uint32(0), uint64(0))
+	p.followed = make(map[uint32]bool)
+	return errors.Join(p.dropEarlierHops(), p.dropIfExpired())
 }
 
 func (p *Programs) loadPinned() (*programsObjects, error) {
-	spec, err := loadPrograms()
+	spec, err := newSpec(!p.leaveAggregates && canTakeAggregates())
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range spec.Maps {
-		m.Pinning = ebpf.PinByName
+	for name, m := range spec.Maps {
+		if !strings.HasPrefix(name, ".") { // constants are of these programs alone
+			m.Pinning = ebpf.PinByName
+		}
 	}
 	if err := os.MkdirAll(filepath.Join(p.layoutDir(), "networks"), 0o700); err != nil {
 		return nil, err

@@ -96,20 +96,21 @@ type programsTunnelEnd struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	programsMapCounts         = "counts"
-	programsMapFormer         = "former"
-	programsMapHops           = "hops"
-	programsMapHopsUntil      = "hops_until"
-	programsMapLocals         = "locals"
-	programsMapNarrowUntil    = "narrow_until"
-	programsMapPorts          = "ports"
-	programsMapRemotes        = "remotes"
-	programsMapSources        = "sources"
-	programsMapTunnels        = "tunnels"
-	programsMapValidUntil     = "valid_until"
-	programsProgFromContainer = "from_container"
-	programsProgFromDevice    = "from_device"
-	programsProgFromUnderlay  = "from_underlay"
+	programsMapCounts          = "counts"
+	programsMapFormer          = "former"
+	programsMapHops            = "hops"
+	programsMapHopsUntil       = "hops_until"
+	programsMapLocals          = "locals"
+	programsMapNarrowUntil     = "narrow_until"
+	programsMapPorts           = "ports"
+	programsMapRemotes         = "remotes"
+	programsMapSources         = "sources"
+	programsMapTunnels         = "tunnels"
+	programsMapValidUntil      = "valid_until"
+	programsProgFromContainer  = "from_container"
+	programsProgFromDevice     = "from_device"
+	programsProgFromUnderlay   = "from_underlay"
+	programsVarTakesAggregates = "takes_aggregates"
 )
 
 // loadPrograms returns the embedded CollectionSpec for programs.
@@ -180,6 +181,7 @@ type programsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsVariableSpecs struct {
+	TakesAggregates *ebpf.VariableSpec `ebpf:"takes_aggregates"`
 }
 
 // programsObjects contains all objects after they have been loaded into the kernel.
@@ -235,6 +237,7 @@ func (m *programsMaps) Close() error {
 //
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsVariables struct {
+	TakesAggregates *ebpf.Variable `ebpf:"takes_aggregates"`
 }
 
 // programsPrograms contains all programs after they have been loaded into the kernel.

@@ -49,7 +49,11 @@ func newMachine(t testing.TB, underlay netip.Addr) *machine {
 	requireTCX(t)
 	m := &machine{TB: t, path: netnstest.New(t)}
 	netnstest.Shell(t, m.path)("ip link set lo up")
-	if err := loadProgramsObjects(&m.objects, nil); err != nil {
+	spec, err := newSpec(canTakeAggregates())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := spec.LoadAndAssign(&m.objects, nil); err != nil {
 		t.Fatalf("%+v", err)
 	}
 	t.Cleanup(func() { m.objects.Close() })

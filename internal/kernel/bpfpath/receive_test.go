@@ -240,12 +240,13 @@ func TestCounted(t *testing.T) {
 	m.run(m.objects.FromContainer, sent, skBuff{})
 	m.run(m.objects.FromUnderlay, received(fromPeer()).wrap(t, answer, 7, 50000), skBuff{})
 	m.run(m.objects.FromDevice, answer, skBuff{GSOSize: 10, GSOSegs: 2})
+	m.run(m.objects.FromDevice, answer, skBuff{GSOSize: 8}) // not counted by the card
 	sum, err := (&Programs{objects: &m.objects}).read(1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := programsCounters{SentPackets: 1, SentBytes: uint64(len(sent)), ReceivedPackets: 1, ReceivedBytes: uint64(len(answer)),
-		UnwrappedPackets: 2, UnwrappedBytes: uint64(len(answer))}
+		UnwrappedPackets: 2 + 3, UnwrappedBytes: 2 * uint64(len(answer))}
 	if sum != want {
 		t.Errorf("got %+v, want %+v", sum, want)
 	}

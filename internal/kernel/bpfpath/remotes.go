@@ -1,8 +1,8 @@
 package bpfpath
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 
 	"vxlan-driver/internal/kernel"
 )
@@ -36,7 +36,8 @@ func (p *Programs) setRemotes(want kernel.FastPath, device uint32) error {
 	return nil
 }
 
-// copyRemotes takes over what the VXLAN device's forwarding database has of containers of other hosts.
+// copyRemotes makes the table have what the VXLAN device's forwarding database has of containers of other
+// hosts.
 func (p *Programs) copyRemotes(want kernel.FastPath, device uint32, ns Namespace) error {
 	tables, err := ns.ForwardingTables(want.Bridge, want.Device, nil)
 	if err != nil {
@@ -46,9 +47,12 @@ func (p *Programs) copyRemotes(want kernel.FastPath, device uint32, ns Namespace
 	for _, mac := range tables.Static {
 		isStatic[mac] = true
 	}
+	for _, port := range want.Ports {
+		delete(isStatic, port.MAC)
+	}
 	all := kernel.FastPath{Device: want.Device}
 	for _, e := range tables.FDB {
-		if isStatic[e.MAC] && !slices.ContainsFunc(want.Ports, func(p kernel.FastPathPort) bool { return p.MAC == e.MAC }) {
+		if isStatic[e.MAC] {
 			all.Remote, all.FDB = append(all.Remote, e.MAC), append(all.FDB, e)
 		}
 	}
@@ -56,7 +60,11 @@ func (p *Programs) copyRemotes(want kernel.FastPath, device uint32, ns Namespace
 	if err != nil {
 		return err
 	}
-	return putMissing(p.objects.Remotes, remotes, nil)
+	have, err := p.observeRemotes(all, device)
+	if err != nil {
+		return err
+	}
+	return errors.Join(putMissing(p.objects.Remotes, remotes, have), deleteExtra(p.objects.Remotes, remotes, have))
 }
 
 func (p *Programs) wantedRemotes(want kernel.FastPath, device uint32) (map[programsStation]programsRemote, error) {

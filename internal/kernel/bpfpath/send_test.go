@@ -189,7 +189,7 @@ func TestSentOverIPv6(t *testing.T) {
 	}
 }
 
-// TestNotSent has packets that are left to the bridge, unchanged.
+// TestNotSent has packets that are left to the bridge, unchanged. TestSegmentsNotSent has those to be cut up.
 func TestNotSent(t *testing.T) {
 	to := func(mac kernel.MAC) frame { f := udpFrame(9); f.destination = mac; return f }
 	vlan := udpFrame(9)
@@ -211,15 +211,14 @@ func TestNotSent(t *testing.T) {
 		"ICMPv6":                      {frame: frame{source: macA, destination: macB, from: ip6A, to: ip6B, protocol: layers.IPProtocolICMPv6, ttl: 64, payload: text(8)}},
 		"IPv6 with an option":         {frame: frame{source: macA, destination: macB, from: ip6A, to: ip6B, protocol: 0, ttl: 64, payload: text(8)}},
 		"one byte too long":           {frame: udpFrame(1450 - 28 + 1)},
-		"segments too long":           {frame: udpFrame(3000), of: skBuff{GSOSize: 1450 - 27, GSOSegs: 3}},
-		"segments of a fragment":      {frame: frame{source: macA, destination: macB, from: ipA, to: ipB, protocol: layers.IPProtocolUDP, fragment: 9, ttl: 64, payload: text(2000)}, of: skBuff{GSOSize: 1000, GSOSegs: 2}},
 		"ARP":                         {raw: append(append(append([]byte{}, macB[:]...), macA[:]...), append([]byte{8, 6}, make([]byte, 46)...)...)},
 		"no IP header":                {raw: append(append(append([]byte{}, macB[:]...), macA[:]...), append([]byte{8, 0}, make([]byte, 46)...)...)},
 		"checksum without one inside": {frame: noChecksum, network: func(n *programsNetwork) { n.Flags = networkChecksum }},
 		"checksum of a fragment": {frame: frame{source: macA, destination: macB, from: ipA, to: ipB, protocol: layers.IPProtocolUDP, fragment: 9, ttl: 64, payload: text(9)},
 			network: func(n *programsNetwork) { n.Flags = networkChecksum }},
-		"checksum of padding":  {frame: frame{source: macA, destination: macB, from: ipA, to: ipB, protocol: layers.IPProtocolUDP, ttl: 64, payload: text(1), padding: "12345"}, network: func(n *programsNetwork) { n.Flags = networkChecksum }},
-		"checksum of segments": {frame: udpFrame(2000), of: skBuff{GSOSize: 1000, GSOSegs: 2}, network: func(n *programsNetwork) { n.Flags = networkChecksum }},
+		"checksum of padding": {frame: frame{source: macA, destination: macB, from: ipA, to: ipB,
+			protocol: layers.IPProtocolUDP, ttl: 64, payload: text(1), padding: "12345"},
+			network: func(n *programsNetwork) { n.Flags = networkChecksum }},
 	}
 	m := newMachine(t, here)
 	for name, test := range tests {

@@ -2,6 +2,7 @@ package bpfpath
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"vxlan-driver/internal/kernel/netnstest"
@@ -84,5 +85,26 @@ func TestForwardingContainer(t *testing.T) {
 		if c := h.counted(); c.SentPackets < 20 || c.ReceivedPackets < 20 {
 			t.Errorf("host %d: %+v", h.number, c)
 		}
+	}
+}
+
+// What the host has marked packets with is no container's matter, as without programs.
+func TestMarksStayOnHost(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	connectPair(a, b)
+	b.sh(`nft 'add table inet marks; add chain inet marks in { type filter hook prerouting priority -400; }
+		add rule inet marks in udp dport 4789 meta mark set 7 counter'`)
+	b.in(`nft 'add table inet seen; add chain inet seen in { type filter hook prerouting priority 0; }
+		add rule inet seen in udp dport 5000 meta mark 7 counter'`)
+	put(t, b.programs.objects.ValidUntil, uint32(0), uint64(1)) // so that the packet goes by the VXLAN device
+	exchange(a, b, containerB, 9)
+	if rules := b.sh("nft list table inet marks"); strings.Contains(rules, "packets 0") {
+		t.Errorf("nothing was marked: %s", rules)
+	}
+	if rules := b.in("nft list table inet seen"); !strings.Contains(rules, "packets 0") {
+		t.Errorf("the container sees the host's mark: %s", rules)
+	}
+	if c := b.counted(); c.UnwrappedPackets != 1 {
+		t.Errorf("from_device did not take it: %+v", c)
 	}
 }

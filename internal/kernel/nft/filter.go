@@ -47,7 +47,7 @@ func (c *Conn) ForeignFilters() (all []kernel.FilterTable, err error) {
 }
 
 // FilteredDevices returns the devices on which other programs filter what comes in or goes out, and the
-// table that has the chain.
+// table that has the chain. A name may end in a star, as kernel.IsDevice has it.
 func (c *Conn) FilteredDevices() (map[string]string, error) {
 	devices := make(map[string]string)
 	for _, family := range []kernel.Family{kernel.FamilyNetdev, kernel.FamilyInet} {
@@ -136,8 +136,12 @@ func hookedDevices(hook []byte) (names []string) {
 		case unix.NFTA_HOOK_DEV:
 			names = append(names, netlink.Text(value))
 		case nftaHookDevs:
-			for _, name := range netlink.Attrs(value) {
-				if text := netlink.Text(name); !slices.Contains(names, text) {
+			for kind, name := range netlink.Attrs(value) {
+				text := netlink.Text(name)
+				if kind == nftaDevicePrefix {
+					text += "*"
+				}
+				if !slices.Contains(names, text) {
 					names = append(names, text)
 				}
 			}
@@ -146,8 +150,11 @@ func hookedDevices(hook []byte) (names []string) {
 	return names
 }
 
-// nftaHookDevs is NFTA_HOOK_DEVS (linux/netfilter/nf_tables.h, Linux 5.5).
-const nftaHookDevs = 4
+// Of linux/netfilter/nf_tables.h, which package unix lacks.
+const (
+	nftaHookDevs     = 4 // Linux 5.5
+	nftaDevicePrefix = 2 // within these, how the names of devices begin; Linux 6.18
+)
 
 func (c *Conn) readFilterRules(t kernel.FilterTable) error {
 	m := newRequest(unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, t.Family)

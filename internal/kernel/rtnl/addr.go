@@ -26,14 +26,16 @@ type foundAddr struct {
 	tentative bool // of IPv6: not to be used yet, or never, as another host has it (RFC 4862)
 }
 
+// isGlobal tells whether packets to others may have the address, for good.
+func (f foundAddr) isGlobal() bool { return f.scope == unix.RT_SCOPE_UNIVERSE && !f.temporary }
+
 // globalAddrs returns a link's addresses of global scope.
 func (c addressTable) globalAddrs(index uint32) ([]foundAddr, error) {
 	found, err := c.findAddrs(unix.AF_UNSPEC, index)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(found,
-		func(f foundAddr) bool { return f.scope != unix.RT_SCOPE_UNIVERSE || f.temporary }), nil
+	return slices.DeleteFunc(found, func(f foundAddr) bool { return !f.isGlobal() }), nil
 }
 
 // findAddrs returns the addresses on the link, or for 0 on all links.

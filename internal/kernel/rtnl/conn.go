@@ -60,12 +60,17 @@ func (c *Conn) readLink(name string, f kernel.Facets) (kernel.Link, error) {
 		l.Sysctls = parseParams(raw.spec, l.Name)
 	}
 	if f&kernel.FacetAddrs != 0 {
-		addrs, err := c.globalAddrs(raw.index)
+		addrs, err := c.findAddrs(unix.AF_UNSPEC, raw.index)
 		if err != nil {
 			return l, fmt.Errorf("addresses: %w", err)
 		}
 		for _, a := range addrs {
-			l.Addrs = append(l.Addrs, kernel.Addr{Prefix: a.Prefix})
+			switch {
+			case a.isGlobal():
+				l.Addrs = append(l.Addrs, kernel.Addr{Prefix: a.Prefix})
+			case a.Addr().Is4():
+				l.Narrow = append(l.Narrow, a.Prefix)
+			}
 		}
 	}
 	if f&kernel.FacetRoutes != 0 {

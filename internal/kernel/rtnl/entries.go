@@ -80,6 +80,9 @@ func (c forwarding) changeEntry(name string, change kernel.Change) error {
 	if err == nil {
 		err = c.changeEntryOf(index, change)
 	}
+	if _, isOfBridge := change.(kernel.DelStatic); isOfBridge && errors.Is(err, unix.EOPNOTSUPP) {
+		return nil // the link is on no bridge any more
+	}
 	if isDeletion(change) {
 		return ignoreGone(err)
 	}

@@ -227,7 +227,17 @@ func isOwnTable(m netlink.Message) bool {
 // device. The eBPF programs leave such a device alone.
 func isForeignDeviceChain(m netlink.Message) bool {
 	isChain := m.Type&0xff == unix.NFT_MSG_NEWCHAIN || m.Type&0xff == unix.NFT_MSG_DELCHAIN
-	return isChain && len(m.Body) > 0 && m.Body[0] == unix.NFPROTO_NETDEV && !isOwnTable(m)
+	if !isChain || len(m.Body) < nfgenmsgLen || isOwnTable(m) {
+		return false
+	}
+	switch m.Body[0] {
+	case unix.NFPROTO_NETDEV:
+		return true
+	case unix.NFPROTO_INET: // the hook ingress; of a chain that goes some kernels do not tell it
+		hook := netlink.Find(m.Body[nfgenmsgLen:], unix.NFTA_CHAIN_HOOK, unix.NFTA_HOOK_HOOKNUM)
+		return len(hook) == 4 && netlink.Uint32BE(hook) == nfInetIngress
+	}
+	return false
 }
 
 // isDockerChain tells whether a message is about the chain in which networks may want rules, or
@@ -242,9 +252,14 @@ func isDockerChain(m netlink.Message) bool {
 	return false
 }
 
+// nfInetIngress is NF_INET_INGRESS (linux/netfilter.h, Linux 5.10).
+const nfInetIngress = unix.NF_INET_NUMHOOKS
+
+// nfgenmsgLen is the length of a struct nfgenmsg.
+const nfgenmsgLen = 4
+
 // nftText is a text attribute of a message of nftables, which begins with a struct nfgenmsg.
 func nftText(m netlink.Message, attr uint16) string {
-	const nfgenmsgLen = 4
 	return netlink.Text(netlink.Find(m.Body[min(nfgenmsgLen, len(m.Body)):], attr))
 }
 

@@ -118,6 +118,7 @@ func TestDeletionsAreReported(t *testing.T) {
 		"ip -6 rule add ipproto udp dport 4789 lookup 99",
 		"nft add table netdev other; nft add chain netdev other c '{ type filter hook ingress device v0 priority 0; }'",
 		"nft delete table netdev other",
+		"nft add table inet other; nft add chain inet other c '{ type filter hook ingress device v0 priority 0; }'",
 		"tc qdisc add dev br0 root tbf rate 1mbit burst 32kbit latency 400ms",
 		"ip address del 10.0.0.1/24 dev br0",
 		"tc filter del dev v0 ingress",

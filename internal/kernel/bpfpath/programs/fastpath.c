@@ -13,15 +13,16 @@ int from_container(struct __sk_buff *skb)
 	return send(skb);
 }
 
-/* On the underlay interface. What the kernel has put together from several packets is left to the
- * VXLAN device, as programs could not take it apart before Linux 7. */
+/* On the underlay interface. */
 SEC("tcx/ingress")
 int from_underlay(struct __sk_buff *skb)
 {
 	struct ethhdr *eth;
 	void *end;
 
-	if (skb->gso_size || skb->vlan_present || (skb->protocol != ETH_P_IP && skb->protocol != ETH_P_IPV6))
+	if (skb->gso_size && !takes_aggregates)
+		return TCX_NEXT;
+	if (skb->vlan_present || (skb->protocol != ETH_P_IP && skb->protocol != ETH_P_IPV6))
 		return TCX_NEXT;
 	if (skb->pkt_type != PACKET_HOST)
 		return TCX_NEXT;
@@ -51,7 +52,7 @@ int from_device(struct __sk_buff *skb)
 		return TCX_NEXT;
 	set_station(&s, skb->ifindex, in.ethernet.destination);
 	port = bpf_map_lookup_elem(&locals, &s);
-	if (!port)
+	if (!port || !is_valid(bpf_ktime_get_coarse_ns()))
 		return TCX_NEXT;
 	to = bpf_map_lookup_elem(&ports, port);
 	if (!to || (!skb->gso_size && skb->len - sizeof(struct ethhdr) > to->network.mtu))
@@ -60,7 +61,7 @@ int from_device(struct __sk_buff *skb)
 	sender = bpf_map_lookup_elem(&remotes, &s);
 	count = counters_of(sender ? sender->peer : 0);
 	if (count) {
-		count->unwrapped_packets += packets_in(skb);
+		count->unwrapped_packets += packets_in(skb, &in);
 		count->unwrapped_bytes += skb->len;
 	}
 	/* It is for the container's MAC, not for the device's. */

@@ -150,3 +150,16 @@ static __always_inline int read_inner(struct inner *in, void *at, void *end)
 		return read_ip6(in, eth + 1, end);
 	return -1;
 }
+
+/* Counts an aggregate as the packets that it stands for: it is to be cut up, or was put together. A card
+ * need not have counted them. */
+static __always_inline __u32 packets_in(struct __sk_buff *skb, const struct inner *in)
+{
+	__u32 size = skb->gso_size;
+
+	if (skb->gso_segs)
+		return skb->gso_segs;
+	if (!size || in->packet_len <= in->header_len)
+		return 1;
+	return (in->packet_len - in->header_len + size - 1) / size;
+}

@@ -68,6 +68,7 @@ struct __sk_buff {
 #define BPF_F_ADJ_ROOM_ENCAP_L2_ETH (1ULL << 6)
 #define BPF_F_ADJ_ROOM_DECAP_L3_IPV4 (1ULL << 7) /* Linux 6.3 */
 #define BPF_F_ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8) /* Linux 6.3 */
+#define BPF_F_ADJ_ROOM_DECAP_L4_UDP (1ULL << 10) /* Linux 7.3 */
 #define BPF_F_ADJ_ROOM_ENCAP_L2(length) ((__u64)(length) << 56)
 
 #define BPF_CSUM_LEVEL_DEC 2

@@ -223,13 +223,6 @@ static __always_inline struct counters *counters_of(__u32 peer)
 	return bpf_map_lookup_elem(&counts, &peer);
 }
 
-/* A packet that stands for several, before it is cut up or after it was put together, counts as
- * those. */
-static __always_inline __u32 packets_in(struct __sk_buff *skb)
-{
-	return skb->gso_segs ? skb->gso_segs : 1;
-}
-
 static __always_inline void set_station(struct station *s, __u32 device, const __u8 *mac)
 {
 	s->device = device;

@@ -3,11 +3,17 @@
 #include "inner.h"
 #include "send.h"
 
+/* Whether the kernel forgets the tunnel of an aggregate when a program takes its headers off (Linux 7.3). The
+ * agent tries, and sets it before it loads the programs. Older ones would take the packet for VXLAN ever after. */
+volatile const __u8 takes_aggregates = 0;
+
 /* Takes the outer headers, len bytes behind the Ethernet header, off the packet. */
 static __always_inline int unwrap(struct __sk_buff *skb, __u32 len, const struct inner *in)
 {
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 
+	if (takes_aggregates)
+		flags |= BPF_F_ADJ_ROOM_DECAP_L4_UDP;
 	if (skb->protocol != in->ethernet.protocol)
 		flags |= in->ethernet.protocol == ETH_P_IP ? BPF_F_ADJ_ROOM_DECAP_L3_IPV4 : BPF_F_ADJ_ROOM_DECAP_L3_IPV6;
 	if (bpf_skb_adjust_room(skb, -(__s32)len, BPF_ADJ_ROOM_MAC, flags))
@@ -18,16 +24,6 @@ static __always_inline int unwrap(struct __sk_buff *skb, __u32 len, const struct
 	return 0;
 }
 
-/* Tells whether the outer checksum is right. Over IPv6 one must be there, unless all hosts agree that
- * there is none (RFC 6936). */
-static __always_inline int has_right_sum(const struct udphdr *udp, const struct vxlanhdr *vxlan, const struct inner *in,
-					 __u64 addresses, __u32 flags)
-{
-	if (!udp->check)
-		return !(flags & NETWORK_IPV6 && flags & NETWORK_CHECKSUM);
-	return in->has_sum && fold(sum_udp(udp, vxlan, in) + udp->check + addresses) == 0xffff;
-}
-
 /* What the outer headers say. */
 struct outer {
 	struct address from;
@@ -36,6 +32,31 @@ struct outer {
 	__u32 len;	 /* of all headers but Ethernet's */
 	__u8 ecn;
 };
+
+/* Tells whether the outer checksum is right. Over IPv6 one must be there, unless all hosts agree that
+ * there is none (RFC 6936). That of an aggregate is for the card to complete: the kernel has checked each
+ * packet before it put them together, and left the sum of the pseudo header (udp4_gro_complete). */
+static __always_inline int has_right_sum(struct __sk_buff *skb, const struct udphdr *udp, const struct vxlanhdr *vxlan,
+					 const struct inner *in, const struct outer *o, __u32 flags)
+{
+	if (!udp->check)
+		return !(flags & NETWORK_IPV6 && flags & NETWORK_CHECKSUM);
+	if (skb->gso_size)
+		return udp->check == fold(o->addresses + bpf_htons(IPPROTO_UDP) + udp->len);
+	return in->has_sum && fold(sum_udp(udp, vxlan, in) + udp->check + o->addresses) == 0xffff;
+}
+
+/* Tells whether the inner packet, or the longest of which an aggregate was made, fits. The bridge passes nothing
+ * longer on. An aggregate must be one inner packet: the kernel may also put VXLAN packets themselves together. */
+static __always_inline int fits_inside(struct __sk_buff *skb, const struct inner *in, const struct outer *o, __u32 mtu)
+{
+	__u32 len = skb->len - o->len - sizeof(struct ethhdr);
+
+	if (!skb->gso_size)
+		return len <= mtu;
+	return in->header_len && in->header_len < in->packet_len && in->packet_len == len &&
+	       in->header_len + skb->gso_size <= mtu;
+}
 
 /* Tells whether the mark of congestion is to be copied to the inner packet (RFC 6040, section 4.2).
  * The kernel does. */
@@ -54,7 +75,7 @@ static __always_inline int receive(struct __sk_buff *skb, struct udphdr *udp, vo
 	struct station s;
 	struct inner in;
 	struct tunnel_end *here;
-	__u32 *port;
+	__u32 *port, packets;
 
 	if ((void *)(vxlan + 1) > end || vxlan->flags != VXLAN_HAS_VNI || vxlan->vni & bpf_htonl(0xff))
 		return TCX_NEXT;
@@ -66,8 +87,8 @@ static __always_inline int receive(struct __sk_buff *skb, struct udphdr *udp, vo
 		return TCX_NEXT;
 	if (read_inner(&in, vxlan + 1, end) || changes_ecn(o->ecn, in.tos))
 		return TCX_NEXT;
-	if (skb->len - o->len - sizeof(struct ethhdr) > here->mtu)
-		return TCX_NEXT; /* the bridge passes nothing longer on */
+	if (!fits_inside(skb, &in, o, here->mtu))
+		return TCX_NEXT;
 	set_station(&s, here->device, in.ethernet.source);
 	sender = bpf_map_lookup_elem(&remotes, &s);
 	if (!sender || !same_address(&sender->vtep, &o->from))
@@ -76,15 +97,16 @@ static __always_inline int receive(struct __sk_buff *skb, struct udphdr *udp, vo
 	port = bpf_map_lookup_elem(&locals, &s);
 	if (!port)
 		return TCX_NEXT;
-	if (!has_right_sum(udp, vxlan, &in, o->addresses, here->flags))
+	if (!has_right_sum(skb, udp, vxlan, &in, o, here->flags))
+		return TCX_NEXT;
+	packets = packets_in(skb, &in);
+	if (unwrap(skb, o->len, &in))
 		return TCX_NEXT;
 	count = counters_of(sender->peer);
 	if (count) {
-		count->received_packets++;
-		count->received_bytes += skb->len - o->len;
+		count->received_packets += packets;
+		count->received_bytes += skb->len;
 	}
-	if (unwrap(skb, o->len, &in))
-		return TCX_NEXT;
 	skb->mark = 0; /* the host's marks are no container's matter */
 	return bpf_redirect_peer(*port, 0);
 }
@@ -100,8 +122,8 @@ static __always_inline int receive4(struct __sk_buff *skb, void *at, void *end)
 		return TCX_NEXT;
 	if (fold(sum_ip4(ip)) != 0xffff)
 		return TCX_NEXT;
-	if (udp->len != bpf_htons(skb->len - sizeof(struct ethhdr) - sizeof(*ip)) ||
-	    ip->tot_len != bpf_htons(skb->len - sizeof(struct ethhdr)))
+	if (bpf_ntohs(udp->len) != skb->len - sizeof(struct ethhdr) - sizeof(*ip) ||
+	    bpf_ntohs(ip->tot_len) != skb->len - sizeof(struct ethhdr))
 		return TCX_NEXT; /* a card pads the shortest, but none of ours is that short */
 	set_ip4(&o.from, ip->saddr);
 	set_ip4(&o.tunnel.local, ip->daddr);
@@ -157,7 +179,7 @@ static __always_inline int receive6(struct __sk_buff *skb, void *at, void *end)
 		hear_too_big(ip, end);
 	if (ip->nexthdr != IPPROTO_UDP || is_ip4(ip->saddr))
 		return TCX_NEXT;
-	if (ip->payload_len != udp->len || udp->len != bpf_htons(skb->len - sizeof(struct ethhdr) - sizeof(*ip)))
+	if (ip->payload_len != udp->len || bpf_ntohs(udp->len) != skb->len - sizeof(struct ethhdr) - sizeof(*ip))
 		return TCX_NEXT;
 	set_ip6(&o.from, ip->saddr);
 	set_ip6(&o.tunnel.local, ip->daddr);
@@ -170,9 +192,12 @@ static __always_inline int receive6(struct __sk_buff *skb, void *at, void *end)
 /* Headers of a short packet: the longest outer ones, and inner IPv6 and TCP. */
 #define ALL_HEADERS (sizeof(struct ethhdr) + OUTER6_LEN + sizeof(struct ip6hdr) + sizeof(struct tcphdr))
 
-/* A card may leave headers where a program cannot read them. */
+/* A card may leave headers where a program cannot read them. Who has made an aggregate has read its headers, and
+ * pulled them. What follows must stay where it is, as the kernel may have to cut it up. */
 static __always_inline void pull_headers(struct __sk_buff *skb)
 {
+	if (skb->gso_size)
+		return;
 	if ((long)skb->data_end - (long)skb->data < (long)ALL_HEADERS && skb->len > skb->data_end - skb->data)
 		bpf_skb_pull_data(skb, skb->len < ALL_HEADERS ? skb->len : ALL_HEADERS);
 }

@@ -204,7 +204,7 @@ static __always_inline int send(struct __sk_buff *skb)
 		return TCX_NEXT;
 	count = counters_of(to->peer);
 	if (count) {
-		count->sent_packets += packets_in(skb);
+		count->sent_packets += packets_in(skb, &in);
 		count->sent_bytes += skb->len;
 	}
 	if (net->flags & NETWORK_IPV6 ? wrap6(skb, net, to, &in) : wrap4(skb, net, to, &in))

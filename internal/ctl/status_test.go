@@ -115,6 +115,7 @@ host-c  198.18.0.3  unreachable  1h30m  -    -     -
 # VX0605 warning: not alike
 #   what to do: vxlanctl explain VX0605
 # VX0703 warning: old
+#   the agent says so, of itself and of its files
 #   what to do: vxlanctl reload
 # VX0704 warning: careful
 #   what to do: vxlanctl explain VX0704

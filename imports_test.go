@@ -109,7 +109,8 @@ var bans = []struct{ pkg, banned, why string }{
 
 // pure lists packages that must give the same output for the same input, and so import nothing by
 // which they could look around.
-var pure = []string{"internal/installed", "internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/iptables", "internal/diagnosis", "internal/adopt"}
+var pure = []string{"internal/installed", "internal/kernel", "internal/ipam", "internal/plan", "internal/network",
+	"internal/membership", "internal/foreignfilter", "internal/iptables", "internal/diagnosis", "internal/adopt"}
 
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.

@@ -68,7 +68,8 @@ var furtherFaults = []fault{
 	{name: "rule of routing for the tunnel's port", inject: "ip rule add ipproto udp dport 4789 blackhole", code: "VX0203",
 		says: "leads VXLAN packets to host 198.18.0.11 elsewhere"},
 	{name: "translation to an address that is gone", code: "VX0506", says: "come from 198.18.0.99",
-		inject: "nft 'table ip nat9 { chain c { type nat hook postrouting priority 90; oifname eth0 snat to 198.18.0.99; }; }'"},
+		inject: "nft 'table ip nat9 { chain c { type nat hook postrouting priority 90; oifname eth0 snat to " +
+			"198.18.0.99; }; }'"},
 	{name: "router that is gone, bridge down", inject: "ip route add 198.18.0.11 via 198.18.0.99 dev eth0; ip link set br-vxlan-plain down", code: "VX0203", says: "the router 198.18.0.99", then: "VX0402",
 		after: "ip route delete 198.18.0.11 || true"},
 	{name: "other VNI of a network without an agent", inject: recreatePlain("--opt vni=109") + "; podman exec -d pb ping -i 0.2 10.1.0.77", look: "host-a", host: "host-a", code: "VX0306", says: "the VNI is 109 there and 101 here"}, // the last one: both hosts have that VNI then

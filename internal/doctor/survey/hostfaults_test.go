@@ -38,7 +38,8 @@ var hostFaults = []hostFault{
 	{name: "addresses of the bridge removed", inject: "sysctl -qw net.ipv4.conf.br-vxlan-net.promote_secondaries=0; " +
 		"ip address delete 10.0.1.254/24 dev br-vxlan-net", code: "VX0408", says: "lacks the gateway's address"},
 	{name: "host's own address on the bridge removed",
-		inject: "sysctl -qw net.ipv4.conf.br-vxlan-net.promote_secondaries=1; ip address delete 10.0.1.254/24 dev br-vxlan-net", code: "VX0402", says: "in the wrong order"},
+		inject: "sysctl -qw net.ipv4.conf.br-vxlan-net.promote_secondaries=1; ip address delete 10.0.1.254/24 dev " +
+			"br-vxlan-net", code: "VX0402", says: "in the wrong order"},
 	{name: "address of the underlay for this host only", inject: narrow("198.18.0.12/24", "host"),
 		code: "VX0201", says: "has the scope host", quick: true},
 	{name: "address of the underlay for its link only", inject: narrow("198.18.0.12/24", "link"),
@@ -125,10 +126,12 @@ var hostFaults = []hostFault{
 		code: "VX0505", says: "qdisc bfifo of veth"},
 	{name: "TTL of all packets", inject: "sysctl -qw net.ipv4.ip_default_ttl=1", code: "VX0102",
 		says: "ip_default_ttl is 1"},
-	{name: "queue without room of another kind", inject: "tc qdisc add dev eth0 root pfifo_head_drop limit 0", code: "VX0505",
+	{name: "queue without room of another kind", inject: "tc qdisc add dev eth0 root pfifo_head_drop limit 0",
+		code: "VX0505",
 		says: "qdisc pfifo_head_drop of eth0"},
 	{name: "block of filters that devices share", inject: "tc qdisc add dev eth0 ingress_block 1 ingress; " +
-		"tc filter add block 1 protocol all u32 match u32 0 0 action mirred egress redirect dev lo", code: "VX0505", says: "a block of tc filters of eth0"},
+		"tc filter add block 1 protocol all u32 match u32 0 0 action mirred egress redirect dev lo", code: "VX0505",
+		says: "a block of tc filters of eth0"},
 	{name: "filter of the queue", inject: "tc qdisc add dev eth0 root handle 1: htb; tc filter add dev eth0 parent 1: " +
 		"protocol all u32 match u32 0 0 action mirred egress redirect dev lo",
 		code: "VX0505", says: "a tc filter at the queue of eth0", after: "tc qdisc delete dev eth0 root"},
@@ -139,7 +142,8 @@ var hostFaults = []hostFault{
 		code: "VX0203", says: "leads VXLAN packets to host 198.18.0.11 elsewhere",
 		after: "ip rule delete ipproto tcp dport 443; ip route flush table 77"},
 	{name: "one of several routers is gone",
-		inject: "ip route add 198.18.0.11 nexthop dev eth0 nexthop via 198.18.0.99 dev eth0", code: "VX0203", says: "some packets to host 198.18.0.11 go to the router 198.18.0.99", after: "ip route delete 198.18.0.11"},
+		inject: "ip route add 198.18.0.11 nexthop dev eth0 nexthop via 198.18.0.99 dev eth0", code: "VX0203",
+		says: "some packets to host 198.18.0.11 go to the router 198.18.0.99", after: "ip route delete 198.18.0.11"},
 	{name: "underlay lent to a virtual machine", inject: "ip link add mv0 link eth0 type macvlan mode passthru; " +
 		"ip link set mv0 up; ip neigh flush dev eth0", code: "VX0201", says: "mv0 takes all packets that come to eth0"},
 	{name: "container's address is this host's", inject: "ip route add local 10.0.1.12 dev lo", code: "VX0606",
@@ -155,7 +159,8 @@ var hostFaults = []hostFault{
 		after: inside + "ip route flush table 77"},
 	{name: "container translates what it sends", inject: inside + "nft 'table ip f { chain c { type nat hook output " +
 		"priority -100; ip daddr 10.0.1.0/24 dnat to 192.0.2.7; }; }'", code: "VX0409", says: "translate what it sends"},
-	{name: "frames pass the IP firewall", inject: "ip link set br-vxlan-net type bridge nf_call_iptables 1", code: "VX0402",
+	{name: "frames pass the IP firewall", inject: "ip link set br-vxlan-net type bridge nf_call_iptables 1",
+		code: "VX0402",
 		says: "nf_call_iptables 1"},
 	{name: "queue to a program that has ended", inject: "sysctl -qw net.bridge.bridge-nf-call-iptables=1; " +
 		"iptables -A FORWARD -j NFQUEUE --queue-num 1", code: "VX0506", says: "may drop packets between its containers",
@@ -164,17 +169,21 @@ var hostFaults = []hostFault{
 		"printf '#!/bin/sh\n[ $1 = inspect ] || exit 0; rm $0; pgrep -fx \"sleep 987\"\n' >/usr/local/bin/podman; " +
 		"chmod +x /usr/local/bin/podman; sleep 0.3; umount /run/netns/net-b; rm /run/netns/net-b", code: "VX0111",
 		says: "container net-b is not found at /run/netns/net-b", after: "pkill -fx 'sleep 987'"},
-	{name: "neighbour that is never asked", inject: "ip neigh replace 198.18.0.11 lladdr 02:00:00:00:00:99 dev eth0 nud noarp",
-		code: "VX0207", says: "to host 198.18.0.11 by the MAC 02:00:00:00:00:99"},
+	{name: "neighbour that is never asked",
+		inject: "ip neigh replace 198.18.0.11 lladdr 02:00:00:00:00:99 dev eth0 nud noarp",
+		code:   "VX0207", says: "to host 198.18.0.11 by the MAC 02:00:00:00:00:99"},
 	{name: "container's neighbour that is never asked", inject: inside + "ip neigh replace 10.0.1.11 lladdr " +
 		"02:00:00:00:00:99 dev eth0 nud noarp", code: "VX0409", says: "it sends to 10.0.1.11 by the MAC"},
-	{name: "translation to an address that is gone", inject: "iptables -t nat -I POSTROUTING -o eth0 -j SNAT --to-source " +
-		"198.18.0.99", code: "VX0506", says: "come from 198.18.0.99, which this host does not have",
+	{name: "translation to an address that is gone",
+		inject: "iptables -t nat -I POSTROUTING -o eth0 -j SNAT --to-source " +
+			"198.18.0.99", code: "VX0506", says: "come from 198.18.0.99, which this host does not have",
 		after: "nft delete table ip nat"},
-	{name: "containers tracked apart", inject: "nft 'table inet z { chain c { type filter hook prerouting priority -300; " +
-		"iifname \"br-vxlan-net\" ct zone set 5; }; }'", code: "VX0506", says: "tracks them apart"},
-	{name: "directories of plugins", inject: "printf '[network]\nnetavark_plugin_dirs = [\n  \"/opt/netavark\",\n]\n[engine]\n' " +
-		">/etc/containers/containers.conf", code: "VX0104", says: "no plugin vxlan where containers.conf says"},
+	{name: "containers tracked apart",
+		inject: "nft 'table inet z { chain c { type filter hook prerouting priority -300; " +
+			"iifname \"br-vxlan-net\" ct zone set 5; }; }'", code: "VX0506", says: "tracks them apart"},
+	{name: "directories of plugins",
+		inject: "printf '[network]\nnetavark_plugin_dirs = [\n  \"/opt/netavark\",\n]\n[engine]\n' " +
+			">/etc/containers/containers.conf", code: "VX0104", says: "no plugin vxlan where containers.conf says"},
 	{name: "directory of networks", inject: "mkdir -p /etc/containers/containers.conf.d; " +
 		"printf '[network]\nnetwork_config_dir = \"/opt/networks\"\n[engine]\n' >/etc/containers/containers.conf.d/50-x.conf",
 		code: "VX0106", says: "looks for networks in another directory"},

@@ -177,7 +177,8 @@ func (h *machine) createNetwork(name string, dns bool, subnet string, options ma
 	}
 	definition, err := json.Marshal(map[string]any{
 		"name": name, "driver": "vxlan", "id": fmt.Sprintf("%x", sha256.Sum256([]byte(name))), "network_interface": "br-vxlan-" + name,
-		"options": given, "subnets": subnets, "dns_enabled": dns, "ipv6_enabled": strings.Contains(subnet, ":"), "internal": false,
+		"options": given, "subnets": subnets,
+		"dns_enabled": dns, "ipv6_enabled": strings.Contains(subnet, ":"), "internal": false,
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -83,7 +83,8 @@ func TestDetachBlock(t *testing.T) {
 
 // Filters that choose a class are none of a fault, unless they drop.
 func TestQueueFilter(t *testing.T) {
-	const class = "filter parent 1: protocol ip pref 49152 u32 chain 0 fh 800::800 order 2048 key ht 800 bkt 0 flowid 1:10 \n"
+	const class = "filter parent 1: protocol ip pref 49152 u32 chain 0 fh 800::800 order 2048 key ht 800 bkt 0 " +
+		"flowid 1:10 \n"
 	if hook, found := QueueFilter("eth0", class); found {
 		t.Errorf("%+v", hook)
 	}
@@ -94,8 +95,10 @@ func TestQueueFilter(t *testing.T) {
 }
 
 func TestOwnTranslations(t *testing.T) {
-	const text = "table ip f {\n\tchain c {\n\t\ttype nat hook output priority -100; policy accept;\n\t\tip daddr 10.0.0.0/8 dnat to 192.0.2.7\n\t}\n}\n" +
-		"table ip g {\n\tchain c {\n\t\ttype nat hook prerouting priority -100; policy accept;\n\t\ttcp dport 80 dnat to 192.0.2.7\n\t}\n}\n"
+	const text = "table ip f {\n\tchain c {\n\t\ttype nat hook output priority -100; policy accept;\n\t\tip " +
+		"daddr 10.0.0.0/8 dnat to 192.0.2.7\n\t}\n}\n" +
+		"table ip g {\n\tchain c {\n\t\ttype nat hook prerouting priority -100; policy accept;\n\t\ttcp dport 80 " +
+		"dnat to 192.0.2.7\n\t}\n}\n"
 	found := FindDroppingTables(text)
 	if len(found) != 1 || found[0].Delete != "nft delete table ip f" || !found[0].Changes {
 		t.Errorf("%+v", found)

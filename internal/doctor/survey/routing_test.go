@@ -120,7 +120,8 @@ func TestFirstRoute(t *testing.T) {
 }
 
 func TestNextHops(t *testing.T) {
-	const several = "198.18.0.11 \n\tnexthop via 198.18.0.99 dev eth0 weight 1 \n\tnexthop via 198.18.0.98 dev eth1 weight 1 \n" +
+	const several = "198.18.0.11 \n\tnexthop via 198.18.0.99 dev eth0 weight 1 \n\tnexthop via 198.18.0.98 dev " +
+		"eth1 weight 1 \n" +
 		"\tnexthop dev eth0 weight 1 \n"
 	if got := fmt.Sprint(nextHops(several, "eth0")); got != "[198.18.0.99]" {
 		t.Error(got)

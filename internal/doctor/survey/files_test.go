@@ -61,12 +61,9 @@ func TestLackingPort(t *testing.T) {
 // A list of containers.conf may have several lines, and what is printed makes a comment of it alone.
 func TestContainersSetting(t *testing.T) {
 	for text, want := range map[string]string{
-		"[network]\nnetavark_plugin_dirs = [\n  \"/opt/a\",\n  \"/opt/b\",\n]\n[engine]\n": `[/opt/a /opt/b] " +
-		"[network] # netavark_plugin_dirs = [ #   "/opt/a", #   "/opt/b", # ] [engine]`,
-		"netavark_plugin_dirs=[\"/opt/a\"]\n[engine]\n": `[/opt/a] # " +
-		"netavark_plugin_dirs=["/opt/a"] [engine]`,
-		"#netavark_plugin_dirs = [\"/opt/a\"]\n": `[] " +
-		"#netavark_plugin_dirs = ["/opt/a"]`,
+		"[network]\nnetavark_plugin_dirs = [\n  \"/opt/a\",\n  \"/opt/b\",\n]\n[engine]\n": `[/opt/a /opt/b] [network] # netavark_plugin_dirs = [ #   "/opt/a", #   "/opt/b", # ] [engine]`,
+		"netavark_plugin_dirs=[\"/opt/a\"]\n[engine]\n":                                    `[/opt/a] # netavark_plugin_dirs=["/opt/a"] [engine]`,
+		"#netavark_plugin_dirs = [\"/opt/a\"]\n":                                           `[] #netavark_plugin_dirs = ["/opt/a"]`,
 	} {
 		path := filepath.Join(t.TempDir(), "containers.conf")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -96,7 +96,15 @@ func TestMarksStayOnHost(t *testing.T) {
 		add rule inet marks in udp dport 4789 meta mark set 7 counter'`)
 	b.in(`nft 'add table inet seen; add chain inet seen in { type filter hook prerouting priority 0; }
 		add rule inet seen in udp dport 5000 meta mark 7 counter'`)
-	put(t, b.programs.objects.ValidUntil, uint32(0), uint64(1)) // so that the packet goes by the VXLAN device
+	tunnels, err := dump[programsTunnel, programsTunnelEnd](b.programs.objects.Tunnels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tunnel := range tunnels { // so that the packet goes by the VXLAN device
+		if err := b.programs.objects.Tunnels.Delete(tunnel); err != nil {
+			t.Fatal(err)
+		}
+	}
 	exchange(a, b, containerB, 9)
 	if rules := b.sh("nft list table inet marks"); strings.Contains(rules, "packets 0") {
 		t.Errorf("nothing was marked: %s", rules)

@@ -83,7 +83,8 @@ func (ns Namespace) Outbound(device string, at Look) (have OutboundTable, err er
 	if err != nil {
 		return have, err
 	}
-	if _, have.Exists, err = conn.TableComment(outboundTable(device, 0)); !have.Exists || err != nil {
+	comment, exists, err := conn.TableComment(outboundTable(device, 0))
+	if have.Exists = exists; !exists || err != nil {
 		return have, err
 	}
 	index, err := ns.Links.Index(device)
@@ -93,19 +94,19 @@ func (ns Namespace) Outbound(device string, at Look) (have OutboundTable, err er
 	if err != nil {
 		return have, err
 	}
-	have.Members, have.Intact, err = readTable(conn, outboundTable(device, index), at)
+	t := outboundTable(device, index)
+	if comment != t.Comment() {
+		return have, nil
+	}
+	have.Members, have.Intact, err = readTable(conn, t, at)
 	if err != nil {
 		return have, fmt.Errorf("read fast path of %s: %w", device, err)
 	}
 	return have, nil
 }
 
-// readTable returns what a table has, if its rules are intact.
+// readTable returns what a table has, if its rules are intact. Its comment is that of this program's.
 func readTable(conn *nft.Conn, t nft.Table, at Look) (have Members, intact bool, err error) {
-	comment, _, err := conn.TableComment(t)
-	if err != nil || comment != t.Comment() {
-		return have, false, err
-	}
 	if have.Remote, err = readRemote(conn, t, at.Only); err != nil {
 		return have, false, err
 	}

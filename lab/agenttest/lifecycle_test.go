@@ -125,7 +125,7 @@ func TestIdleAgentUsesLittleMemoryAndCPU(t *testing.T) {
 	}
 	a := l.Hosts()[0]
 	labtest.Within(t, 2*time.Second, a, resolvesName("c0", "c1.dns.podman"))
-	time.Sleep(3 * time.Second) // programs are attached, and after a second next hops looked up: 30 ms
+	time.Sleep(3 * time.Second)        // programs are attached, and after a second next hops looked up: 30 ms
 	computed := func() time.Duration { // by all of its threads
 		n, err := strconv.ParseInt(labtest.Sh(t, a, "cat /proc/"+agentPID+"/task/*/schedstat | awk '{s += $1} END {printf \"%.0f\", s}'"), 10, 64)
 		if err != nil {

@@ -248,10 +248,9 @@ func TestBillOfMaterials(t *testing.T) {
 	}
 }
 
-// All formats are written; here with programs that are quickly compressed. The names in an rpm's
-// archive are relative: cpio follows absolute ones, and would put the files of an unpacked package
-// onto the machine itself.
-func TestPackagesAreWritten(t *testing.T) {
+// newQuickBuild is of programs that are quickly compressed.
+func newQuickBuild(t *testing.T) build {
+	t.Helper()
 	b := newBuild(t)
 	b.programs = t.TempDir()
 	if err := os.Mkdir(filepath.Join(b.programs, "amd64"), 0o755); err != nil {
@@ -262,6 +261,14 @@ func TestPackagesAreWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return b
+}
+
+// All formats are written; here with programs that are quickly compressed. The names in an rpm's
+// archive are relative: cpio follows absolute ones, and would put the files of an unpacked package
+// onto the machine itself.
+func TestPackagesAreWritten(t *testing.T) {
+	b := newQuickBuild(t)
 	for _, format := range b.formats {
 		if err := b.writePackage(format, "amd64"); err != nil {
 			t.Errorf("%s: %v", format, err)

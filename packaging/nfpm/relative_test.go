@@ -12,16 +12,7 @@ import (
 
 // What an rpm says of its archive is true of the one with relative names, and a file that is cut off is an error.
 func TestRelativeNames(t *testing.T) {
-	b := newBuild(t)
-	b.programs = t.TempDir()
-	if err := os.Mkdir(filepath.Join(b.programs, "amd64"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, program := range programs {
-		if err := os.WriteFile(filepath.Join(b.programs, "amd64", program), []byte(program), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	b := newQuickBuild(t)
 	if err := b.writePackage("rpm", "amd64"); err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func missingAgent(a Agent) []diagnosis.Finding {
 	if a.Binary == "" {
 		found.Code = diagnosis.ProgramMissing
 		found.Summary = "the agent vxland is not installed, and " + a.need()
-		found.Mend = []string{installAgain + "; then: " + reload}
+		found.Mend = []string{InstallAgain + "; then: " + reload}
 		if o := a.Obstacle; o.Path != "" {
 			found.Summary = fmt.Sprintf("the agent %s cannot be executed, and %s", o.Path, a.need())
 			found.Evidence, found.Mend = []string{o.Why}, []string{o.Mend, reload}

@@ -92,8 +92,8 @@ const (
 	oldestNetavark = "1.6"
 )
 
-// installAgain is what to do when a program of the driver is not there.
-var installAgain = "install the driver again: see " + installed.Page("install.md")
+// InstallAgain is what to do when a program of the driver is not there.
+var InstallAgain = "install the driver again: see " + installed.Page("install.md")
 
 // checkPodman says which programs are missing or too old.
 func checkPodman(f *Facts) (findings []diagnosis.Finding) {
@@ -140,7 +140,7 @@ func checkPodman(f *Facts) (findings []diagnosis.Finding) {
 			Summary: "netavark finds no plugin vxlan, so no container of a VXLAN network starts",
 			Evidence: []string{"it looks in /usr/local/libexec/netavark, /usr/libexec/netavark, /usr/local/lib/netavark, " +
 				"/usr/lib/netavark"},
-			Mend: []string{installAgain},
+			Mend: []string{InstallAgain},
 		})
 	}
 	return findings

@@ -21,7 +21,6 @@ import (
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/hoststate"
-	"vxlan-driver/internal/installed"
 )
 
 // agent finds out how the agent is. One that was stopped would keep everybody waiting.
@@ -45,7 +44,7 @@ func (c *collector) agent(networks []hoststate.Network) {
 	if a.Binary != "" {
 		why, err := checkConfig(c.ctx, a.Binary)
 		if a.BadConfig = why; err != nil {
-			a.Binary, a.Obstacle = "", doctor.Obstacle{Path: a.Binary, Why: err.Error(), Mend: installAgain}
+			a.Binary, a.Obstacle = "", doctor.Obstacle{Path: a.Binary, Why: err.Error(), Mend: doctor.InstallAgain}
 		}
 	}
 	if a.BadConfig != "" {
@@ -84,9 +83,6 @@ func hasDrifted(r agentapi.StatusReport) bool {
 }
 
 const checkTimeout = 5 * time.Second
-
-// installAgain is for a program that is damaged, or built for another machine.
-var installAgain = "install the driver again: see " + installed.Page("install.md")
 
 // checkConfig lets the agent's program read its configuration, and returns what it refuses. The error is why
 // the program cannot be executed.

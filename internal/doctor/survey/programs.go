@@ -74,7 +74,7 @@ func (c *collector) podman() {
 	var path string
 	if path, c.Podman.Obstacle = findProgram(paths); path != "" {
 		if _, err := c.run(path, "info"); errors.Is(err, unix.ENOEXEC) {
-			c.Podman.Obstacle = doctor.Obstacle{Path: path, Why: err.Error(), Mend: installAgain}
+			c.Podman.Obstacle = doctor.Obstacle{Path: path, Why: err.Error(), Mend: doctor.InstallAgain}
 			return
 		}
 		c.Podman.PluginDir = filepath.Dir(path)

@@ -58,23 +58,37 @@ func portWord(port uint16) string {
 	return " " + netip.AddrPortFrom(netip.IPv4Unspecified(), port).String()[len("0.0.0.0:"):]
 }
 
+// rulePlace is where a line that `nft list ruleset` prints is: in a table, such as "inet filter", and a chain.
+type rulePlace struct{ table, chain string }
+
+// enter tells whether a line begins a table or a chain, and notes it.
+func (at *rulePlace) enter(line string) bool {
+	fields := strings.Fields(line)
+	switch {
+	case strings.HasPrefix(line, "table ") && len(fields) > 2:
+		at.table, at.chain = fields[1]+" "+fields[2], ""
+	case strings.HasPrefix(line, "chain ") && len(fields) > 1:
+		at.chain = fields[1]
+	default:
+		return false
+	}
+	return true
+}
+
 // FindRules returns the rules, as `nft -a list ruleset` prints them, that have one of the words and
 // drop, mark or translate packets. Those of the driver are left out.
 func FindRules(text string, words []string) (found []doctor.Rule) {
-	var table, chain string
+	var at rulePlace
 	comesLate := false                // the chain translates what is left of questions for names: see beforeNames
 	accepted := make(map[string]bool) // words by chain, that a rule before accepts
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		fields := strings.Fields(line)
-		switch {
-		case strings.HasPrefix(line, "table ") && len(fields) > 2:
-			table, chain = fields[1]+" "+fields[2], ""
-		case strings.HasPrefix(line, "chain ") && len(fields) > 1:
-			chain, comesLate = fields[1], false
-		case strings.HasPrefix(line, "type nat hook "):
+		if at.enter(line) {
+			comesLate = false
+		} else if strings.HasPrefix(line, "type nat hook ") {
 			comesLate = !beforeNames.MatchString(line)
 		}
+		table, chain := at.table, at.chain
 		rule, handle, ok := strings.Cut(line, " # handle ")
 		if !ok || chain == "" || strings.HasSuffix(rule, "{") || strings.Contains(table, " "+kernel.FirewallTable) {
 			continue

@@ -45,16 +45,10 @@ func (c *collector) goneSources(text string) []doctor.Rule {
 func FindGoneSources(
 	text string, subnets []netip.Prefix, bridges []string, isGone func(netip.Addr) bool,
 ) (found []doctor.Rule) {
-	var table, chain string
+	var at rulePlace
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		fields := strings.Fields(line)
-		switch {
-		case strings.HasPrefix(line, "table ") && len(fields) > 2:
-			table, chain = fields[1]+" "+fields[2], ""
-		case strings.HasPrefix(line, "chain ") && len(fields) > 1:
-			chain = fields[1]
-		}
+		at.enter(line)
 		rule, handle, ok := strings.Cut(line, " # handle ")
 		source, err := netip.ParseAddr(wordAfter(rule, "to"))
 		if !ok || err != nil || !strings.Contains(rule, "snat ") || strings.Contains(rule, "!=") || !isGone(source) ||
@@ -66,8 +60,9 @@ func FindGoneSources(
 			continue
 		}
 		found = append(found, doctor.Rule{
-			Text: "table " + table + ", chain " + chain + ": " + rule, Chain: table + " " + chain, GoneSource: source,
-			Delete: "nft delete rule " + table + " " + chain + " handle " + handle,
+			Text: "table " + at.table + ", chain " + at.chain + ": " + rule, Chain: at.table + " " + at.chain,
+			GoneSource: source,
+			Delete:     "nft delete rule " + at.table + " " + at.chain + " handle " + handle,
 		})
 	}
 	return found

@@ -37,9 +37,9 @@ type Programs struct {
 	mayAttach int
 	// fromContainer is for ports of networks that are not encrypted, and fromEncrypted for those of others.
 	fromContainer, fromEncrypted portProgram
-	peers         *peerTable
-	states        map[string]State  // by VXLAN device
-	devices       map[string]uint32 // the indexes of these
+	peers                        *peerTable
+	states                       map[string]State  // by VXLAN device
+	devices                      map[string]uint32 // the indexes of these
 	// counted is what tables had counted that are gone, by the device's index.
 	counted map[uint32]programsCounters
 	// exits are how packets of encrypted networks leave, by the index of the VXLAN device.

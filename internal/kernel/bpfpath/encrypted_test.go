@@ -41,6 +41,16 @@ func newEncryptedPair(t testing.TB, u underlay) (a, b *realHost) {
 	return a, b
 }
 
+// newQuietEncryptedPair is a pair whose containers' kernels say nothing.
+func newQuietEncryptedPair(t *testing.T, u underlay) (a, b *realHost) {
+	t.Helper()
+	a, b = newEncryptedPair(t, u)
+	for _, h := range []*realHost{a, b} {
+		h.quiet()
+	}
+	return a, b
+}
+
 // openTunnel makes a layer-3 device as wireguard-go has it.
 func (h *realHost) openTunnel(name string, u underlay) *os.File {
 	h.Helper()
@@ -65,6 +75,10 @@ func (h *realHost) openTunnel(name string, u underlay) *os.File {
 	}
 	h.Cleanup(func() { file.Close() })
 	h.setUpTunnel(name, u)
+	if h.tunnels == nil {
+		h.tunnels = make(map[string]*os.File)
+	}
+	h.tunnels[name] = file
 	return file
 }
 
@@ -75,7 +89,7 @@ func (h *realHost) setUpTunnel(name string, u underlay) {
 	if u.ipv6 {
 		mtu = encryptedMTU(u) + overhead6
 	}
-	h.sh(fmt.Sprintf(`ip link set %s mtu %d up
+	h.sh(fmt.Sprintf(`ip link set %s mtu %d txqueuelen 10000 up
 		echo 0 > /proc/sys/net/ipv4/conf/%[1]s/rp_filter; echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter
 		ip -6 rule add oif %[1]s lookup 10%[3]s; ip -6 route add default dev %[1]s table 10%[3]s`, name, mtu, name[2:3]))
 }

@@ -21,6 +21,9 @@ type FastPath struct {
 	// must check it, since the bridge does not see the packets.
 	PortSecurity bool
 	Sources      []FastPathSource
+	// Encrypted tells that all packets to other hosts must leave by the VXLAN device, which sends them
+	// through WireGuard.
+	Encrypted bool
 	// Checksum tells that packets to other hosts need a UDP checksum.
 	Checksum bool
 	// Partial tells that Remote may lack MACs of hosts that are not known yet. So those that the

@@ -29,6 +29,9 @@ const (
 	KindBridge Kind = "bridge"
 	KindVeth   Kind = "veth"
 	KindVXLAN  Kind = "vxlan"
+	// WireGuard's devices: the kernel's own, and that of a program which does its work.
+	KindWireGuard Kind = "wireguard"
+	KindTun       Kind = "tun"
 )
 
 // MAC is an Ethernet address; the zero MAC stands for "what the kernel chose".

@@ -21,9 +21,6 @@ type FastPath struct {
 	// must check it, since the bridge does not see the packets.
 	PortSecurity bool
 	Sources      []FastPathSource
-	// Encrypted tells that all packets to other hosts must leave by the VXLAN device, which sends them
-	// through WireGuard.
-	Encrypted bool
 	// Checksum tells that packets to other hosts need a UDP checksum.
 	Checksum bool
 	// Encrypted is for a network whose packets leave by WireGuard only; nil: it is not encrypted.

@@ -81,7 +81,6 @@ func WishFastPath(fw *Forwarding, n network.Network, v network.VTEP, k Known) {
 	}
 	p := &fw.FastPath
 	p.Remote, p.FDB, p.RemoteCount = fw.Tables.Static, fw.Tables.FDB, len(k.Remotes.byMAC)
-	p.Encrypted = n.Encrypts()
 	p.PortSecurity, p.Checksum = n.PortSecurity, n.Tunnel.UDPChecksum.Set && n.Tunnel.UDPChecksum.Value
 	if n.Encrypts() {
 		p.Encrypted = encryptedPath(fw, n, v, k)

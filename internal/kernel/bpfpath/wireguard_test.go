@@ -20,7 +20,9 @@ var wireguardNames atomic.Int32
 // wireguard-go's. The names are those of the devices.
 func newWireguardPair(t testing.TB, u underlay) (a, b *realHost, names [2]string) {
 	t.Helper()
-	u.mtu = encryptedMTU(u)
+	if u.mtu == 0 {
+		u.mtu = encryptedMTU(u)
+	}
 	a, b = newPair(t, u)
 	devices := [2]*wireguardEnds{newWireguardEnds(a, u), newWireguardEnds(b, u)}
 	devices[0].meet(devices[1])

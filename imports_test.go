@@ -50,6 +50,8 @@ var layers = map[string][]string{
 	"internal/kernel/ethtool":               {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/netstack":              {"internal/kernel/addrprobe", "internal/kernel/conntrack", "internal/kernel/ethtool", "internal/kernel/fastpath"},
 	"internal/kernel/watch":                 {"internal/kernel", "internal/kernel/netlink"},
+	"internal/kernel/wireguard":             {"internal/kernel/rtnl"},
+	"internal/kernel/wireguard/wgtest":      {"internal/kernel/wireguard"},
 	"internal/kernel/fakekernel":            {"internal/kernel/fastpath"},
 	"internal/kernel/netnstest":             {"internal/kernel/netns"},
 	"internal/reconcile":                    {"internal/plan"},

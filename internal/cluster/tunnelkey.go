@@ -20,6 +20,9 @@ type TunnelKey struct {
 	// TakesIP tells that the device takes IP packets of containers as they are. Otherwise it takes
 	// VXLAN packets only.
 	TakesIP bool
+	// Sends tells that the host's own packets leave by this device. Until it sends by a later one,
+	// the others must not give up their devices of this generation.
+	Sends bool
 }
 
 // checkTunnelKeys says what is wrong with the keys of a network.

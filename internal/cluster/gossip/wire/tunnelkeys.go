@@ -2,8 +2,11 @@ package wire
 
 import "vxlan-driver/internal/cluster"
 
-// flagTakesIP is the only flag of a key so far. A reader ignores the others.
-const flagTakesIP = 1
+// The flags of a key. A reader ignores those that it does not know.
+const (
+	flagTakesIP = 1 << iota
+	flagSends
+)
 
 // putTunnelKeys writes the keys of an encrypted network.
 func (w *writer) putTunnelKeys(keys []cluster.TunnelKey) {
@@ -20,6 +23,9 @@ func (w *writer) putTunnelKey(k cluster.TunnelKey) {
 	if k.TakesIP {
 		flags |= flagTakesIP
 	}
+	if k.Sends {
+		flags |= flagSends
+	}
 	w.putUint(flags)
 }
 
@@ -27,6 +33,7 @@ func (r *reader) readTunnelKey() cluster.TunnelKey {
 	k := cluster.TunnelKey{Generation: r.readUint(cluster.MaxGeneration)}
 	k.Public = [32]byte(r.readRaw(len(k.Public)))
 	k.Port = uint16(r.readUint(1<<16 - 1))
-	k.TakesIP = r.readUint(1<<64-1)&flagTakesIP != 0
+	flags := r.readUint(1<<64 - 1)
+	k.TakesIP, k.Sends = flags&flagTakesIP != 0, flags&flagSends != 0
 	return k
 }

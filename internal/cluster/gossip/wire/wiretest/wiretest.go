@@ -73,7 +73,7 @@ func WithView(r wire.Record) wire.Record {
 // Keys returns the keys of a host whose keys rotate.
 func Keys() []cluster.TunnelKey {
 	return []cluster.TunnelKey{
-		{Generation: 300, Public: [32]byte{0: 1, 31: 2}, Port: 51820},
+		{Generation: 300, Public: [32]byte{0: 1, 31: 2}, Port: 51820, Sends: true},
 		{Generation: 301, Public: [32]byte{0: 3, 31: 4}, Port: 51821, TakesIP: true},
 	}
 }

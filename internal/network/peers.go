@@ -13,11 +13,12 @@ type Peers struct {
 	StaticFDB bool         // see VTEP
 	AgentPort uint16       // see VTEP
 	HostAddrs []netip.Addr // this host's own addresses, where the agent assigns them
+	WireGuard string       `json:",omitzero"` // see VTEP
 }
 
 // Equal tells whether both are the same.
 func (p Peers) Equal(o Peers) bool {
-	return p.StaticFDB == o.StaticFDB && p.AgentPort == o.AgentPort && slices.Equal(p.Flood, o.Flood) &&
+	return p.StaticFDB == o.StaticFDB && p.AgentPort == o.AgentPort && p.WireGuard == o.WireGuard && slices.Equal(p.Flood, o.Flood) &&
 		slices.Equal(p.HostAddrs, o.HostAddrs)
 }
 
@@ -25,6 +26,9 @@ func (p Peers) Equal(o Peers) bool {
 // the network's list, unless discovery=gossip.
 func (p Peers) Place(n *Network, v *VTEP) {
 	v.Flood, v.StaticFDB, v.AgentPort = p.Flood, p.StaticFDB, p.AgentPort
+	if n.Encrypts() {
+		v.StaticFDB, v.WireGuard = true, p.WireGuard
+	}
 	if !n.Gossip {
 		return
 	}

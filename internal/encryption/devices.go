@@ -2,10 +2,13 @@ package encryption
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel/wireguard"
 )
@@ -52,7 +55,7 @@ func (t *tunnel) untilCheck(k hostKey) time.Duration {
 func (t *tunnel) wantedDevice(k hostKey) wireguard.Device {
 	port := k.Port
 	if port == 0 {
-		port = t.choosePort(k.Slot)
+		port = t.takePort(k)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -60,6 +63,19 @@ func (t *tunnel) wantedDevice(k hostKey) wireguard.Device {
 		Name: t.name(k), AltNames: t.net.Devices[k.Slot].Alts, Alias: t.net.Alias, MTU: t.net.MTU,
 		PrivateKey: k.Private, Port: port, IPv6: t.net.VTEP.Is6(),
 	}
+}
+
+// takePort chooses the port of a new device. No other network gets it meanwhile.
+func (t *tunnel) takePort(k hostKey) uint16 {
+	t.portMu.Lock()
+	defer t.portMu.Unlock()
+	port := t.choosePort(k.Slot)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if key := t.keys.find(k.Generation); key != nil {
+		key.Port = port
+	}
+	return port
 }
 
 // choosePort returns the port of a new device.
@@ -91,7 +107,10 @@ func (t *tunnel) takeState(k hostKey, state wireguard.State, err error) {
 		return
 	}
 	s.checked, s.check, s.urgent = time.Now(), false, false
-	if err == nil && key.Port != state.Port {
+	if errors.Is(err, unix.EADDRINUSE) && t.net.Port == 0 {
+		key.Port = 0 // another program has it now
+	}
+	if err == nil && (!s.made || key.Port != state.Port) {
 		key.Port = state.Port
 		t.saveLocked()
 		err = t.keysErr
@@ -143,20 +162,20 @@ func (t *tunnel) repairPeersLocked(k hostKey) error {
 			delete(s.peers, vtep)
 		}
 	}
-	var remove []wireguard.Key
+	if !t.known {
+		return nil // those of an earlier agent stay until it is known which host has which address
+	}
 	wanted := make(map[wireguard.Key]bool)
 	for _, vtep := range t.table.vteps() {
 		if p, ok := t.table.peer(vtep, k.Generation); ok {
 			wanted[p.PublicKey] = true
 		}
 	}
+	var remove []wireguard.Key
 	for key := range have {
-		if !wanted[key] {
+		if !wanted[key] && !t.partial {
 			remove = append(remove, key)
 		}
-	}
-	if !t.known {
-		return nil // it was not said yet which hosts there are, and those of an earlier agent stay
 	}
 	return t.updateLocked(k, t.table.vteps(), remove)
 }

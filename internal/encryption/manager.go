@@ -23,6 +23,7 @@ import (
 type Network struct {
 	ID, Name string
 	Devices  [2]network.DeviceName
+	VXLAN    string     // the network's VXLAN device
 	Alias    string     // marks the devices as the driver's
 	VTEP     netip.Addr // this host's
 	MTU      int        // of the devices, bytes
@@ -35,8 +36,9 @@ type Config struct {
 	Keys    KeyDir
 	// RotateAfter is how old keys become; 0: as old as the machine's uptime.
 	RotateAfter time.Duration
-	// TakesIP tells whether a device takes IP packets of containers as they are; nil: none does.
-	TakesIP func(device string) bool
+	// TakesIP returns the WireGuard devices of a VXLAN device's network that take IP packets of containers as
+	// they are; nil: none does.
+	TakesIP func(device string) []string
 	// IsPortFree tells whether no program has a UDP port; nil: it is tried.
 	IsPortFree func(port uint16) bool
 	// Uptime is how long ago the machine was started; nil: the kernel says.
@@ -52,6 +54,7 @@ type Manager struct {
 	changed chan struct{}
 	wg      sync.WaitGroup
 
+	portMu   sync.Mutex // of the choice of a port; before mu
 	mu       sync.Mutex
 	networks map[string]*tunnel
 	leaving  map[string]*tunnel // whose devices are being removed
@@ -211,20 +214,34 @@ func (m *Manager) TunnelKeys(networkID string) []cluster.TunnelKey {
 	return nil
 }
 
-// SetMembers sets the hosts that are believed to be on a network, in the order of a snapshot, and gives the
-// devices the peers that follow. Synced tells that these are all.
-func (m *Manager) SetMembers(networkID string, members []*cluster.Member, synced bool) error {
+// Hosts is what is known of the other hosts of a network.
+type Hosts struct {
+	// Members are the hosts that are believed to be on the network, in the order of a snapshot.
+	Members []*cluster.Member
+	// Synced tells that the control plane knows what the other hosts have.
+	Synced bool
+	// Partial tells that some hosts may not have been heard of yet. So peers of an earlier agent stay.
+	Partial bool
+	// Holders are the VTEPs of the hosts that have overlay addresses. An invalid one: no other host has the
+	// address. With AllHolders, no host has any other address.
+	Holders    map[netip.Addr]netip.Addr
+	AllHolders bool
+}
+
+// SetHosts gives a network's devices the peers that follow. Before it was called once with AllHolders,
+// nothing is changed: what an earlier agent has set stays until it is known which host has which address.
+func (m *Manager) SetHosts(networkID string, h Hosts) error {
 	if t := m.find(networkID); t != nil {
-		return t.setMembers(members, synced)
+		return t.setHosts(h)
 	}
 	return nil
 }
 
-// SetHolders sets which other hosts have overlay addresses, by their VTEPs, and lets their peers have these.
-// An invalid VTEP: no other host has the address. With all, no host has any other address.
-func (m *Manager) SetHolders(networkID string, holders map[netip.Addr]netip.Addr, all bool) error {
+// TakersOfIP returns the VTEPs of the hosts that take IP packets of containers as they are, by the device by
+// which a network's packets leave, sorted. Hosts that cannot be reached are left out.
+func (m *Manager) TakersOfIP(networkID string) []netip.Addr {
 	if t := m.find(networkID); t != nil {
-		return t.setHolders(holders, all)
+		return t.takersOfIP()
 	}
 	return nil
 }

@@ -134,7 +134,7 @@ func (h *simHost) startAgent(ctx context.Context) {
 // turn is what an agent does.
 func (h *simHost) turn(ctx context.Context, m *Manager) {
 	m.Follow(ctx, []Network{h.network()}, true, false)
-	_ = m.SetMembers("7c7b", h.members(), true) // fails where the device's process was killed, which is repaired
+	_ = m.SetHosts("7c7b", Hosts{Members: h.members(), Synced: true, AllHolders: true}) // fails where the device's process was killed, which is repaired
 	device := m.Device("7c7b")
 	if keys := m.TunnelKeys("7c7b"); len(keys) > 0 {
 		h.publish(keys)

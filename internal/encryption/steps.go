@@ -99,7 +99,7 @@ func (t *tunnel) step() (again bool, after time.Duration) {
 		if wait := syncTime - time.Since(t.since); !t.synced && wait > 0 {
 			return false, wait
 		}
-		if !t.known {
+		if !t.known || t.net.MTU <= 0 {
 			return false, checkInterval // the turn that is under way says which hosts there are
 		}
 	}

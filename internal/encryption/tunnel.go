@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,8 +54,9 @@ type tunnel struct {
 	keys     hostKeys
 	keysErr  error // the keys cannot be read or kept
 	slots    [2]slot
-	known    bool // SetMembers was called
+	known    bool // the hosts and their addresses are, see SetHosts
 	synced   bool
+	partial  bool
 	since    time.Time // the agent knows of the network
 	rotate   bool      // the keys are to rotate
 	gone     bool      // the network has gone
@@ -120,6 +122,9 @@ func (t *tunnel) openLocked() {
 // setNetwork says how the network is set up now.
 func (t *tunnel) setNetwork(n Network, check bool) {
 	t.mu.Lock()
+	if n.MTU <= 0 { // as the underlay is away
+		n.MTU = t.net.MTU
+	}
 	changed := fmt.Sprint(n) != fmt.Sprint(t.net)
 	t.net = n
 	t.mu.Unlock()
@@ -227,31 +232,48 @@ func (t *tunnel) wrap(err error) error {
 	return fmt.Errorf("network %s: encryption: %w", t.net.Name, err)
 }
 
-func (t *tunnel) setMembers(members []*cluster.Member, synced bool) error {
+func (t *tunnel) setHosts(h Hosts) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	first := !t.known || synced != t.synced
-	t.known, t.synced = true, synced
-	changed := t.table.setMembers(members)
-	if len(changed) == 0 && !first {
-		return nil
-	}
-	if first {
+	began := !t.known && h.AllHolders
+	if news := h.Synced != t.synced || h.Partial != t.partial; news || began {
 		for i := range t.slots {
-			t.slots[i].check = true
+			t.slots[i].check = true // peers of an earlier agent may have to go
 		}
+		t.wake()
 	}
-	t.wake()
-	return t.setPeersLocked(changed)
+	t.known, t.synced, t.partial = t.known || began, h.Synced, h.Partial
+	changed := t.table.setMembers(h.Members)
+	if len(changed) > 0 {
+		t.wake()
+	}
+	if h.AllHolders {
+		changed = append(changed, t.table.replaceHolders(h.Holders)...)
+	} else {
+		changed = append(changed, t.table.setHolders(h.Holders)...)
+	}
+	switch {
+	case !t.known:
+		return nil
+	case began:
+		changed = t.table.vteps()
+	}
+	slices.SortFunc(changed, netip.Addr.Compare)
+	return t.setPeersLocked(slices.Compact(changed))
 }
 
-func (t *tunnel) setHolders(holders map[netip.Addr]netip.Addr, all bool) error {
+func (t *tunnel) takersOfIP() (vteps []netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if all {
-		return t.setPeersLocked(t.table.replaceHolders(holders))
+	for _, vtep := range t.table.vteps() {
+		m := t.table.hosts[vtep].member
+		if m.Reachable && slices.ContainsFunc(m.Keys, func(k cluster.TunnelKey) bool {
+			return k.Generation == t.keys.Sends && k.TakesIP
+		}) {
+			vteps = append(vteps, vtep)
+		}
 	}
-	return t.setPeersLocked(t.table.setHolders(holders))
+	return vteps
 }
 
 func (t *tunnel) device() string {
@@ -273,11 +295,15 @@ func (t *tunnel) tunnelKeys() (keys []cluster.TunnelKey) {
 	if t.keysErr != nil {
 		return nil
 	}
+	var takesIP []string
+	if t.TakesIP != nil {
+		takesIP = t.TakesIP(t.net.VXLAN)
+	}
 	for _, k := range t.keys.Keys {
 		if t.slots[k.Slot].made && k.Port != 0 {
 			keys = append(keys, cluster.TunnelKey{
 				Generation: k.Generation, Public: k.public, Port: k.Port,
-				TakesIP: t.TakesIP != nil && t.TakesIP(t.name(k)), Sends: k.Generation == t.keys.Announced,
+				TakesIP: slices.Contains(takesIP, t.name(k)), Sends: k.Generation == t.keys.Announced,
 			})
 		}
 	}

@@ -50,7 +50,8 @@ var layers = map[string][]string{
 	"internal/kernel/ethtool":               {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/netstack":              {"internal/kernel/addrprobe", "internal/kernel/conntrack", "internal/kernel/ethtool", "internal/kernel/fastpath"},
 	"internal/kernel/watch":                 {"internal/kernel", "internal/kernel/netlink"},
-	"internal/kernel/wireguard":             {"internal/kernel/rtnl"},
+	"internal/kernel/wireguard":             {"internal/kernel/netns", "internal/kernel/rtnl"},
+	"internal/kernel/wireguard/wggo":        {"internal/kernel/wireguard"},
 	"internal/kernel/wireguard/wgtest":      {"internal/kernel/wireguard"},
 	"internal/kernel/fakekernel":            {"internal/kernel/fastpath"},
 	"internal/kernel/netnstest":             {"internal/kernel/netns"},
@@ -106,6 +107,8 @@ var bans = []struct{ pkg, banned, why string }{
 	{"cmd/vxlan", "github.com/prometheus/client_golang/prometheus", "metrics are the agent's; it would double the plugin"},
 	{"cmd/vxlan", "github.com/cilium/ebpf", "2.5 MB, where the plugin takes entries out of a pinned table by five system calls"},
 	{"cmd/vxland", "charm.land/bubbletea/v2", "nobody looks at the agent's screen"},
+	{"cmd/vxlan", "golang.zx2c4.com/wireguard/wgctrl", "the agent keeps WireGuard's devices; the plugin reads from the store which to use"},
+	{"cmd/vxlan", "golang.zx2c4.com/wireguard/device", "wireguard-go is a process of its own, of the agent's program"},
 	{"cmd/vxlan", "regexp", "260 kB for what a loop does as well"},
 	{"internal/cluster/gossip/replica", "github.com/hashicorp/memberlist", "the message format and the rules of agreement are pure, so that they are tested and read alone"},
 }
@@ -129,6 +132,8 @@ var soleImporters = map[string][]string{
 	"github.com/prometheus/client_golang/prometheus":          {"internal/metrics"},
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"internal/metrics"},
 	"github.com/hashicorp/memberlist":                         {"internal/cluster/gossip", "internal/cluster/gossip/guard"},
+	"golang.zx2c4.com/wireguard/wgctrl":                       {"internal/kernel/wireguard"},
+	"golang.zx2c4.com/wireguard/device":                       {"internal/kernel/wireguard/wggo"},
 	module + "internal/cluster/gossip":                        {"cmd/vxland", "internal/config"}, // the agent knows cluster.Plane only
 }
 

@@ -74,6 +74,7 @@ type forwardedNetwork struct {
 type knownState struct {
 	complete  bool // every host has been heard of, so entries that nobody has may go
 	staticFDB bool
+	wireGuard string // the device by which frames leave
 }
 
 // Follow notes which entries to look at, by what the other hosts say now. In a full turn these are
@@ -108,12 +109,12 @@ func (n *forwardedNetwork) follow(local hoststate.Network, m membership.Network,
 	n.local = local
 	keys, all := n.roster.Update(m, d.Snapshot)
 	for _, host := range changedAddrs(before.VTEP.Flood, local.VTEP.Flood) {
-		keys.Flood = append(keys.Flood, plan.FloodEntry(host))
+		keys.Flood = append(keys.Flood, plan.FloodEntry(local.VTEP, host))
 	}
 	n.holders, n.allHolders = append(n.holders, keys.Addrs...), n.allHolders || all
 	n.suspect.Drop(keys) // there is news of them
 	n.look(keys)
-	known := knownState{complete: d.Converged(m), staticFDB: local.VTEP.StaticFDB}
+	known := knownState{complete: d.Converged(m), staticFDB: local.VTEP.StaticFDB, wireGuard: local.VTEP.WireGuard}
 	all = all || known != n.known
 	n.checkAll, n.trusted = n.checkAll || all, n.trusted && !all
 	if hasFirstContainer(before.Endpoints, local.Endpoints) {

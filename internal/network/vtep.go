@@ -34,6 +34,8 @@ type VTEP struct {
 	// WireGuard is the device by which an encrypted network's packets leave now; "": none is ready, and
 	// nothing leaves.
 	WireGuard string `json:"-"`
+	// WireGuardAddrs are where this host and the others take in an encrypted network's packets.
+	WireGuardAddrs []netip.AddrPort `json:"-"`
 
 	UnderlayMTU int `json:"-"` // of Interface, bytes; 0: unknown
 

@@ -22,8 +22,11 @@ func (p *Programs) setAddresses(want kernel.FastPath, device uint32) error {
 	if err != nil {
 		return err
 	}
-	return p.replaceAddresses(want.Device, wanted, have, func(k programsPlace, o programsOwner) bool {
-		return !want.Partial || o.isHere()
+	return p.replaceAddresses(want.Device, wanted, have, func(_ programsPlace, o programsOwner) bool {
+		if o.isHere() {
+			return !want.SkipPorts
+		}
+		return !want.Partial
 	})
 }
 
@@ -119,9 +122,7 @@ func (p *Programs) copyAddresses(want kernel.FastPath, device uint32, remotes ke
 	if err != nil {
 		return err
 	}
-	return p.replaceAddresses(want.Device, wanted, have, func(_ programsPlace, o programsOwner) bool {
-		return !o.isHere()
-	})
+	return p.replaceAddresses(want.Device, wanted, have, func(_ programsPlace, o programsOwner) bool { return !o.isHere() })
 }
 
 // exit is how packets of an encrypted network leave.

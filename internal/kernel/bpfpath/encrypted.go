@@ -3,6 +3,7 @@ package bpfpath
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -241,15 +242,19 @@ func (p *Programs) attachEncryptedPorts(want kernel.FastPath, network programsNe
 func (p *Programs) TakesIP(device string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	pins := fastpath.NetworkPins(p.layoutDir(), device)
 	if names, ok := p.takesIP[device]; ok {
-		return slices.Clone(names)
+		return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+			_, err := os.Lstat(filepath.Join(pins, wireguardPinOf(name)))
+			return err != nil // a plugin has removed it
+		})
 	}
-	pins, err := filepath.Glob(filepath.Join(fastpath.NetworkPins(p.layoutDir(), device), wireguardPin+"*"))
+	found, err := filepath.Glob(filepath.Join(pins, wireguardPin+"*"))
 	if err != nil {
 		return nil
 	}
 	var names []string
-	for _, pin := range pins {
+	for _, pin := range found {
 		l, at, err := openPinned(pin)
 		if l != nil {
 			l.Close()

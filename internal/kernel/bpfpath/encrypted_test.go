@@ -114,9 +114,12 @@ func joinTunnels(t testing.TB, a, b *os.File) {
 // sendVXLANBy lets a host's VXLAN packets to the other leave by a layer-3 device.
 func (h *realHost) sendVXLANBy(other *realHost, name string) {
 	h.Helper()
-	h.sh(fmt.Sprintf(`bridge fdb del 00:00:00:00:00:00 dev vx.0 dst %s; bridge fdb del %s dev vx.0
+	h.sh(fmt.Sprintf(`bridge fdb del 00:00:00:00:00:00 dev vx.0; bridge fdb del %[2]s dev vx.0
 		bridge fdb append 00:00:00:00:00:00 dev vx.0 dst %[1]s via %[3]s
 		bridge fdb replace %[2]s dev vx.0 dst %[1]s via %[3]s`, other.vtep, other.mac(), name))
+	for _, a := range other.addresses() { // the agent writes these
+		h.sh(fmt.Sprintf("ip neigh replace %s lladdr %s dev br0 nud permanent", a, other.mac()))
+	}
 }
 
 func (h *realHost) addresses() []netip.Addr {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"vxlan-driver/internal/addrclaim"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/encryption"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
@@ -59,6 +60,7 @@ func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Netwo
 	}
 	if n.Encrypts() && t.encryption != nil {
 		want.WireGuard = t.encryption.Device(n.ID)
+		want.WireGuardAddrs = wireGuardAddrs(n, t.clusters.SnapshotOf(n), t.encryption.TunnelKeys(n.ID))
 	}
 	if known && want.Equal(have) {
 		return false, nil
@@ -67,6 +69,21 @@ func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Netwo
 	want.Flood, limited = limitChanges(local.VTEP.Flood, want.Flood, hostsAtOnce)
 	t.behind = t.behind || limited
 	return true, s.SetPeers(local, want)
+}
+
+// wireGuardAddrs returns where the hosts of a network take in encrypted packets: this one by its keys, and
+// the others by theirs.
+func wireGuardAddrs(n membership.Network, s cluster.Snapshot, own []cluster.TunnelKey) (addrs []netip.AddrPort) {
+	for _, k := range own {
+		addrs = append(addrs, netip.AddrPortFrom(n.VTEP.Local, k.Port))
+	}
+	for _, m := range n.Members(s) {
+		for _, k := range m.Keys {
+			addrs = append(addrs, netip.AddrPortFrom(m.VTEP, k.Port))
+		}
+	}
+	slices.SortFunc(addrs, netip.AddrPort.Compare)
+	return slices.Compact(addrs)
 }
 
 // limitChanges returns the wanted hosts. If too many come and go it makes only most of the changes,

@@ -287,7 +287,7 @@ type MemberEndpoint struct {
 
 // withoutHosts drops what members follow from. The rest is all that a roster depends on.
 func withoutHosts(n Network) Network {
-	n.Network.Remotes, n.VTEP.Remotes, n.VTEP.Flood, n.VTEP.Own = nil, nil, nil, nil
+	n.Network.Remotes, n.VTEP.Remotes, n.VTEP.Flood, n.VTEP.Own, n.VTEP.WireGuardAddrs = nil, nil, nil, nil, nil
 	return n
 }
 

@@ -180,6 +180,9 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	}
 	a.Process, a.StayWhenIdle = self, o.foreground || activated
 	a.FastPathOf, a.ReadCounters, a.CountsByHost = fastPathOf(programs), readCounters(programs), countsByHost(programs)
+	if err := useWireGuard(a, programs, log); err != nil {
+		return err
+	}
 	if programs != nil {
 		go keepPrograms(ctx, programs, log)
 	}

@@ -450,3 +450,68 @@ func TestEncryptionGoesWithTheLastContainer(t *testing.T) {
 		r.finish()
 	})
 }
+
+// A host is forgotten: the keys rotate of the networks that it was on.
+func TestForgottenHostStartsARotation(t *testing.T) {
+	withEncryption(t, func(t *testing.T, r *rig, devices *linkedDevices) {
+		gone := unreachable(encryptedHost(12, []uint64{1}))
+		elsewhere := unreachable(otherHost(13))
+		elsewhere.Memberships = nil
+		r.prepareCluster = func(c *fakeCluster) {
+			c.setSynced()
+			c.showQuietly(encryptedHost(11, []uint64{1}), gone, elsewhere)
+		}
+		r.start()
+		r.setupEncrypted(1)
+		r.mustAdd(1)
+		sleep(time.Second)
+		forget := func(h cluster.Host) {
+			if got := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbForgetHost, Host: h.Name}); got.Error != "" {
+				t.Fatal(got.Error)
+			}
+			sleep(time.Second)
+		}
+		forget(elsewhere)
+		if keys := r.publishedKeys(); len(keys) != 1 {
+			t.Errorf("a host of no network was forgotten, and the keys rotate: %+v", keys)
+		}
+		forget(gone)
+		if keys := r.publishedKeys(); len(keys) != 2 || keys[1].Generation != 2 {
+			t.Errorf("published %+v", keys)
+		}
+		r.finish()
+	})
+}
+
+// A member that announces the key of another one, or its VTEP, changes nothing for that.
+func TestForgedRecordChangesNothing(t *testing.T) {
+	withEncryption(t, func(t *testing.T, r *rig, devices *linkedDevices) {
+		genuine := encryptedHost(11, []uint64{1}, "web")
+		forger := encryptedHost(12, []uint64{1})
+		r.prepareCluster = func(c *fakeCluster) {
+			c.setSynced()
+			c.showQuietly(genuine, forger)
+		}
+		r.start()
+		r.setupEncrypted(1)
+		r.mustAdd(1)
+		sleep(time.Second)
+		forger.Memberships[0].Keys = genuine.Memberships[0].Keys
+		r.cluster().show(genuine, forger)
+		sleep(time.Second)
+		if got := devices.peersOf("wg0-blue"); got != "11/1 [10.0.0.122/32 198.18.0.11/32]" {
+			t.Errorf("peers: %s", got)
+		}
+		if got := r.status().Networks[0].Encryption.Disputed; len(got) != 1 || !strings.Contains(got[0], "198.18.0.12") {
+			t.Errorf("disputed: %v", got)
+		}
+		forger = encryptedHost(12, []uint64{1})
+		forger.Memberships[0].VTEP = vtep(11)
+		r.cluster().show(genuine, forger)
+		sleep(time.Second)
+		if got := devices.peersOf("wg0-blue"); got != "11/1 [10.0.0.122/32 198.18.0.11/32]" {
+			t.Errorf("peers: %s", got)
+		}
+		r.finish()
+	})
+}

@@ -91,9 +91,9 @@ func (p *pairedPlane) Confirm(ctx context.Context, _ cluster.NetworkKey) (silent
 	default:
 	}
 	p.other.mu.Lock()
-	want := p.other.shown.Sequence
+	want, isMember := p.other.shown.Sequence, len(p.other.calls.own) > 0
 	p.other.mu.Unlock()
-	for p.other.seen().followed < want {
+	for isMember && p.other.seen().followed < want {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
@@ -115,6 +115,8 @@ type realHost struct {
 	plugin     *plugin.Plugin
 	programs   *bpfpath.Programs // nil: none
 	containers []string          // their namespaces
+	stopAgent  func()
+	dirs       string
 	log        *logtest.Buffer
 }
 
@@ -158,7 +160,7 @@ func (d directAgent) StoreChanged() { _, _ = d.ask(agentapi.Request{Verb: agenta
 var run atomic.Int32
 
 // newRealHosts makes two hosts on one underlay.
-func newRealHosts(t *testing.T, withPrograms bool) (hosts [2]*realHost) {
+func newRealHosts(t *testing.T, encryption string, withPrograms bool) (hosts [2]*realHost) {
 	t.Helper()
 	number := run.Add(1)
 	for i := range hosts {
@@ -166,9 +168,9 @@ func newRealHosts(t *testing.T, withPrograms bool) (hosts [2]*realHost) {
 		h := &realHost{t: t, ns: netnstest.New(t), vtep: netip.AddrFrom4([4]byte{198, 18, 0, byte(10 + i)}), log: new(logtest.Buffer)}
 		h.sh = netnstest.Shell(t, h.ns)
 		h.network = fmt.Sprintf(`{"name": %q, "driver": "vxlan", "id": %q, "network_interface": "br-blue",
-			"options": {"vni": "100", "local_ip": %q, "remote_ips": "198.18.0.10,198.18.0.11", "physical_interface": "eth0", "encryption": "wireguard"},
+			"options": {"vni": "100", "local_ip": %q, "remote_ips": "198.18.0.10,198.18.0.11", "physical_interface": "eth0", "encryption": %q},
 			"subnets": [{"subnet": "10.0.0.0/24", "gateway": "10.0.0.1"}],
-			"dns_enabled": true, "internal": false, "ipv6_enabled": false}`, name, name, h.vtep)
+			"dns_enabled": true, "internal": false, "ipv6_enabled": false}`, name, name, h.vtep, encryption)
 		h.plane = &pairedPlane{fakeCluster: newFakeCluster(), self: cluster.Host{ID: cluster.HostID{byte(i + 1)}, Name: fmt.Sprint("host-", i), Addr: h.vtep}}
 		h.plane.synced, h.plane.members = true, 2
 		hosts[i] = h
@@ -221,8 +223,7 @@ func (h *realHost) startAgent(withPrograms bool) {
 	}
 	h.Agent = &Agent{
 		Host: &hoststate.Host{
-			Open:     h.open,
-			StoreDir: h.t.TempDir(), NetworksDir: h.t.TempDir(), SysctlDir: h.t.TempDir(),
+			Open: h.open, StoreDir: h.dir("store"), NetworksDir: h.dir("networks"), SysctlDir: h.dir("sysctl"),
 			Zones: noFirewalld{}, Warn: func(message string) { h.t.Log(message) },
 		},
 		Config: c, Names: inNamespaceNames{names, h.ns}, Process: new(fakeProcess),
@@ -245,14 +246,17 @@ func (h *realHost) startAgent(withPrograms bool) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- h.runLoop(ctx, on) }()
-	h.t.Cleanup(func() {
+	ended, a := make(chan error, 1), h.Agent
+	go func() { ended <- a.runLoop(ctx, on) }()
+	h.stopAgent = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			h.t.Error(err)
 		}
-		h.clusters.wg.Wait()
+		a.clusters.wg.Wait()
+	})
+	h.t.Cleanup(func() {
+		h.stopAgent()
 		if h.t.Failed() {
 			h.t.Logf("%s:\n%s", h.vtep, h.log.String())
 		}
@@ -262,6 +266,18 @@ func (h *realHost) startAgent(withPrograms bool) {
 			}
 		}
 	})
+}
+
+// dir is a directory that outlives the host's agents.
+func (h *realHost) dir(name string) string {
+	if h.dirs == "" {
+		h.dirs = h.t.TempDir()
+	}
+	dir := filepath.Join(h.dirs, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		h.t.Fatal(err)
+	}
+	return dir
 }
 
 func (h *realHost) name() string {
@@ -517,7 +533,7 @@ func pingFlood(ctx context.Context, ns, addr string) (summary string, err error)
 func TestRealEncryptionRotatesWithoutLoss(t *testing.T) {
 	for name, withPrograms := range map[string]bool{"VXLAN inside WireGuard": false, "straight": true} {
 		t.Run(name, func(t *testing.T) {
-			hosts := newRealHosts(t, withPrograms)
+			hosts := newRealHosts(t, "wireguard", withPrograms)
 			a, b := hosts[0], hosts[1]
 			seen := a.watchUnderlay()
 			t.Logf("first containers: %v, %v", a.startContainer("10.0.0.10"), b.startContainer("10.0.0.11"))
@@ -605,4 +621,65 @@ func awaitStraight(t *testing.T, hosts ...*realHost) {
 func lastLines(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-2):], "; ")
+}
+
+// Without encryption what containers send crosses the underlay, and is seen there.
+func TestUnderlayIsReallyWatched(t *testing.T) {
+	hosts := newRealHosts(t, "off", false)
+	seen := hosts[0].watchUnderlay()
+	hosts[0].startContainer("10.0.0.10")
+	hosts[1].startContainer("10.0.0.11")
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if summary, err := pingFlood(ctx, hosts[0].containers[0], "10.0.0.11"); err != nil {
+		t.Errorf("%v: %s", err, summary)
+	}
+	time.Sleep(100 * time.Millisecond)
+	seen.stop()
+	if seen.leaking < 50 || seen.vxlan < 50 || seen.wireGuard > 0 {
+		t.Errorf("%d packets of WireGuard, %d of VXLAN, %d with what containers send", seen.wireGuard, seen.vxlan, seen.leaking)
+	}
+}
+
+// Both agents end, and others begin. Packets pass all the while, by the same keys.
+func TestRealEncryptionOutlivesAgents(t *testing.T) {
+	hosts := newRealHosts(t, "wireguard", false)
+	a, b := hosts[0], hosts[1]
+	seen := a.watchUnderlay()
+	a.startContainer("10.0.0.10")
+	b.startContainer("10.0.0.11")
+	ctx, cancel := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	defer load.Wait()
+	defer cancel()
+	var pings string
+	load.Go(func() {
+		var err error
+		if pings, err = pingFlood(ctx, a.containers[0], "10.0.0.11"); err != nil {
+			t.Errorf("%v: %s", err, pings)
+		}
+	})
+	key := a.encryption().Devices[0].PublicKey
+	for _, h := range hosts {
+		h.stopAgent()
+	}
+	time.Sleep(2 * time.Second)
+	for _, h := range hosts {
+		h.plane.fakeCluster = newFakeCluster()
+		h.plane.synced, h.plane.members = true, 2
+	}
+	for _, h := range hosts {
+		h.startAgent(false)
+	}
+	time.Sleep(2 * time.Second)
+	cancel()
+	load.Wait()
+	if !strings.Contains(pings, " 0% packet loss") {
+		t.Errorf("lost: %s", pings)
+	}
+	if s := a.encryption(); len(s.Devices) != 1 || s.Devices[0].PublicKey != key || len(s.Devices[0].Peers) != 1 {
+		t.Errorf("another key: %+v", s)
+	}
+	seen.stop()
+	seen.expectEncrypted(t, 100)
 }

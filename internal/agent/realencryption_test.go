@@ -165,13 +165,16 @@ func newRealHosts(t *testing.T, encryption string, withPrograms bool) (hosts [2]
 	number := run.Add(1)
 	for i := range hosts {
 		name := fmt.Sprintf("k%d-%d-%d", os.Getpid()%10000, number, i)
-		h := &realHost{t: t, ns: netnstest.New(t), vtep: netip.AddrFrom4([4]byte{198, 18, 0, byte(10 + i)}), log: new(logtest.Buffer)}
+		h := &realHost{t: t, ns: netnstest.New(t), log: new(logtest.Buffer)}
+		h.vtep = netip.AddrFrom4([4]byte{198, 18, 0, byte(10 + i)})
 		h.sh = netnstest.Shell(t, h.ns)
 		h.network = fmt.Sprintf(`{"name": %q, "driver": "vxlan", "id": %q, "network_interface": "br-blue",
-			"options": {"vni": "100", "local_ip": %q, "remote_ips": "198.18.0.10,198.18.0.11", "physical_interface": "eth0", "encryption": %q},
+			"options": {"vni": "100", "local_ip": %q, "remote_ips": "198.18.0.10,198.18.0.11",
+				"physical_interface": "eth0", "encryption": %q},
 			"subnets": [{"subnet": "10.0.0.0/24", "gateway": "10.0.0.1"}],
 			"dns_enabled": true, "internal": false, "ipv6_enabled": false}`, name, name, h.vtep, encryption)
-		h.plane = &pairedPlane{fakeCluster: newFakeCluster(), self: cluster.Host{ID: cluster.HostID{byte(i + 1)}, Name: fmt.Sprint("host-", i), Addr: h.vtep}}
+		self := cluster.Host{ID: cluster.HostID{byte(i + 1)}, Name: fmt.Sprint("host-", i), Addr: h.vtep}
+		h.plane = &pairedPlane{fakeCluster: newFakeCluster(), self: self}
 		h.plane.synced, h.plane.members = true, 2
 		hosts[i] = h
 	}
@@ -195,7 +198,7 @@ func joinNamespaces(t *testing.T, a, b string) {
 	}
 	defer other.Close()
 	err = netns.Do(a, func() error {
-		cmd := exec.Command("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", "/proc/self/fd/3")
+		cmd := exec.Command("ip", strings.Fields("link add eth0 type veth peer name eth0 netns /proc/self/fd/3")...)
 		cmd.ExtraFiles = []*os.File{other}
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -227,7 +230,8 @@ func (h *realHost) startAgent(withPrograms bool) {
 			Zones: noFirewalld{}, Warn: func(message string) { h.t.Log(message) },
 		},
 		Config: c, Names: inNamespaceNames{names, h.ns}, Process: new(fakeProcess),
-		Plane:      cluster.Kind{Name: "made up", PerAddress: true, Carries: gossip.Carries, New: func(netip.Addr) (cluster.Plane, error) { return h.plane, nil }},
+		Plane: cluster.Kind{Name: "made up", PerAddress: true, Carries: gossip.Carries,
+			New: func(netip.Addr) (cluster.Plane, error) { return h.plane, nil }},
 		ResolvConf: filepath.Join(h.t.TempDir(), "resolv.conf"), Version: "test", Log: log, StayWhenIdle: true,
 		WireGuard: &wireguard.Host{Namespace: h.ns, Log: log,
 			Start: wireguard.Launcher{Program: self, Namespace: h.ns, Log: os.Stderr}.Start},
@@ -238,7 +242,7 @@ func (h *realHost) startAgent(withPrograms bool) {
 	h.prepareParts()
 	h.plugin = &plugin.Plugin{Host: h.Host, Agent: directAgent{h}}
 	ctx, cancel := context.WithCancel(context.Background())
-	on := loopEvents{store: make(chan struct{}), files: make(chan struct{}), rules: make(chan struct{}), upstreams: make(chan struct{})}
+	var on loopEvents // what else there is, nobody changes
 	err = netns.DoIn(h.ns, func() (err error) {
 		on.kernel, on.deleted, err = watch.Changes(ctx)
 		return err
@@ -326,7 +330,8 @@ func (h *realHost) startContainer(addr string) time.Duration {
 	h.containers = append(h.containers, ns)
 	began := time.Now()
 	_, err := h.plugin.Setup(ns, netavark.Request{
-		ContainerID: fmt.Sprintf("%064x", number), ContainerName: fmt.Sprint("c", number), Network: json.RawMessage(h.network),
+		ContainerID: fmt.Sprintf("%064x", number), ContainerName: fmt.Sprint("c", number),
+		Network: json.RawMessage(h.network),
 		Options: json.RawMessage(fmt.Sprintf(`{"interface_name": "eth0", "static_ips": [%q]}`, addr)),
 	})
 	if err != nil {
@@ -442,7 +447,8 @@ func (s *underlayTraffic) expectEncrypted(t *testing.T, least int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.leaking+s.vxlan > 0 || s.wireGuard < least {
-		t.Errorf("on the underlay: %d packets of WireGuard, %d of VXLAN, %d with what containers send", s.wireGuard, s.vxlan, s.leaking)
+		t.Errorf("on the underlay: %d packets of WireGuard, %d of VXLAN, %d with what containers send",
+			s.wireGuard, s.vxlan, s.leaking)
 	}
 }
 
@@ -569,7 +575,8 @@ func TestRealEncryptionRotatesWithoutLoss(t *testing.T) {
 			})
 			for generation := uint64(2); generation <= 4; generation++ {
 				began := time.Now()
-				if got := hosts[generation%2].handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbRotateEncryption}); got.Error != "" {
+				rotate := agentapi.Request{Verb: agentapi.VerbRotateEncryption}
+				if got := hosts[generation%2].handleRequest(t.Context(), rotate); got.Error != "" {
 					t.Fatal(got.Error)
 				}
 				a.awaitGeneration(generation)
@@ -637,7 +644,8 @@ func TestUnderlayIsReallyWatched(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	seen.stop()
 	if seen.leaking < 50 || seen.vxlan < 50 || seen.wireGuard > 0 {
-		t.Errorf("%d packets of WireGuard, %d of VXLAN, %d with what containers send", seen.wireGuard, seen.vxlan, seen.leaking)
+		t.Errorf("%d packets of WireGuard, %d of VXLAN, %d with what containers send",
+			seen.wireGuard, seen.vxlan, seen.leaking)
 	}
 }
 

@@ -36,7 +36,8 @@ func newManaged(t *testing.T, change func(*Config)) *managed {
 	}}
 	c := Config{
 		Devices: m.devices, Keys: KeyDir(filepath.Join(t.TempDir(), "wireguard")), Log: slog.New(slog.DiscardHandler),
-		IsPortFree: func(uint16) bool { return true }, Uptime: func() time.Duration { return time.Duration(m.uptime.Load()) },
+		IsPortFree: func(uint16) bool { return true },
+		Uptime:     func() time.Duration { return time.Duration(m.uptime.Load()) },
 	}
 	if change != nil {
 		change(&c)
@@ -122,7 +123,9 @@ func TestPorts(t *testing.T) {
 func TestPortThatIsTakenMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tries atomic.Int32
-		m := newManaged(t, func(c *Config) { c.IsPortFree = func(port uint16) bool { return port != 51820 || tries.Load() == 0 } })
+		m := newManaged(t, func(c *Config) {
+			c.IsPortFree = func(port uint16) bool { return port != 51820 || tries.Load() == 0 }
+		})
 		m.devices.Fail = func(method, _ string) error {
 			if method == "Ensure" && tries.Add(1) == 1 {
 				return fmt.Errorf("listen: %w", unix.EADDRINUSE)
@@ -142,7 +145,8 @@ func TestLeftoversGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManaged(t, nil)
 		for _, name := range []string{"wg0-red", "wg1-red", "wg0-blue"} {
-			if _, err := m.devices.Ensure(t.Context(), wireguard.Device{Name: name, PrivateKey: wireguard.Key{1}}); err != nil {
+			device := wireguard.Device{Name: name, PrivateKey: wireguard.Key{1}}
+			if _, err := m.devices.Ensure(t.Context(), device); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -168,7 +172,8 @@ func TestJoinsDuringARotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManaged(t, nil)
 		a, b := member(11, 1), member(12, 2)
-		a.Memberships[0].Keys = append(a.Memberships[0].Keys, cluster.TunnelKey{Generation: 2, Public: [32]byte{9}, Port: 51821})
+		later := cluster.TunnelKey{Generation: 2, Public: [32]byte{9}, Port: 51821}
+		a.Memberships[0].Keys = append(a.Memberships[0].Keys, later)
 		m.follow(t, a, b)
 		keys := m.TunnelKeys("7c7b")
 		if len(keys) != 2 || !keys[0].Sends || keys[1].Sends || m.Device("7c7b") != "wg0-blue" {
@@ -186,7 +191,8 @@ func TestPeersAreRepaired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManaged(t, nil)
 		m.follow(t, member(11, 1), member(12, 2))
-		stranger := wireguard.Peer{PublicKey: wireguard.Key{7}, AllowedIPs: []netip.Prefix{netip.MustParsePrefix("198.18.0.11/32")}}
+		taken := netip.MustParsePrefix("198.18.0.11/32")
+		stranger := wireguard.Peer{PublicKey: wireguard.Key{7}, AllowedIPs: []netip.Prefix{taken}}
 		if err := m.devices.UpdatePeers("wg0-blue", []wireguard.Peer{stranger}, []wireguard.Key{{2}}); err != nil {
 			t.Fatal(err)
 		}

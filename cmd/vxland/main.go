@@ -62,6 +62,9 @@ Options:
 `
 
 func main() {
+	if device, ok := wireGuardDevice(os.Args); ok {
+		os.Exit(runWireGuard(device))
+	}
 	var o options
 	flag.StringVar(&o.config, "config", config.Path, "configuration `file`")
 	flag.BoolVar(&o.check, "check-config", false, "check the configuration and exit")

@@ -380,3 +380,17 @@ func TestDeviceDown(t *testing.T) {
 		checkNoPlaintext(a, b)
 	})
 }
+
+// A process that cannot start is not waited for.
+func TestProcessThatCannotStart(t *testing.T) {
+	paths, vteps := underlay(t, false)
+	h := newHost(t, wireguard.WireGuardGo, paths[0], vteps[0])
+	h.Host.Start = wireguard.Launcher{Program: "/bin/false", Namespace: h.path, Log: os.Stderr}.Start
+	d := h.device
+	d.Name = newName()
+	began := time.Now()
+	_, err := h.Ensure(t.Context(), d)
+	if err == nil || !strings.Contains(err.Error(), "it ended at once: exit status 1") || time.Since(began) > 5*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+}

@@ -29,7 +29,7 @@ const (
 // wireMarker is what containers send. It must never be seen between hosts.
 var wireMarker = []byte("PLAINTEXT")
 
-const pingMarker = "ping -n -c 2 -i 0.02 -W 0.3 -p 504c41494e54455854 " // the same in hexadecimal
+const pingMarker = "ping -n -c 2 -i 0.02 -W 1 -p 504c41494e54455854 " // the same in hexadecimal
 
 // standIn takes the place of WireGuard: it carries packets of a tun device to the other host, and back,
 // with all bytes altered.
@@ -321,6 +321,41 @@ func TestRealEncryptedNetworkFailsClosed(t *testing.T) {
 	}
 }
 
+// What a program of this host sends, or the VXLAN device from an address that has gone, is no exception.
+func TestRealNoAddressSendsPlaintext(t *testing.T) {
+	for name, prefix := range underlays {
+		t.Run(name, func(t *testing.T) {
+			a, b := newEncryptedPair(t, prefix)
+			wire := tapWire(t, a)
+			other := netip.MustParseAddr(prefix + "50")
+			bits := netip.PrefixFrom(other, 64-40*boolInt(other.Is4()))
+			a.apply(kernel.AddAddr{Name: "eth0", Addr: kernel.Addr{Prefix: bits, NoDAD: other.Is6()}})
+			err := netns.Do(a.ns, func() error {
+				conn, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(other, 0)),
+					net.UDPAddrFromAddrPort(netip.AddrPortFrom(b.v.Local, 4789)))
+				if err == nil {
+					_, err = conn.Write([]byte{8, 0, 0, 0, 0, 0, 100, 0})
+					conn.Close()
+				}
+				return err
+			})
+			if !errors.Is(err, unix.EPERM) || a.drops("plaintext_out") != 1 {
+				t.Errorf("from another address: %v; dropped %d", err, a.drops("plaintext_out"))
+			}
+			if other.Is6() {
+				run(t, a.ns, fmt.Sprintf("bridge fdb append 00:00:00:00:00:00 dev %s dst %s self permanent; ip address del %s/64 dev eth0",
+					realDevice, b.v.Local, a.v.Local))
+				if a.sendMarked(b); a.drops("plaintext_out") == 1 {
+					t.Error("from an address that has gone nothing was dropped")
+				}
+			}
+			if plaintext, _ := wire.stop(); len(plaintext) > 0 {
+				t.Errorf("passed\n%s", strings.Join(plaintext, "\n"))
+			}
+		})
+	}
+}
+
 // Before WireGuard is ready, and while a firewall of another version is replaced, nothing leaves at
 // all. The rules are there before the device is.
 func TestRealEncryptedNetworkStartsClosed(t *testing.T) {
@@ -342,8 +377,8 @@ func TestRealEncryptedNetworkStartsClosed(t *testing.T) {
 			a.startContainer(2)
 			b.startContainer(3)
 			a.forward(true, b.realHost)
-			if reached := a.sendMarked(b); reached || !made {
-				t.Errorf("reached without WireGuard: %v; device made: %v", reached, made)
+			if reached := a.sendMarked(b); reached || !made || a.drops("plaintext_out") > 0 {
+				t.Errorf("reached without WireGuard: %v; device made: %v; it sent %d", reached, made, a.drops("plaintext_out"))
 			}
 			if plaintext, encrypted := wire.stop(); len(plaintext) > 0 || encrypted > 0 {
 				t.Errorf("%d frames left, and\n%s", encrypted, strings.Join(plaintext, "\n"))

@@ -76,6 +76,7 @@ var layers = map[string][]string{
 	"internal/config":                       {"internal/clusterkey", "internal/cluster/gossip"},
 	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
 	"internal/addrclaim":                    {"internal/boottime", "internal/ipam", "internal/membership"},
+	"internal/encryption":                   {"internal/cluster", "internal/kernel/wireguard", "internal/regfile"},
 	"internal/repairs":                      {"internal/boottime", "internal/diagnosis", "internal/hoststate"},
 	"internal/inventory":                    {"internal/agentapi", "internal/hoststate", "internal/membership"},
 	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},

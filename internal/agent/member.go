@@ -27,6 +27,8 @@ type clusterMember struct {
 	runErr atomic.Pointer[error] // why it does not run
 	// heard are recorded peers that some host has mentioned since the agent started.
 	heard map[netip.Addr]bool
+	// allHeard are recorded peers that are all in heard. They are asked for in each turn.
+	allHeard []netip.Addr
 }
 
 // KeepRunning runs the cluster until ctx is done or this host has left.
@@ -129,12 +131,16 @@ func (m *clusterMember) Release(network cluster.NetworkKey, containerID string) 
 // UnheardPeers returns those recorded peers that no host has mentioned since the agent started. Their
 // agents may be down too, so where there is no static list they stay as long as any unreachable host.
 func (m *clusterMember) UnheardPeers(recorded []netip.Addr) []netip.Addr {
+	if len(recorded) == 0 || slices.Equal(recorded, m.allHeard) {
+		return nil
+	}
 	if m.heard == nil {
 		m.heard = make(map[netip.Addr]bool)
 	}
 	isHeard := func(peer netip.Addr) bool { return m.heard[peer] }
 	first := slices.IndexFunc(recorded, func(peer netip.Addr) bool { return !isHeard(peer) })
 	if first < 0 {
+		m.allHeard = recorded
 		return nil
 	}
 	unheard := slices.DeleteFunc(slices.Clone(recorded[first:]), isHeard)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
@@ -16,7 +17,8 @@ type peerTracker struct {
 	clusters  *clusterSet
 	claims    *addrclaim.Claims
 	agentPort uint16
-	behind    bool // more hosts came and went than the last turn could take
+	behind    bool                            // more hosts came and went than the last turn could take
+	lists     map[string]*membership.PeerList // by the network's ID
 }
 
 // hostsAtOnce is how many hosts of a network may come and go in one turn. The firewall has three
@@ -31,6 +33,11 @@ func (t *peerTracker) IsBehind() bool { return t.behind }
 // changes the networks to what they are then.
 func (t *peerTracker) UpdatePeers(s *hoststate.Session, networks []hoststate.Network) (changed bool, err error) {
 	t.behind = false
+	lists := make(map[string]*membership.PeerList)
+	for _, n := range networks {
+		lists[n.ID] = cmp.Or(t.lists[n.ID], new(membership.PeerList))
+	}
+	t.lists = lists
 	var errs []error
 	for i := range networks {
 		if !networks[i].NeedsAgent() {
@@ -49,7 +56,7 @@ func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Netwo
 	if known {
 		recorded = &have
 	}
-	want := t.clusters.DiscoveryOf(n).Peers(n, recorded)
+	want := t.lists[n.ID].Update(n, t.clusters.DiscoveryOf(n), recorded)
 	want.AgentPort = t.agentPort
 	if n.Gossip {
 		want.HostAddrs = t.hostAddrs(n)

@@ -98,7 +98,7 @@ func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents,
 	case <-a.requests.soon:
 		turns.Within(scopePublish, announceDelay)
 	case <-a.clusters.news:
-		turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
+		turns.Within(scopeForwarding, turns.NewsDelay())
 	case <-a.clusters.ackRequested:
 		turns.Within(scopeForwarding, turns.UrgentDelay())
 	case <-a.forwardMore:

@@ -63,13 +63,15 @@ func (m *clusterMember) leaveAndStop() {
 	_ = m.Leave(ctx) // its address is gone; the plane of the new one takes the record out
 }
 
-// ReportNews sends whenever there is news of other hosts, or of the plane's health.
+// ReportNews sends whenever there is news of other hosts, or of the plane's health. While nobody receives,
+// further news wake nobody.
 func (m *clusterMember) ReportNews(ctx context.Context, news chan<- struct{}) {
 	for {
 		changed := m.Changed()
 		select {
 		case news <- struct{}{}:
-		default:
+		case <-ctx.Done():
+			return
 		}
 		select {
 		case <-changed:

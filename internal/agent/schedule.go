@@ -93,6 +93,9 @@ func (s *schedule) Within(what scope, d time.Duration) {
 	}
 }
 
+// IsScheduled tells whether a turn of exactly this scope is to come.
+func (s *schedule) IsScheduled(what scope) bool { return !s.dueAt[what].IsZero() }
+
 // Timer fires when the next turn is due.
 func (s *schedule) Timer() *time.Timer {
 	next := time.Time{}

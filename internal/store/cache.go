@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,60 +17,12 @@ import (
 // 13 ms, or 0.6 ms from the cache. A file is replaced as a whole, so a changed record has another
 // inode or time. Only one Store may use it at a time. It also keeps peers, which are many hosts.
 type Cache struct {
-	trustDirs bool
-	networks  map[string]cachedRecords
-	dirs      map[string]cachedDir
-	peers     map[string]cachedPeers
-}
-
-// TrustDirs says whether a network whose directory of endpoints was not written to has the records that it
-// had. So nobody sees a record that was edited in its place, which no program of ours does.
-func (c *Cache) TrustDirs(on bool) {
-	if c != nil {
-		c.trustDirs = on
-	}
-}
-
-// cachedDir is a network's directory of endpoints, with its records.
-type cachedDir struct {
-	file    fileID
-	records []*Record
-}
-
-// clockTick is more than the steps in which file systems tell time. What was written to at a time may be
-// written to again at what they take for the same one.
-const clockTick = 50 * time.Millisecond
-
-// dirID returns what tells one state of a directory from another, or zero if it was written to just now.
-func dirID(path string) fileID {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil || time.Since(time.Unix(st.Ctim.Unix())) < clockTick {
-		return fileID{}
-	}
-	return fileID{st.Ino, st.Ctim}
-}
-
-// find returns the records of a network, if they are all as they were.
-func (c *Cache) find(networkID, dir string) ([]*Record, bool) {
-	if c == nil || !c.trustDirs {
-		return nil, false
-	}
-	d, ok := c.dirs[networkID]
-	return d.records, ok && d.file == dirID(dir)
-}
-
-// setDir keeps all records of a network, which were read from a directory that was in that state before.
-func (c *Cache) setDir(networkID string, id fileID, records []*Record) {
-	if c == nil {
-		return
-	}
-	if c.dirs == nil {
-		c.dirs = make(map[string]cachedDir)
-	}
-	delete(c.dirs, networkID)
-	if id != (fileID{}) {
-		c.dirs[networkID] = cachedDir{id, records}
-	}
+	// trusted returns the records of a network that are all as they were, and trust keeps those that are read
+	// then; nil: each file is looked at. The plugin, which reads once, does without this code.
+	trusted  func(networkID, dir string) ([]*Record, bool)
+	trust    func(networkID, dir string) (keep func([]*Record))
+	networks map[string]cachedRecords
+	peers    map[string]cachedPeers
 }
 
 // cachedPeers are a network's peers.
@@ -105,19 +56,18 @@ func (s *Store) RecordsExcept(networkID, containerID string) ([]*Record, error) 
 	if containerID != "" {
 		return s.readRecords(networkID, containerID)
 	}
+	if s.cache == nil || s.cache.trusted == nil {
+		return s.readRecords(networkID, "")
+	}
 	dir := s.endpointsDir(networkID)
-	if records, ok := s.cache.find(networkID, dir); ok {
+	if records, ok := s.cache.trusted(networkID, dir); ok {
 		return slices.Clone(records), nil
 	}
-	var id fileID
-	if s.cache != nil {
-		id = dirID(dir)
-	}
+	keep := s.cache.trust(networkID, dir)
 	records, err := s.readRecords(networkID, "")
-	if err != nil {
-		id = fileID{}
+	if err == nil {
+		keep(records)
 	}
-	s.cache.setDir(networkID, id, records)
 	return records, err
 }
 
@@ -197,6 +147,5 @@ func (c *Cache) forgetExcept(except []string) {
 	if c != nil {
 		maps.DeleteFunc(c.peers, func(id string, _ cachedPeers) bool { return !slices.Contains(except, id) })
 		maps.DeleteFunc(c.networks, func(id string, _ cachedRecords) bool { return !slices.Contains(except, id) })
-		maps.DeleteFunc(c.dirs, func(id string, _ cachedDir) bool { return !slices.Contains(except, id) })
 	}
 }

@@ -157,7 +157,9 @@ func (r *Roster) setHost(host string, m *cluster.Member) []kernel.ForwardingKeys
 
 // sameOrder tells whether each member that has gone was replaced by one in the same place.
 func sameOrder(gone, come []*cluster.Member) bool {
-	return slices.EqualFunc(gone, come, func(g, c *cluster.Member) bool { return g.Addr == c.Addr && keyOf(g) == keyOf(c) })
+	return slices.EqualFunc(gone, come, func(g, c *cluster.Member) bool {
+		return g.Addr == c.Addr && keyOf(g) == keyOf(c)
+	})
 }
 
 // updateOrder puts the hosts in the order of the members.

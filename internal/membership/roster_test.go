@@ -150,7 +150,8 @@ func TestRosterThatFollowsHasWhatANewOneHas(t *testing.T) {
 			if rnd.IntN(4) == 0 {
 				m.Gossip, m.VTEP.Remotes = false, []netip.Addr{vtep(2), vtep(3), vtep(8)}
 			}
-			d := Discovery{Snapshot: s, Synced: step > 20, Carries: everything, ForgetOver: step > 30, Unheard: []netip.Addr{vtep(9)}[:step%2]}
+			d := Discovery{Snapshot: s, Synced: step > 20, Carries: everything, ForgetOver: step > 30}
+			d.Unheard = []netip.Addr{vtep(9)}[:step%2]
 			if got, want := peers.Update(m, d, &recorded), d.Peers(m, &recorded); !got.Equal(want) {
 				t.Fatalf("step %d: peers are %+v, and found anew %+v", step, got, want)
 			}

@@ -83,6 +83,9 @@ func (m *Membership) check(isNew func(index int) bool) error {
 	if err := m.View.check(); err != nil {
 		return fmt.Errorf("view: %w", err)
 	}
+	if err := checkTunnelKeys(m.Keys); err != nil {
+		return fmt.Errorf("encryption: %w", err)
+	}
 	for i := range m.Endpoints {
 		e := &m.Endpoints[i]
 		if i > 0 && m.Endpoints[i-1].ContainerID >= e.ContainerID {

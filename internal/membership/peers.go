@@ -61,6 +61,13 @@ func (l *PeerList) Update(n Network, d Discovery, recorded *network.Peers) netwo
 	}
 	peers := l.heard
 	peers.StaticFDB = peers.StaticFDB && d.Carries.ExactForwarding && !n.Tunnel.Group.IsValid()
+	if n.Encrypts() {
+		// A host gets frames once its key is known, and no frame says where a MAC is.
+		peers.StaticFDB = true
+	}
+	if recorded != nil { // it is not for the other hosts to say
+		peers.WireGuard, peers.WireGuardAddrs = recorded.WireGuard, recorded.WireGuardAddrs
+	}
 	switch {
 	case recorded == nil:
 	case !d.Converged(n):
@@ -102,7 +109,7 @@ func (d Discovery) heardPeers(n Network, members []*cluster.Member) network.Peer
 		peers.Flood = append(peers.Flood, m.VTEP)
 		peers.StaticFDB = peers.StaticFDB && m.StaticFDB
 	}
-	if !n.Gossip {
+	if !n.Gossip && !n.Encrypts() {
 		isMember := make(map[netip.Addr]bool, len(members))
 		for _, m := range members {
 			isMember[m.VTEP] = true

@@ -31,6 +31,7 @@ var _ wireguard.Devices = (*Devices)(nil)
 
 type device struct {
 	wanted  wireguard.Device
+	public  wireguard.Key
 	port    uint16
 	running bool
 	peers   map[wireguard.Key]*peer
@@ -66,6 +67,9 @@ func (d *Devices) Ensure(ctx context.Context, want wireguard.Device) (wireguard.
 		d.note("start %s", want)
 	case fmt.Sprint(want, want.Alias, want.AltNames) != fmt.Sprint(have.wanted, have.wanted.Alias, have.wanted.AltNames):
 		d.note("change %s", want)
+	}
+	if have.wanted.PrivateKey != want.PrivateKey {
+		have.public = want.PrivateKey.Public()
 	}
 	have.wanted, have.running = want, true
 	switch {
@@ -234,7 +238,7 @@ func (d *Devices) fail(method, name string) error {
 
 func (dev *device) state() wireguard.State {
 	s := wireguard.State{
-		Implementation: wireguard.WireGuardGo, Port: dev.port, PublicKey: dev.wanted.PrivateKey.Public(),
+		Implementation: wireguard.WireGuardGo, Port: dev.port, PublicKey: dev.public,
 		Running: dev.running,
 	}
 	for _, p := range dev.peers {

@@ -28,7 +28,7 @@ const (
 var inetTable = Table{
 	Family:     kernel.FamilyInet,
 	Name:       kernel.FirewallTable,
-	Version:    "a4b96c4b3335",
+	Version:    "79b7b5a16be5",
 	RestoredBy: "vxlanctl reload",
 	Sets: []Set{
 		{Set: kernel.Bridges, Comment: "bridge of each network", Key: []Field{typeDevice}},
@@ -50,6 +50,8 @@ var inetTable = Table{
 		{Set: kernel.VTEPs6, Comment: "VTEPs of all networks", Key: []Field{typeIP6, typePort}},
 		{Set: kernel.Agents4, Comment: "agents of all hosts", Key: []Field{typeIP4, typePort}},
 		{Set: kernel.Agents6, Comment: "agents of all hosts", Key: []Field{typeIP6, typePort}},
+		{Set: kernel.RootPorts, Comment: "to which only root may send", Key: []Field{typePort}},
+		{Set: kernel.AllowedUsers, Comment: "allow_users in vxland.toml", Key: []Field{typeUser}},
 		{Set: kernel.Subnets4, Comment: "pairs of subnets of one network", Key: []Field{typeIP4, typeIP4}, Ranges: true},
 		{Set: kernel.Subnets6, Comment: "pairs of subnets of one network", Key: []Field{typeIP6, typeIP6}, Ranges: true},
 		{Set: kernel.Masquerade4, Comment: "subnets masqueraded by the host's address", Key: []Field{typeIP4}, Ranges: true},
@@ -79,12 +81,11 @@ var inetTable = Table{
 		}},
 		{"vxlan_input", nil, vxlanInput},
 		{"container_to_vtep", nil, containerToVTEP},
-		{"output", &Hook{Type: "filter", Number: unix.NF_INET_LOCAL_OUT, Priority: prioRaw}, []Rule{
-			rule("no connection tracking for VXLAN over IPv4", match(nfproto, ipv4), match(l4proto, udp),
-				inSet("vteps4", ipDaddr, dport), notrack(), accept()),
-			rule("no connection tracking for VXLAN over IPv6", match(nfproto, ipv6), match(l4proto, udp),
-				inSet("vteps6", ip6Daddr, dport), notrack()),
-		}},
+		{"output", &Hook{Type: "filter", Number: unix.NF_INET_LOCAL_OUT, Priority: prioRaw}, output},
+		{"vxlan_output", nil, vxlanOutput},
+		{"from_user", nil, fromUser},
+		{"user_to_vtep", nil, userToVTEP},
+		{"user_to_agent", nil, userToAgent},
 		{"input", &Hook{Type: "filter", Number: unix.NF_INET_LOCAL_IN, Priority: prioFilter}, []Rule{
 			rule("route_localnet is for published ports only", match(nfproto, ipv4), match(ipDaddrFirst, 127),
 				inSet("bridges", iifname), Jump("container_to_loopback")),

@@ -217,6 +217,29 @@ func dropped(t testing.TB, c *Conn, comment string) uint64 {
 	return all[i].Packets
 }
 
+// A container cannot hide a packet for its host behind one with another VNI.
+func TestContainersCannotHideVXLAN(t *testing.T) {
+	a := attack{to: netip.MustParseAddr("10.9.0.101"), vnis: []uint32{otherVNI, listedVNI}, device: "vx101", arrives: onHostA,
+		ns: func(h *twoHosts) string { return h.container }, says: "container to another address of this host"}
+	h := newTwoHosts(t, false)
+	before := a.arrived(h)
+	if err := a.send(h, nobody); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(3 * time.Second); dropped(t, h.firewallA, a.says) == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%q dropped nothing", a.says)
+		}
+	}
+	if a.arrived(h) != before {
+		t.Error("it arrived")
+	}
+	h.onA("nft flush chain inet vxlan-driver container_to_vtep")
+	if err := a.send(h, nobody); err != nil || !a.waitForArrival(h, before) {
+		t.Errorf("sent %v, or it did not arrive without the rule either: this test proves nothing", err)
+	}
+}
+
 func droppedByReason(t testing.TB, c *Conn, reason string) (n uint64) {
 	t.Helper()
 	all, err := c.DropCounters()

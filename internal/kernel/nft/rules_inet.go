@@ -28,7 +28,7 @@ const (
 var inetTable = Table{
 	Family:     kernel.FamilyInet,
 	Name:       kernel.FirewallTable,
-	Version:    "79b7b5a16be5",
+	Version:    "2ee274649464",
 	RestoredBy: "vxlanctl reload",
 	Sets: []Set{
 		{Set: kernel.Bridges, Comment: "bridge of each network", Key: []Field{typeDevice}},
@@ -191,11 +191,12 @@ func daddrNotUnicast() []Expr {
 const routerAdvertisement = 134
 
 // A container that sent a VXLAN packet to a VTEP would be taken for its host once its address is
-// masqueraded.
+// masqueraded. To this host no container sends VXLAN at all. To look at the VNI would not do: a process
+// may hand several packets to the kernel as one (UDP_SEGMENT), and only the first VNI is seen.
 var containerToVTEP = []Rule{
 	rule("container to a VTEP over IPv4", match(nfproto, ipv4), inSet("vteps4", ipDaddr, dport), drop()),
 	rule("container to a VTEP over IPv6", match(nfproto, ipv6), inSet("vteps6", ip6Daddr, dport), drop()),
-	rule("container to another address of this host", inSet("own_vnis", dport, vni), daddrNotUnicast(), drop()),
+	rule("container to another address of this host", daddrNotUnicast(), drop()),
 }
 
 // The kernel routes no packet from ::1 to another device, so IPv6 has no counterpart of

@@ -31,6 +31,8 @@ type VTEP struct {
 	StaticFDB bool         `json:"-"` // agents write all FDB entries, so the device learns none
 	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: no agents
 
+	AllowedUsers []uint32 `json:"-"` // users of this host, besides root, that may send VXLAN and talk to agents
+
 	UnderlayMTU int `json:"-"` // of Interface, bytes; 0: unknown
 
 	Own       []netip.Addr `json:"-"` // listed addresses that this host has

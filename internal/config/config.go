@@ -34,6 +34,9 @@ type Config struct {
 	// EBPF: packets between containers of two hosts pass by eBPF programs, where the kernel can.
 	EBPF    bool
 	Metrics Endpoint // where metrics are served; zero: nowhere
+	// AllowUsers are users of this host, by name or number, whose processes may send VXLAN packets and
+	// talk to agents. Root always may.
+	AllowUsers []string
 }
 
 // rawConfig is the configuration as the administrator typed it.
@@ -51,6 +54,7 @@ type rawConfig struct {
 	JoinPort    int      `toml:"join_port"`
 	RotateKeys  bool     `toml:"rotate_keys"`
 	EBPF        bool     `toml:"ebpf"`
+	AllowUsers  []any    `toml:"allow_users"`
 }
 
 const (
@@ -65,12 +69,14 @@ const (
 // once.
 func Parse(text string) (Config, error) { return Texts{Main: text}.Parse() }
 
-// ParseSettings is Parse without the keys.
+// ParseSettings is Parse without the keys and the users.
 func ParseSettings(text string) (Config, error) { return Texts{Main: text}.ParseSettings() }
 
-// Parse parses the settings and checks the key file that they name.
+// Parse parses the settings, and checks the key file and the users that they name.
 func (t Texts) Parse() (Config, error) {
 	c, err := t.ParseSettings()
+	_, usersErr := c.AllowedUserIDs()
+	err = errors.Join(err, usersErr)
 	if c.KeyFile != "" {
 		if _, keyErr := clusterkey.Load(c.KeyFile); keyErr != nil {
 			err = errors.Join(err, fmt.Errorf("key_file: %w", keyErr))
@@ -79,7 +85,7 @@ func (t Texts) Parse() (Config, error) {
 	return c, err
 }
 
-// ParseSettings is Parse without the keys.
+// ParseSettings is Parse without the keys and the users.
 func (t Texts) ParseSettings() (Config, error) {
 	f := rawConfig{Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, RotateKeys: true, EBPF: true}
 	clusterErr := inClusterFile(f.decode(t.Cluster))
@@ -130,7 +136,7 @@ func (f *rawConfig) decode(text string) error {
 		}
 		errs = append(errs,
 			fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, "+
-				"dns_upstreams, metrics, keep_running, join_port, rotate_keys and ebpf", key))
+				"dns_upstreams, metrics, keep_running, join_port, rotate_keys, ebpf and allow_users", key))
 	}
 	return errors.Join(errs...)
 }
@@ -150,6 +156,7 @@ var examples = map[string]string{
 	"rotate_keys":   `rotate_keys = true`,
 	"ebpf":          `ebpf = true`,
 	"metrics":       `metrics = "127.0.0.1:7948"`,
+	"allow_users":   `allow_users = ["nobody", 1000]`,
 }
 
 // explainSyntax says what to write where the file is not TOML, or a value not of the setting's
@@ -231,6 +238,8 @@ func (f rawConfig) parseOthers(c *Config) error {
 	if c.Metrics, err = parseEndpoint(f.Metrics, c.Port, c.JoinPort); err != nil {
 		errs = append(errs, fmt.Errorf("metrics %q: %w", f.Metrics, err))
 	}
+	c.AllowUsers, err = parseUsers(f.AllowUsers)
+	errs = append(errs, err)
 	return errors.Join(errs...)
 }
 

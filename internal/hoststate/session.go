@@ -193,14 +193,13 @@ func (s *Session) SetPeers(n *Network, p network.Peers) error {
 // SetDNSPort records the port on which a network's names are answered. Port 53 is redirected to it.
 func (s *Session) SetDNSPort(n Network, port uint16) error { return s.records.SetDNSPort(n.ID, port) }
 
-// SetAllowedUsers records which users of this host, besides root, may send VXLAN and talk to agents. It
-// tells whether that is news to the firewall.
-func (s *Session) SetAllowedUsers(ids []uint32) (changed bool, err error) {
+// SetAllowedUsers records which users of this host, besides root, may send VXLAN and talk to agents.
+func (s *Session) SetAllowedUsers(ids []uint32) error {
 	before, err := s.records.AllowedUsers()
 	if err != nil || slices.Equal(before, ids) {
-		return false, err
+		return err
 	}
-	return true, s.records.SetAllowedUsers(ids)
+	return s.records.SetAllowedUsers(ids)
 }
 
 // NeighbourTables returns the kernel's tables of neighbours.

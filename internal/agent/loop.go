@@ -35,6 +35,7 @@ func (a *Agent) runLoop(ctx context.Context, on loopEvents) error {
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	a.checkDevices = true
 	a.clusters.wg.Go(func() { a.tunnels.Run(ctx) })
+	a.clusters.wg.Go(func() { a.runEncryption(ctx) })
 	ticker := time.NewTicker(unreportedInterval)
 	defer ticker.Stop()
 	on.minute = ticker.C
@@ -99,6 +100,8 @@ func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents,
 		turns.Within(scopePublish, announceDelay)
 	case <-a.clusters.news:
 		turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
+	case <-a.encryptionChanged():
+		turns.Within(scopePublish, 0)
 	case <-a.clusters.ackRequested:
 		turns.Within(scopeForwarding, turns.UrgentDelay())
 	case <-a.forwardMore:

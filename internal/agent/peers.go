@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"vxlan-driver/internal/addrclaim"
+	"vxlan-driver/internal/encryption"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -16,7 +17,9 @@ type peerTracker struct {
 	clusters  *clusterSet
 	claims    *addrclaim.Claims
 	agentPort uint16
-	behind    bool // more hosts came and went than the last turn could take
+	// encryption knows by which devices encrypted networks' packets leave; nil: by none.
+	encryption *encryption.Manager
+	behind     bool // more hosts came and went than the last turn could take
 }
 
 // hostsAtOnce is how many hosts of a network may come and go in one turn. The firewall has three
@@ -53,6 +56,9 @@ func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Netwo
 	want.AgentPort = t.agentPort
 	if n.Gossip {
 		want.HostAddrs = t.hostAddrs(n)
+	}
+	if n.Encrypts() && t.encryption != nil {
+		want.WireGuard = t.encryption.Device(n.ID)
 	}
 	if known && want.Equal(have) {
 		return false, nil

@@ -85,12 +85,12 @@ func (a *Agent) currentReport(ctx context.Context, wantRates bool) agentapi.Stat
 // handleSync runs a turn, or, for a container that was set up, does what its plugin waits for.
 func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Response {
 	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
-	if r.Container == "" {
-		defer a.confirmJoined(ctx, r.Network)
-		return errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
-	}
-	defer a.confirmJoined(ctx, r.Network)
 	var response agentapi.Response
+	if r.Container == "" {
+		response = errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
+		response.AddWarning(a.confirmJoined(ctx, r.Network))
+		return response
+	}
 	if a.dns.AddRecord(key) {
 		a.announcer.QueueAnnouncement(key)
 		a.requests.TriggerSoon()
@@ -101,6 +101,7 @@ func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Res
 		response.AddWarning(a.warnIfRefused(n.ID)) // elsewhere the request for addresses was answered with it
 	}
 	response.AddWarning(a.status.WarningOf(r.Network))
+	response.AddWarning(a.confirmJoined(ctx, r.Network))
 	response.Announces = response.Error == "" && a.announcer.Enabled()
 	return response
 }

@@ -32,6 +32,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	}
 	a.networks = networks
 	a.forwarder.Follow(networks, what)
+	err = errors.Join(err, a.setEncryptionPeers())
 	// Names come first: forwarding waits for the lock, and meanwhile networks may go.
 	err = errors.Join(err, a.dns.UpdateZones(networks))
 	a.dns.EndTurn(networks, err)
@@ -55,6 +56,7 @@ func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
 		a.forwardMore = time.After(after)
 	}
 	a.followed = followed
+	a.noteSettled()
 	// If it failed, to wait would not help either.
 	if !a.forwarder.IsBehind() && !a.peers.IsBehind() && !a.firewallUnfinished {
 		for m, snapshot := range followed {
@@ -85,13 +87,14 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	if s.AllKnown() {
 		a.confirmer.Retain(networks)
 	}
+	a.followEncryption(ctx, networks, s.AllKnown(), what >= scopeFull || a.checkDevices)
 	if what == scopeDNS {
 		return networks, empty, false, errors.Join(err, a.publish(a.clusters.GroupByCluster(networks)))
 	}
 	// The kernel comes before clusters start: a cluster opens a port that the firewall must keep
 	// containers from.
 	peersChanged, peersErr := a.peers.UpdatePeers(s, networks)
-	errs := []error{orphansErr, usersErr, err, peersErr}
+	errs := []error{orphansErr, usersErr, err, peersErr, a.encryptionErrors(networks)}
 	switch {
 	case a.rules.aside:
 	case what >= scopeFull:
@@ -211,7 +214,7 @@ func (a *Agent) publish(groups map[netip.Addr][]hoststate.Network) error {
 			m.SetListed(a.clusters.listedHosts(networks, m.Listed()))
 		}
 		errs = append(errs, a.claims.Publish(bind, addrclaim.HostState{
-			Cluster: m, Networks: allToMembership(networks), Probe: probeFunc(a.Host, networks),
+			Cluster: m, Networks: a.withKeys(allToMembership(networks)), Probe: probeFunc(a.Host, networks),
 		}))
 	}
 	return errors.Join(errs...)

@@ -75,6 +75,9 @@ func (m Membership) check() error {
 	if err := m.View.check(); err != nil {
 		return fmt.Errorf("view: %w", err)
 	}
+	if err := checkTunnelKeys(m.Keys); err != nil {
+		return fmt.Errorf("encryption: %w", err)
+	}
 	for i, e := range m.Endpoints {
 		if i > 0 && m.Endpoints[i-1].ContainerID >= e.ContainerID {
 			return fmt.Errorf("container %q: is repeated or out of order", e.ContainerID)

@@ -40,6 +40,11 @@ var hostsPage = installed.Page("hosts.md")
 // CheckChangeable refuses changes of options that a running network cannot change.
 func CheckChangeable(before, after map[string]string) error {
 	for _, name := range changedOptions(before, after) {
+		if strings.HasPrefix(name, "encryption") {
+			return fmt.Errorf("option %s: the encryption of a network cannot change in place: until all hosts had changed, "+
+				"none that is encrypted would send to or take from one that is not; create a network with another name, and move "+
+				"the containers", name)
+		}
 		if !slices.Contains(changeable, name) {
 			return fmt.Errorf("option %s cannot be changed while containers run, only %s can; recreate the network: "+
 				hostsPage+" says how containers keep running, under \"change an option without losing containers\"",

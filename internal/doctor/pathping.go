@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/diagnosis"
-	"vxlan-driver/internal/network"
 )
 
 // checkPathPings says where full packets do not fit the way to another host. Where agents probe the
@@ -23,7 +22,7 @@ func checkPathPings(f *Facts) (findings []diagnosis.Finding) {
 				Evidence: []string{p.Ping.evidence()},
 				Mend: []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   "+
 					"# on all hosts, unless the MTU of that link can be raised", n.Name,
-					p.Ping.Passing-network.Overhead(n.VTEP.Local.Is6()))},
+					p.Ping.Passing-n.Overhead(n.VTEP.Local.Is6()))},
 			})
 		}
 	}

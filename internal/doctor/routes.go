@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/diagnosis"
-	"vxlan-driver/internal/network"
 )
 
 // checkRoutes says which hosts the kernel would not send to as it should.
@@ -218,7 +217,7 @@ func smallPath(n Network, p Path, wanted int) diagnosis.Finding {
 		Summary:  fmt.Sprintf("the path to host %s has the MTU %d, and the network's packets need %d", p.To, p.MTU, wanted),
 		Evidence: []string{"ip route get " + p.To.String() + " shows it"},
 		Mend: []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts", n.Name,
-			p.MTU-network.Overhead(n.VTEP.Local.Is6()))},
+			p.MTU-n.Overhead(n.VTEP.Local.Is6()))},
 	}
 	if command := withoutMTU(p.Matched); command != "" {
 		found.Evidence = append(found.Evidence, "the route has it: "+p.Matched)

@@ -126,14 +126,14 @@ func (f *Facts) isOwnBridge(name string) bool {
 // checkUnderlayMTU says where full packets do not fit the way.
 func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
-		wanted := n.VTEP.MTU + network.Overhead(n.VTEP.Local.Is6())
+		wanted := n.VTEP.MTU + n.Overhead(n.VTEP.Local.Is6())
 		if n.Underlay.Name != "" && n.Underlay.MTU < wanted {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
 				Summary: fmt.Sprintf("%s has the MTU %d, and the network's packets need %d", n.Underlay.Name, n.Underlay.MTU,
 					wanted),
 				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU,
-					network.Overhead(n.VTEP.Local.Is6()))},
+					n.Overhead(n.VTEP.Local.Is6()))},
 				Mend: []string{fmt.Sprintf("ip link set %s mtu %d", n.Underlay.Name, wanted), reload},
 			})
 		}
@@ -166,18 +166,18 @@ func moved(f *Facts, text string) diagnosis.Finding {
 		if has > 0 && now < before {
 			found.Code, found.Level = diagnosis.UnderlayMTU, diagnosis.Failure
 			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before,
-				before+network.Overhead(n.VTEP.Local.Is6()))
+				before+n.Overhead(n.VTEP.Local.Is6()))
 			found.Evidence = []string{fmt.Sprintf("a reload makes the network's MTU %d; other hosts have another one then", now)}
-			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+network.Overhead(n.VTEP.Local.Is6())),
+			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+n.Overhead(n.VTEP.Local.Is6())),
 				reload}
 		} else if has > 0 {
 			found.Code, found.Level = diagnosis.UnderlayMTU, diagnosis.Failure
 			found.Summary = fmt.Sprintf("%s has the MTU %d, no longer %d, and the network's MTU follows it", device, has,
-				before+network.Overhead(n.VTEP.Local.Is6()))
+				before+n.Overhead(n.VTEP.Local.Is6()))
 			found.Evidence = []string{fmt.Sprintf("a reload makes the network's MTU %d, and that of other hosts is %d", now,
 				before)}
 			const format = "ip link set %s mtu %d   # or raise that of all hosts, and of what is between them"
-			found.Mend = []string{fmt.Sprintf(format, device, before+network.Overhead(n.VTEP.Local.Is6())), reload}
+			found.Mend = []string{fmt.Sprintf(format, device, before+n.Overhead(n.VTEP.Local.Is6())), reload}
 		}
 	}
 	return found

@@ -128,11 +128,16 @@ func (s *Session) deleteDevices() error {
 		switch {
 		case isBridge:
 			errs = append(errs, s.deletePorts(l.Name), s.deleteUnusedBridge(l.Name))
-		case container != "":
+		case container != "", isWireGuard(l):
 			errs = append(errs, s.ns.Apply(kernel.DeleteLink{Name: l.Name}))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isWireGuard tells whether a link is a WireGuard device of one of the driver's networks.
+func isWireGuard(l kernel.Link) bool {
+	return (l.Kind == kernel.KindWireGuard || l.Kind == kernel.KindTun) && network.IDFromAlias(l.Alias) != ""
 }
 
 // deletePorts deletes the containers' ports of a bridge.

@@ -42,13 +42,13 @@ func (h *Host) forgetAllPeers() (changed []Network, err error) {
 }
 
 // forgetPeers makes a network go back to its list of hosts. A network without a list stays as it
-// is.
+// is, and one that is encrypted: its frames reach hosts only whose keys are known.
 func (s *Session) forgetPeers(networkID string) (n Network, forgotten bool, err error) {
 	if _, known, err := s.records.Peers(networkID); !known || err != nil {
 		return Network{}, false, err
 	}
 	p, err := s.records.loadStored(networkID)
-	if err != nil || p.Gossip {
+	if err != nil || p.Gossip || p.Encrypts() {
 		return Network{}, false, err
 	}
 	if err := s.records.ForgetPeers(networkID); err != nil {

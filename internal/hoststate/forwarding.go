@@ -13,7 +13,7 @@ import (
 func (h *Host) WantedForwarding(n Network, k plan.Known) (want plan.Forwarding, flood []kernel.FDB) {
 	want = *plan.ForwardTo(n.withEndpoints(), k).Network.Forwarding
 	h.limitFastPath(&want.FastPath)
-	return want, n.floodEntries()
+	return want, plan.FloodEntries(n.Network, n.VTEP)
 }
 
 // limitFastPath makes packets pass the bridge where no fast path can do what is wanted.

@@ -174,17 +174,6 @@ func (h *Host) networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
 	return p
 }
 
-// floodEntries are those of the hosts that get a copy of each frame for everybody.
-func (n Network) floodEntries() (entries []kernel.FDB) {
-	if n.Tunnel.Group.IsValid() {
-		return nil
-	}
-	for _, a := range n.VTEP.Flood {
-		entries = append(entries, plan.FloodEntry(a))
-	}
-	return entries
-}
-
 // Forward sets the entries that send frames straight to the hosts that have their MACs. A network
 // without devices has none: its last container may have just been stopped. Whoever makes the devices
 // again is followed by a full turn.

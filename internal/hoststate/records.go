@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"vxlan-driver/internal/ipam"
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/regfile"
@@ -49,6 +50,7 @@ func (h *Host) withPlacement(n network.Network, v network.VTEP) (plan.PlacedNetw
 	// Create refuses a subnet that cannot be divided. If it never saw this one, containers still
 	// work, as their addresses are given.
 	_ = ipam.AssignSlices(&n, v)
+	v.StaticFDB = v.StaticFDB || n.Encrypts()
 	foreign, err := h.Reservations(n.ReadForeignReservation)
 	return plan.PlacedNetwork{Network: n, VTEP: v, Foreign: foreign}, err
 }
@@ -159,6 +161,14 @@ func (r records) withPeers(p plan.PlacedNetwork) (plan.PlacedNetwork, error) {
 	peers, ok, err := r.Peers(p.ID)
 	if ok {
 		peers.Place(&p.Network, &p.VTEP)
+	}
+	if p.VTEP.WireGuard == "" || err != nil {
+		return p, err
+	}
+	// The agent makes it again. Until then no entry can lead there, and none may lead elsewhere.
+	_, err = r.ns.Link(p.VTEP.WireGuard, 0)
+	if errors.Is(err, kernel.ErrNotFound) {
+		p.VTEP.WireGuard, err = "", nil
 	}
 	return p, err
 }

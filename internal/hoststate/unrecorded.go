@@ -73,6 +73,9 @@ func (s *Session) RemoveUnused() error {
 		if l.Kind == kernel.KindBridge && unused(l) && !hasOtherPort(s.ns, l.Name, "") {
 			errs = append(errs, s.deleteUnusedBridge(l.Name))
 		}
+		if isWireGuard(l) && unused(l) {
+			errs = append(errs, s.ns.Apply(kernel.DeleteLink{Name: l.Name}))
+		}
 	}
 	return errors.Join(append(errs, s.forgetUnusedInDocker())...)
 }

@@ -46,7 +46,7 @@ func compareMACs(a, b kernel.MAC) int { return bytes.Compare(a[:], b[:]) }
 
 func compareFDB(a, b kernel.FDB) int {
 	return cmp.Or(compareMACs(a.MAC, b.MAC), a.Dst.Compare(b.Dst), cmp.Compare(a.Port, b.Port),
-		cmp.Compare(a.VNI, b.VNI), cmp.Compare(a.Index, b.Index))
+		cmp.Compare(a.VNI, b.VNI), cmp.Compare(a.Via, b.Via))
 }
 
 func compareNeighbours(a, b kernel.Neighbour) int {

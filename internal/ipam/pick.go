@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"math/big"
 	"net/netip"
 
 	"vxlan-driver/internal/network"
@@ -55,14 +54,13 @@ func PickAddress(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool
 // at different addresses, so that hosts that cannot reach each other rarely pick the same.
 func StartAddress(s network.Subnet, name string) netip.Addr {
 	lease := leaseRange(s)
-	size := new(big.Int).Add(distance(lease.First, lease.Last), big.NewInt(1))
 	spread := uint64(maxSpread)
-	if size.IsUint64() {
-		spread = min(spread, size.Uint64())
+	if most := distance(lease.First, lease.Last); most.high == 0 && most.low < maxSpread {
+		spread = most.low + 1
 	}
 	sum := sha256.Sum256([]byte(s.Prefix.String() + " " + name))
 	position := binary.BigEndian.Uint64(sum[:]) % spread
-	return addOffset(lease.First, new(big.Int).SetUint64(position))
+	return addOffset(lease.First, number{low: position})
 }
 
 // HostStartAddress is StartAddress for a host's own address: the one that ReserveRanges kept behind

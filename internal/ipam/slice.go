@@ -3,7 +3,6 @@ package ipam
 import (
 	"errors"
 	"fmt"
-	"math/big"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -221,7 +220,7 @@ func divide(s network.Subnet, vteps []netip.Addr, self netip.Addr, hosts int) (d
 // slice returns the slice of the host with the rank.
 func (d division) slice(rank int) (network.Range, error) {
 	part := d.subnet
-	part.Lease.First = addOffset(d.subnet.Prefix.Addr(), new(big.Int).Lsh(big.NewInt(int64(rank)), d.sliceBits))
+	part.Lease.First = addOffset(d.subnet.Prefix.Addr(), number{low: uint64(rank)}.shiftLeft(d.sliceBits))
 	part.Lease.Last = lastAddr(netip.PrefixFrom(part.Lease.First, d.subnet.Prefix.Addr().BitLen()-int(d.sliceBits)))
 	lease, err := reserveHostAddr(part)
 	if err != nil {
@@ -232,7 +231,7 @@ func (d division) slice(rank int) (network.Range, error) {
 
 // rankOf returns the rank of the host whose slice has the address.
 func (d division) rankOf(a netip.Addr) int {
-	return int(new(big.Int).Rsh(distance(d.subnet.Prefix.Addr(), a), d.sliceBits).Int64())
+	return int(distance(d.subnet.Prefix.Addr(), a).shiftRight(d.sliceBits).low)
 }
 
 // withoutGateway returns the longer part of the range before or behind the gateway.
@@ -241,22 +240,10 @@ func withoutGateway(r network.Range, gateway netip.Addr) network.Range {
 		return r
 	}
 	before, after := distance(r.First, gateway), distance(gateway, r.Last)
-	if before.Cmp(after) > 0 {
+	if before.compare(after) > 0 {
 		r.Last = gateway.Prev()
 	} else {
 		r.First = gateway.Next()
 	}
 	return r
-}
-
-// addOffset returns a + n.
-func addOffset(a netip.Addr, n *big.Int) netip.Addr {
-	sum := new(big.Int).Add(new(big.Int).SetBytes(a.AsSlice()), n)
-	moved, _ := netip.AddrFromSlice(sum.FillBytes(make([]byte, a.BitLen()/8))) // the length is right
-	return moved
-}
-
-// distance returns b - a.
-func distance(a, b netip.Addr) *big.Int {
-	return new(big.Int).Sub(new(big.Int).SetBytes(b.AsSlice()), new(big.Int).SetBytes(a.AsSlice()))
 }

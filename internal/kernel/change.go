@@ -286,8 +286,8 @@ func (e FDB) destination() string {
 	if e.VNI != 0 {
 		s += fmt.Sprintf(" vni %d", e.VNI)
 	}
-	if e.Index != 0 {
-		s += fmt.Sprintf(" via if%d", e.Index)
+	if e.Via != "" {
+		s += " via " + e.Via
 	}
 	return s
 }

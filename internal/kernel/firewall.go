@@ -40,6 +40,9 @@ var (
 	VXLANPorts     = Set{FamilyInet, "vxlan_ports"}     // UDP port of each network's tunnel
 	VNIs           = Set{FamilyInet, "vnis"}            // UDP port . VNI of each network with a list of members
 	OwnVNIs        = Set{FamilyInet, "own_vnis"}        // UDP port . VNI of each network
+	Encrypted      = Set{FamilyInet, "encrypted"}       // UDP port . VNI of each encrypted network
+	WireGuard      = Set{FamilyInet, "wireguard"}       // device . UDP port . VNI: what may leave and come by it
+	WireGuardLinks = Set{FamilyInet, "wireguard_links"} // the devices alone
 	Members4       = Set{FamilyInet, "members4"}        // remote host . tunnel end . UDP port . VNI
 	Members6       = Set{FamilyInet, "members6"}        //
 	VTEPs4         = Set{FamilyInet, "vteps4"}          // address . UDP port of each host, this one too

@@ -26,9 +26,11 @@ type Kind string
 
 // The kinds that this project creates.
 const (
-	KindBridge Kind = "bridge"
-	KindVeth   Kind = "veth"
-	KindVXLAN  Kind = "vxlan"
+	KindBridge    Kind = "bridge"
+	KindVeth      Kind = "veth"
+	KindVXLAN     Kind = "vxlan"
+	KindWireGuard Kind = "wireguard"
+	KindTun       Kind = "tun" // of wireguard-go, where the kernel has no WireGuard
 )
 
 // MAC is an Ethernet address; the zero MAC stands for "what the kernel chose".
@@ -246,11 +248,13 @@ type FDB struct {
 	MAC MAC
 	Dst netip.Addr
 
-	// What somebody may have added to an entry, and no plan has. To the kernel an entry with any of
-	// these is another one than without.
-	Port  uint16 // UDP, other than the device's
-	VNI   uint32 // other than the device's
-	Index uint32 // of the underlay device
+	// To the kernel an entry with any of these is another one than without. No plan has one with a
+	// port or a VNI, but somebody may have added it.
+	Port uint16 // UDP, other than the device's
+	VNI  uint32 // other than the device's
+	// Via is the device by which the VXLAN packets leave; "": by the route to Dst. A plan has one where
+	// they are encrypted. One that is gone is "#" and its index.
+	Via string
 }
 
 // Facets says what to read of a link besides its attributes. Each but FacetSysctls costs a request

@@ -13,6 +13,7 @@ type Network struct {
 	network.Network
 	VTEP      network.VTEP
 	Endpoints []*network.Endpoint
+	Keys      []cluster.TunnelKey // this host's, of an encrypted network
 }
 
 // EndpointKey names a container's endpoint on a network of this host.

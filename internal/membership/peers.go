@@ -40,6 +40,9 @@ func (d Discovery) Converged(n Network) bool {
 // only its agent is down.
 func (d Discovery) Peers(n Network, recorded *network.Peers) network.Peers {
 	peers := d.heardPeers(n)
+	if recorded != nil { // it is not for the other hosts to say
+		peers.WireGuard, peers.WireGuardAddrs = recorded.WireGuard, recorded.WireGuardAddrs
+	}
 	switch {
 	case recorded == nil:
 	case !d.Converged(n):
@@ -68,7 +71,10 @@ func (d Discovery) heardPeers(n Network) network.Peers {
 		peers.Flood = append(peers.Flood, m.VTEP)
 		peers.StaticFDB = peers.StaticFDB && m.StaticFDB
 	}
-	if !n.Gossip {
+	if n.Encrypts() {
+		// A host gets frames once its key is known, and no frame says where a MAC is.
+		peers.StaticFDB = true
+	} else if !n.Gossip {
 		isMember := make(map[netip.Addr]bool, len(members))
 		for _, m := range members {
 			isMember[m.VTEP] = true

@@ -6,14 +6,16 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"vxlan-driver/internal/kernel"
 )
 
 const (
-	bridgePrefix = "br-vxlan-"
-	devicePrefix = "vxlan-"
+	bridgePrefix    = "br-vxlan-"
+	devicePrefix    = "vxlan-"
+	wireGuardPrefix = "wg"
 	// Short names differ from the documented ones in their sixth and third byte, so no network's
 	// name can make the two collide.
 	shortBridgePrefix = "br-vx-"
@@ -49,6 +51,9 @@ type Identity struct {
 	Name   string
 	Bridge DeviceName
 	Device DeviceName // the VXLAN device
+	// WireGuard are the devices of an encrypted network. Which one is meant follows from the key's
+	// generation, even or odd: while keys change, there are both.
+	WireGuard [2]DeviceName
 
 	// Interface is the bridge's name as the user gave it, which may be too long for a device's
 	// name; "": the driver's choice.
@@ -130,8 +135,16 @@ func newIdentity(id, name, bridge string) Identity {
 		Name:      name,
 		Bridge:    newDeviceName(cmp.Or(bridge, documented), documented, shortBridgePrefix+shortHash(id, 8)),
 		Device:    newDeviceName(devicePrefix+name, devicePrefix+name, shortDevicePrefix+shortHash(id, 8)),
+		WireGuard: [2]DeviceName{wireGuardName(id, name, 0), wireGuardName(id, name, 1)},
 		Interface: bridge,
 	}
+}
+
+// wireGuardName differs in its fourth byte where it is short, so that no network's name collides.
+func wireGuardName(id, name string, i int) DeviceName {
+	prefix := wireGuardPrefix + strconv.Itoa(i)
+	documented := prefix + "-" + name
+	return newDeviceName(documented, documented, prefix+"_"+shortHash(id, 8))
 }
 
 // newDeviceName takes wanted as the device's name, or short where wanted is too long. Both wanted

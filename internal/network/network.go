@@ -22,6 +22,9 @@ type Network struct {
 	// unset: as the kernel chooses.
 	TXChecksum kernel.Opt[bool]
 
+	Encryption     Encryption // of all that leaves for other hosts
+	EncryptionPort uint16     // UDP, of the outer packets; 0: the agents choose
+
 	LocalIP           netip.Addr   // invalid: auto
 	PhysicalInterface string       // "": auto
 	Remotes           []netip.Addr // sorted, unique; may have this host's own address

@@ -12,12 +12,14 @@ const (
 	GroupRouting    OptionGroup = "MTU, routes and the way out"
 	GroupIsolation  OptionGroup = "Isolation and port security"
 	GroupForwarding OptionGroup = "Forwarding"
+	GroupEncryption OptionGroup = "Encryption"
 	GroupOuter      OptionGroup = "Outer packets"
 )
 
 // OptionGroups returns the groups in the order of the reference.
 func OptionGroups() []OptionGroup {
-	return []OptionGroup{GroupHosts, GroupAddresses, GroupRouting, GroupIsolation, GroupForwarding, GroupOuter}
+	return []OptionGroup{GroupHosts, GroupAddresses, GroupRouting, GroupIsolation, GroupEncryption, GroupForwarding,
+		GroupOuter}
 }
 
 // OptionDoc is what the reference (docs/user/options.md) says of an option. It is apart from the
@@ -153,7 +155,7 @@ var optionDocs = []OptionDoc{
 		Value: "bytes, 576 to the most that fits", Default: "the most that fits",
 		Summary: "The MTU of the overlay.",
 		Details: "The most that fits is the MTU of `physical_interface` less 50 bytes. On an IPv6 underlay it is 70 " +
-			"bytes less. With an IPv6 subnet the least is 1280. If the interface's MTU changes later, " +
+			"bytes less. [Encryption](#encryption) takes 60 or 80 more. With an IPv6 subnet the least is 1280. If the interface's MTU changes later, " +
 			"the [network follows](underlay.md#when-the-underlay-changes), up to this option's value.",
 		Errors: []OptionError{{"and VXLAN adds", "give a value from the range in the message, or leave the option out"}},
 	},
@@ -270,6 +272,26 @@ var optionDocs = []OptionDoc{
 		Summary: "The host learns from received packets which host a MAC is on.",
 		Details: "Give `true` where addresses move between hosts by themselves, as with keepalived. " +
 			"Without it, others find such an address after up to a minute, and a MAC after up to five.",
+	},
+	{
+		Name: "encryption", Group: GroupEncryption, Common: true,
+		Value: "`off` or `wireguard`", Default: "`off`",
+		Summary: "Packets to other hosts are encrypted.",
+		Details: "Give the same on all hosts. The agents make the keys, exchange them and replace them. " +
+			"Without keys, nothing leaves and nothing is taken in. The network needs [agents](modes.md), and its " +
+			"MTU is 60 bytes less, on an IPv6 underlay 80. Neither `multicast_group` nor `learning=true` goes with it. " +
+			"IPsec is [not offered](security.md#encryption).",
+		Errors: []OptionError{
+			{"needs the agents, which exchange the keys", "use `discovery=gossip`, or leave out `--disable-dns`"},
+			{"the encryption of a network cannot change in place", "create a network with another name, and move the containers"},
+		},
+	},
+	{
+		Name: "encryption_port", Group: GroupEncryption,
+		Value: "UDP port, 1–65535", Default: "the agents choose one",
+		Summary: "The UDP port at which the host takes in the network's encrypted packets.",
+		Details: "A firewall between the hosts must let it pass. While keys change, the agents use a second port, " +
+			"which they choose.",
 	},
 	{
 		Name: "proxy", Group: GroupForwarding,

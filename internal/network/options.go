@@ -88,9 +88,8 @@ func (o option) problemWith(value string) string {
 // foreignOptions are those of other drivers, and of earlier versions of this one, with what is
 // meant here.
 var foreignOptions = map[string]string{
-	"encrypted": "this driver does not encrypt: packets cross the underlay in clear text; leave the option out, " +
-		"and see " + installed.Page("security.md") + " for how to protect the underlay, as with WireGuard",
-	"com.docker.network.driver.mtu":                  `did you mean "mtu"?`,
+	"encrypted":                     `did you mean "encryption=wireguard"? See ` + installed.Page("security.md"),
+	"com.docker.network.driver.mtu": `did you mean "mtu"?`,
 	"com.docker.network.driver.overlay.vxlanid_list": `did you mean "vni"?`,
 	"id":                             `did you mean "vni"?`,
 	"vxlan_id":                       `did you mean "vni"?`,

@@ -157,6 +157,8 @@ var networkOptions = []option{
 	boolOption("port_security", func(n *Network) *bool { return &n.PortSecurity }),
 	kernelBoolOption("fast_path", func(n *Network) *kernel.Opt[bool] { return &n.FastPath }),
 	kernelBoolOption("learning", func(n *Network) *kernel.Opt[bool] { return &n.Learning }),
+	encryptionOption,
+	encryptionPortOption,
 }
 
 // setRemotes parses a list of addresses. Spaces, repeats and empty items do no harm.

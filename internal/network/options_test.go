@@ -19,6 +19,7 @@ var allOptions = map[string]string{
 	"learning": "false", "proxy": "true", "l2miss": "true", "l3miss": "false", "rsc": "true", "gbp": "true",
 	"ageing": "30", "fdb_limit": "unlimited", "ttl": "inherit", "tos": "0xb8", "df": "set", "udp_checksum": "false", "tx_checksum_offload": "off",
 	"source_port_range": "49152-50000", "discovery": "gossip", "allow_host_overlap": "true", "host_listed": "true", "underlay_timeout": "0",
+	"encryption": "wireguard", "encryption_port": "51820",
 }
 
 func TestSetOptionsParsesEachOption(t *testing.T) {
@@ -38,7 +39,8 @@ func TestSetOptionsParsesEachOption(t *testing.T) {
 	if n.Tunnel != wantTunnel {
 		t.Errorf("got  %+v\nwant %+v", n.Tunnel, wantTunnel)
 	}
-	if n.Learning != no || n.TXChecksum != no || n.MTU != 1400 || n.Metric != 0 || !n.NoDefaultRoute || !n.Gossip || n.PhysicalInterface != "eth0" {
+	if n.Learning != no || n.TXChecksum != no || n.MTU != 1400 || n.Metric != 0 || !n.NoDefaultRoute || !n.Gossip || n.PhysicalInterface != "eth0" ||
+		n.Encryption != EncryptionWireGuard || n.EncryptionPort != 51820 {
 		t.Errorf("got %+v", n)
 	}
 	if got := n.Options(); !reflect.DeepEqual(got, allOptions) {

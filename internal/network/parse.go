@@ -110,6 +110,7 @@ func (c config) parseNetwork() (Network, Problems) {
 	for _, r := range c.Routes {
 		n.addRoute(r, &problems)
 	}
+	n.checkEncryption(c.Options, &problems)
 	for _, s := range c.DNSServers {
 		a, err := netip.ParseAddr(s)
 		if err != nil {

@@ -33,6 +33,9 @@ func TestParseDocumentedExample(t *testing.T) {
 			ID: "7c7b", Name: "vxlan-network",
 			Bridge: DeviceName{Name: "br-vx-eaf72b2d", Alts: []string{"br-vxlan-network", "br-vxlan-vxlan-network"}},
 			Device: DeviceName{Name: "vx-eaf72b2d", Alts: []string{"vxlan-vxlan-network"}},
+			WireGuard: [2]DeviceName{
+				{Name: "wg0_eaf72b2d", Alts: []string{"wg0-vxlan-network"}}, {Name: "wg1_eaf72b2d", Alts: []string{"wg1-vxlan-network"}},
+			},
 
 			Interface: "br-vxlan-network",
 		},
@@ -123,9 +126,25 @@ func TestParseRefuses(t *testing.T) {
 			`option local_ip "192.168.1.110": is not in remote_ips, but 192.168.1.10 is, which this host has too; use the one that the other hosts list`},
 		{"unknown option", opts{"remote-ip": "x"}, nil, `option "remote-ip": is unknown; did you mean "remote_ips"?`},
 		{"option in capitals", opts{"MTU": "1400"}, nil, `option "MTU": is unknown; did you mean "mtu"?`},
-		{"option of Docker's overlay", opts{"encrypted": "true"}, nil, `option "encrypted": is unknown; this driver does not encrypt: packets cross the underlay in clear text; leave the option out, ` +
-			`and see /usr/local/share/doc/vxlan-driver/docs/user/security.md for how to protect the underlay, ` +
-			`as with WireGuard`},
+		{"option of Docker's overlay", opts{"encrypted": "true"}, nil, `option "encrypted": is unknown; did you mean "encryption=wireguard"? See /usr/local/share/doc/vxlan-driver/docs/user/security.md`},
+		{"encryption", opts{"encryption": "true"}, nil, `option encryption "true": must be "off" or "wireguard"`},
+		{"encryption by IPsec", opts{"encryption": "ipsec"}, nil, `option encryption "ipsec": is not supported, since many kernels lack what it needs; use wireguard. ` +
+			`Where FIPS 140 rules, WireGuard is not approved either: leave the option out, and set up IPsec between the hosts themselves`},
+		{"encryption to a group", opts{"encryption": "wireguard", "multicast_group": "239.1.1.1", "-remote_ips": ""}, nil,
+			`option encryption "wireguard": does not go with multicast_group: each packet is encrypted for one host; use discovery=gossip or remote_ips`},
+		{"encryption without agents", opts{"encryption": "wireguard"}, keys{"dns_enabled": false},
+			`option encryption "wireguard": needs the agents, which exchange the keys; use discovery=gossip, or let containers have names (leave out --disable-dns)`},
+		{"encryption that learns", opts{"encryption": "wireguard", "learning": "true"}, keys{"dns_enabled": true},
+			`option learning "true": does not go with encryption: only the agents say which host has a container`},
+		{"encryption_port", opts{"encryption": "wireguard", "encryption_port": "0"}, keys{"dns_enabled": true}, `option encryption_port "0": must be a whole number from 1 to 65535`},
+		{"encryption_port without encryption", opts{"encryption": "off", "encryption_port": "51820"}, nil, `option encryption_port "51820": needs encryption=wireguard`},
+		{"encryption_port that VXLAN has", opts{"encryption": "wireguard", "encryption_port": "4789"}, keys{"dns_enabled": true}, `option encryption_port "4789": is the vxlan_port; choose another`},
+		{"a bridge called as a WireGuard device", opts{"encryption": "wireguard"}, keys{"dns_enabled": true, "network_interface": "wg1-vxlan-network"},
+			`--interface-name "wg1-vxlan-network": is what a WireGuard device of the network is called; choose another`},
+		{"mtu too large for encryption", opts{"encryption": "wireguard", "mtu": "1391"}, keys{"dns_enabled": true},
+			`option mtu "1391": must be from 576 to 1390, since eth0 has an MTU of 1500 and VXLAN and WireGuard add 110 bytes`},
+		{"mtu too large for encryption on IPv6", opts{"encryption": "wireguard", "mtu": "1351", "local_ip": "fd00:1::10", "remote_ips": "fd00:1::11"}, keys{"dns_enabled": true},
+			`option mtu "1351": must be from 576 to 1350, since eth0 has an MTU of 1500 and VXLAN and WireGuard add 150 bytes`},
 		{"option of Docker's bridge", opts{"com.docker.network.driver.mtu": "1400"}, nil, `option "com.docker.network.driver.mtu": is unknown; did you mean "mtu"?`},
 		{"option of an earlier version", opts{"shortcut": "false"}, nil, `option "shortcut": is unknown; it is called "fast_path" now`},
 		{"no subnet", nil, keys{"subnets": nil}, `--subnet: is required, the same on every host of the network; for a network without addresses use --ipam-driver none`},

@@ -13,18 +13,24 @@ type Peers struct {
 	StaticFDB bool         // see VTEP
 	AgentPort uint16       // see VTEP
 	HostAddrs []netip.Addr // this host's own addresses, where the agent assigns them
+	WireGuard string       `json:",omitzero"` // see VTEP
+	// WireGuardAddrs: see VTEP; sorted.
+	WireGuardAddrs []netip.AddrPort `json:",omitempty"`
 }
 
 // Equal tells whether both are the same.
 func (p Peers) Equal(o Peers) bool {
-	return p.StaticFDB == o.StaticFDB && p.AgentPort == o.AgentPort && slices.Equal(p.Flood, o.Flood) &&
-		slices.Equal(p.HostAddrs, o.HostAddrs)
+	return p.StaticFDB == o.StaticFDB && p.AgentPort == o.AgentPort && p.WireGuard == o.WireGuard && slices.Equal(p.Flood, o.Flood) &&
+		slices.Equal(p.HostAddrs, o.HostAddrs) && slices.Equal(p.WireGuardAddrs, o.WireGuardAddrs)
 }
 
 // Place completes the network and its VTEP. The hosts that may send to this one are still those of
 // the network's list, unless discovery=gossip.
 func (p Peers) Place(n *Network, v *VTEP) {
 	v.Flood, v.StaticFDB, v.AgentPort = p.Flood, p.StaticFDB, p.AgentPort
+	if n.Encrypts() {
+		v.StaticFDB, v.WireGuard, v.WireGuardAddrs = true, p.WireGuard, p.WireGuardAddrs
+	}
 	if !n.Gossip {
 		return
 	}

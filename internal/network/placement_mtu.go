@@ -12,6 +12,11 @@ const (
 	overhead4 = 50
 	overhead6 = 70
 
+	// Bytes that WireGuard adds to a packet: header 16, tag 16, UDP 8 and an outer IP header. With
+	// VXLAN inside it the packet is one between the hosts too.
+	wireGuardOverhead4 = 60
+	wireGuardOverhead6 = 80
+
 	minMTU4 = 576  // what every IPv4 host must accept (RFC 791)
 	minMTU6 = 1280 // the least that IPv6 works with (RFC 8200, section 5)
 )
@@ -25,11 +30,35 @@ func Overhead(ipv6 bool) int {
 	return overhead4
 }
 
+// Overhead returns the bytes that the network's packets have on an underlay of the family beside what
+// containers send.
+func (n Network) Overhead(ipv6 bool) int {
+	overhead := Overhead(ipv6)
+	if n.Encrypts() {
+		overhead += wireGuardOverhead4
+		if ipv6 {
+			overhead += wireGuardOverhead6 - wireGuardOverhead4
+		}
+	}
+	return overhead
+}
+
+// WireGuardMTU returns the MTU of a network's WireGuard device: what fits through the underlay.
+func (v VTEP) WireGuardMTU() int {
+	if v.Local.Is6() {
+		return v.UnderlayMTU - wireGuardOverhead6
+	}
+	return v.UnderlayMTU - wireGuardOverhead4
+}
+
 // findMTU returns the overlay's MTU: the one asked for, or the most that fits. The underlay's MTU
 // may fall while the network has containers. Then the option is only the upper bound: smaller
 // packets arrive, and ones of the size asked for would be lost.
 func (p placement) findMTU(iface kernel.Interface, v *VTEP) int {
-	overhead := Overhead(v.Local.Is6())
+	overhead, adders := p.Overhead(v.Local.Is6()), "VXLAN adds"
+	if p.Encrypts() {
+		adders = "VXLAN and WireGuard add"
+	}
 	most, least := iface.MTU-overhead, minMTU4
 	if p.HasIPv6() {
 		least = minMTU6
@@ -47,8 +76,8 @@ func (p placement) findMTU(iface kernel.Interface, v *VTEP) int {
 		return min(p.MTU, most)
 	case p.MTU < least || p.MTU > most:
 		p.problems.Add("option mtu", fmt.Sprint(p.MTU),
-			"must be from %d to %d, since %s has an MTU of %d and VXLAN adds %d bytes",
-			least, most, iface.Name, iface.MTU, overhead)
+			"must be from %d to %d, since %s has an MTU of %d and %s %d bytes",
+			least, most, iface.Name, iface.MTU, adders, overhead)
 	}
 	return p.MTU
 }

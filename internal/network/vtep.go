@@ -31,6 +31,12 @@ type VTEP struct {
 	StaticFDB bool         `json:"-"` // agents write all FDB entries, so the device learns none
 	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: no agents
 
+	// WireGuard is the device by which an encrypted network's packets leave now; "": none is ready, and
+	// nothing leaves.
+	WireGuard string `json:"-"`
+	// WireGuardAddrs are where this host and the others take in an encrypted network's packets.
+	WireGuardAddrs []netip.AddrPort `json:"-"`
+
 	AllowedUsers []uint32 `json:"-"` // users of this host, besides root, that may send VXLAN and talk to agents
 
 	UnderlayMTU int `json:"-"` // of Interface, bytes; 0: unknown

@@ -22,8 +22,9 @@ func networkDevices(n PlacedNetwork, publishes bool) *Devices {
 // the master. That is enough to remove them.
 func deviceNames(id network.Identity) *Devices {
 	return &Devices{
-		Bridge: kernel.Link{Name: id.Bridge.Name, Kind: kernel.KindBridge, Alias: id.Alias()},
-		VXLAN:  kernel.Link{Name: id.Device.Name, Kind: kernel.KindVXLAN, Alias: id.Alias(), Master: id.Bridge.Name},
+		Bridge:    kernel.Link{Name: id.Bridge.Name, Kind: kernel.KindBridge, Alias: id.Alias()},
+		VXLAN:     kernel.Link{Name: id.Device.Name, Kind: kernel.KindVXLAN, Alias: id.Alias(), Master: id.Bridge.Name},
+		WireGuard: []string{id.WireGuard[0].Name, id.WireGuard[1].Name},
 	}
 }
 
@@ -58,12 +59,13 @@ func bridgeLink(n network.Network, v network.VTEP) kernel.Link {
 }
 
 // vxlanLink floods broadcasts to the hosts that have a container. Learning is on unless the user
-// turned it off, or the agents tell each other which MAC is where.
+// turned it off, or the agents tell each other which MAC is where. An encrypted network never learns:
+// a learned entry leads by the route to the host, in plaintext.
 func vxlanLink(n network.Network, v network.VTEP) kernel.Link {
 	t := n.Tunnel
 	t.Local = v.Local
 	t.Dev = v.Interface
-	t.Learning = !v.StaticFDB && !n.Learning.Set || n.Learning.Value
+	t.Learning = !n.Encrypts() && (!v.StaticFDB && !n.Learning.Set || n.Learning.Value)
 	l := kernel.Link{
 		Name:        n.Device.Name,
 		AltNames:    n.Device.Alts,
@@ -77,12 +79,7 @@ func vxlanLink(n network.Network, v network.VTEP) kernel.Link {
 		Tunnel:      t,
 		TXChecksum:  n.TXChecksum,
 	}
-	if !t.Group.IsValid() {
-		l.FDB = make([]kernel.FDB, 0, len(v.Flood))
-		for _, r := range v.Flood {
-			l.FDB = append(l.FDB, kernel.FDB{Dst: r})
-		}
-	}
+	l.FDB = FloodEntries(n, v)
 	return l
 }
 

@@ -27,6 +27,9 @@ func networkFingerprint(p PlacedNetwork) kernel.Element {
 			sum.Write(netip.AddrPortFrom(r, o.Port).AppendTo(nil))
 		}
 	}
+	for _, a := range v.WireGuardAddrs {
+		sum.Write(a.AppendTo(nil))
+	}
 	if p.membersLater {
 		sum.Write([]byte("without members"))
 	}
@@ -120,6 +123,9 @@ func (e *elementList) addTunnel(n network.Network, v network.VTEP) {
 	e.addKey(kernel.OwnVNIs, kernel.Concat(port, vni))
 	e.addKey(vtepSet(v.Local), kernel.Concat(kernel.IP(v.Local), port))
 	e.addAgents(v)
+	if n.Encrypts() {
+		e.addEncryption(n, v)
+	}
 	if n.Tunnel.Group.IsValid() {
 		e.addKey(vtepSet(n.Tunnel.Group), kernel.Concat(kernel.IP(n.Tunnel.Group), port))
 		return
@@ -127,6 +133,20 @@ func (e *elementList) addTunnel(n network.Network, v network.VTEP) {
 	e.addKey(kernel.VNIs, kernel.Concat(port, vni))
 	for _, r := range v.Remotes {
 		e.addKey(vtepSet(r), kernel.Concat(kernel.IP(r), port))
+	}
+}
+
+// addEncryption lets the network's VXLAN packets leave and come by its WireGuard devices only, and
+// nothing else come by these. Containers are kept from WireGuard as they are from agents.
+func (e *elementList) addEncryption(n network.Network, v network.VTEP) {
+	tunnel := kernel.Concat(kernel.Port(n.Tunnel.Port), kernel.VNI(n.Tunnel.VNI))
+	e.addKey(kernel.Encrypted, tunnel)
+	for _, d := range n.WireGuard {
+		e.addKey(kernel.WireGuardLinks, kernel.Device(d.Name))
+		e.addKey(kernel.WireGuard, kernel.Concat(kernel.Device(d.Name), tunnel))
+	}
+	for _, a := range v.WireGuardAddrs {
+		e.addAgent(a.Addr(), a.Port())
 	}
 }
 

@@ -24,6 +24,10 @@ type Known struct {
 	SkipPorts bool
 	// FastPathMayWait says that what takes long of the fast path may come later.
 	FastPathMayWait bool
+	// TakesIP are the VTEPs of the hosts that take IP packets of an encrypted network without a VXLAN header, by the
+	// WireGuard device by which packets leave now. A host that does not answer is none: it may not hear of new
+	// containers.
+	TakesIP []netip.Addr
 	// WishFastPath is the function WishFastPath, or nil: packets are to pass the bridge. The plugin,
 	// which sets up no fast path, does without its code.
 	WishFastPath func(*Forwarding, network.Network, network.VTEP, Known)
@@ -53,7 +57,7 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	}
 	t := newForwardingRule(n, v, k).tables(k.Only)
 	if k.Only != nil && !n.Tunnel.Group.IsValid() {
-		t.Flood = wantedFlood(v, k.Only.Flood)
+		t.Flood = wantedFlood(n, v, k.Only.Flood)
 	}
 	fw := Forwarding{
 		Device: deviceNames(n.Identity).VXLAN, Port: portFlags(k.StaticFDB), Tables: t,
@@ -78,6 +82,9 @@ func WishFastPath(fw *Forwarding, n network.Network, v network.VTEP, k Known) {
 	p := &fw.FastPath
 	p.Remote, p.FDB, p.RemoteCount = fw.Tables.Static, fw.Tables.FDB, len(k.Remotes.byMAC)
 	p.PortSecurity, p.Checksum = n.PortSecurity, n.Tunnel.UDPChecksum.Set && n.Tunnel.UDPChecksum.Value
+	if n.Encrypts() {
+		p.Encrypted = encryptedPath(fw, n, v, k)
+	}
 	if p.SkipPorts = k.SkipPorts; k.SkipPorts {
 		return
 	}
@@ -98,9 +105,9 @@ func fastPathSources(n network.Network, local []network.Endpoint) (sources []ker
 }
 
 // wantedFlood returns those of the flood entries that should be there.
-func wantedFlood(v network.VTEP, entries []kernel.FDB) (wanted []kernel.FDB) {
+func wantedFlood(n network.Network, v network.VTEP, entries []kernel.FDB) (wanted []kernel.FDB) {
 	for _, e := range entries {
-		if slices.Contains(v.Flood, e.Dst) && e == FloodEntry(e.Dst) {
+		if maySend(n, v) && slices.Contains(v.Flood, e.Dst) && e == FloodEntry(v, e.Dst) {
 			wanted = append(wanted, e)
 		}
 	}
@@ -108,7 +115,25 @@ func wantedFlood(v network.VTEP, entries []kernel.FDB) (wanted []kernel.FDB) {
 }
 
 // FloodEntry is the entry by which a host gets flooded frames.
-func FloodEntry(host netip.Addr) kernel.FDB { return kernel.FDB{Dst: host} }
+func FloodEntry(v network.VTEP, host netip.Addr) kernel.FDB {
+	return kernel.FDB{Dst: host, Via: v.WireGuard}
+}
+
+// FloodEntries are those of all hosts that get flooded frames, unless a multicast group gets them.
+func FloodEntries(n network.Network, v network.VTEP) []kernel.FDB {
+	if n.Tunnel.Group.IsValid() || !maySend(n, v) {
+		return nil
+	}
+	entries := make([]kernel.FDB, 0, len(v.Flood))
+	for _, host := range v.Flood {
+		entries = append(entries, FloodEntry(v, host))
+	}
+	return entries
+}
+
+// maySend tells whether frames may leave for other hosts. Those of an encrypted network may not before
+// there is a WireGuard device: an entry without one leads by the route to the host, in plaintext.
+func maySend(n network.Network, v network.VTEP) bool { return !n.Encrypts() || v.WireGuard != "" }
 
 // fastPathPorts are the ports of containers whose MAC is known beforehand. A MAC that two have is
 // the first one's.
@@ -134,6 +159,7 @@ func portFlags(staticFDB bool) kernel.PortFlags {
 type forwardingRule struct {
 	n       network.Network
 	local   netip.Addr
+	via     string              // the WireGuard device; "": none
 	macs    map[kernel.MAC]bool // this host's
 	addrs   map[netip.Addr]bool // this host's and the gateways'
 	remotes *Remotes
@@ -141,7 +167,7 @@ type forwardingRule struct {
 
 func newForwardingRule(n network.Network, v network.VTEP, k Known) forwardingRule {
 	f := forwardingRule{
-		n: n, local: v.Local, remotes: k.Remotes,
+		n: n, local: v.Local, via: v.WireGuard, remotes: k.Remotes,
 		macs: map[kernel.MAC]bool{network.BridgeMAC(n.Tunnel.VNI, v.Local): true}, addrs: make(map[netip.Addr]bool),
 	}
 	for _, s := range n.Subnets {
@@ -179,7 +205,7 @@ func (f forwardingRule) tables(only *kernel.ForwardingKeys) (t kernel.Forwarding
 	t.Neighbours = make([]kernel.Neighbour, 0, len(keys.Addrs))
 	for _, m := range keys.MACs {
 		if vtep, ok := f.vtepOf(m); ok {
-			t.FDB, t.Static = append(t.FDB, kernel.FDB{MAC: m, Dst: vtep}), append(t.Static, m)
+			t.FDB, t.Static = append(t.FDB, kernel.FDB{MAC: m, Dst: vtep, Via: f.via}), append(t.Static, m)
 		}
 	}
 	for _, a := range keys.Addrs {
@@ -192,7 +218,7 @@ func (f forwardingRule) tables(only *kernel.ForwardingKeys) (t kernel.Forwarding
 
 // vtepOf returns the host that has a MAC.
 func (f forwardingRule) vtepOf(m kernel.MAC) (netip.Addr, bool) {
-	if m.IsZero() || m[0]&1 == 1 || f.macs[m] {
+	if m.IsZero() || m[0]&1 == 1 || f.macs[m] || f.n.Encrypts() && f.via == "" {
 		return netip.Addr{}, false
 	}
 	for _, r := range f.remotes.byMAC[m] {

@@ -106,6 +106,8 @@ type NetworkState struct {
 
 // Devices are a network's bridge and VXLAN device.
 type Devices struct {
+	// WireGuard names the devices that go with the bridge, if they have its alias. The agent makes them.
+	WireGuard     []string
 	GlobalSysctls []kernel.Sysctl // of the host as a whole
 	Bridge        kernel.Link
 	VXLAN         kernel.Link // a port of Bridge

@@ -80,7 +80,19 @@ func removeLinks(host Namespace, want *plan.Disconnect) (devicesGone bool, err e
 	}
 	device, deviceErr := ownedName(host, want.Devices.VXLAN)
 	bridge, bridgeErr := ownedName(host, want.Devices.Bridge)
-	return true, errors.Join(err, deviceErr, bridgeErr, deleteLinks(host, port, device, bridge))
+	names := []string{port, device, bridge}
+	var wireGuardErr error
+	for _, name := range want.Devices.WireGuard {
+		// Of either kind. What comes by one would meet no rule of ours once the firewall forgets it.
+		have, linkErr := host.Link(name, 0)
+		switch {
+		case linkErr == nil && have.Alias == want.Devices.Bridge.Alias:
+			names = append(names, have.Name)
+		case linkErr != nil && !errors.Is(linkErr, kernel.ErrNotFound):
+			wireGuardErr = linkErr
+		}
+	}
+	return true, errors.Join(err, deviceErr, bridgeErr, wireGuardErr, deleteLinks(host, names...))
 }
 
 // deleteLinks deletes links by what ownedName returned.

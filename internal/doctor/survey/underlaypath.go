@@ -10,7 +10,6 @@ import (
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/echo"
-	"vxlan-driver/internal/network"
 )
 
 const (
@@ -31,7 +30,7 @@ func (c *collector) pingPaths(n *doctor.Network) {
 		}
 		pinged++
 		pinging.Go(func() {
-			p.Ping = pingPath(n.VTEP.Local, p.To, min(n.VTEP.MTU+network.Overhead(n.VTEP.Local.Is6()), n.Underlay.MTU))
+			p.Ping = pingPath(n.VTEP.Local, p.To, min(n.VTEP.MTU+n.Overhead(n.VTEP.Local.Is6()), n.Underlay.MTU))
 		})
 	}
 	pinging.Wait()

@@ -31,7 +31,10 @@ func (p Path) Set(want kernel.FastPath) error {
 	defer p.programs.mu.Unlock()
 	p.programs.begin(want.MayWait)
 	err := netns.DoIn(p.nspath, func() error {
-		if want.IsEmpty() {
+		switch {
+		case want.Encrypted != nil:
+			return p.setEncrypted(want)
+		case want.IsEmpty():
 			return p.setNothing(want)
 		}
 		return p.set(want)

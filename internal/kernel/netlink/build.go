@@ -33,7 +33,10 @@ func (b *Builder) Attrs(attrs ...Attr) {
 	}
 }
 
-// Bytes appends an attribute with any payload.
+// Bytes appends an attribute with any payload. It is not inlined: with all that calls it, it would be
+// in some hundred places, which is 40 kB of the plugin.
+//
+//go:noinline
 func (b *Builder) Bytes(typ uint16, data []byte) {
 	b.b = binary.NativeEndian.AppendUint16(b.b, uint16(unix.SizeofRtAttr+len(data)))
 	b.b = binary.NativeEndian.AppendUint16(b.b, typ)

@@ -93,6 +93,8 @@ var (
 
 	// fibDaddrType is that of the destination address (linux/rtnetlink.h, RTN_).
 	fibDaddrType = fibField(4, unix.NFT_FIB_RESULT_ADDRTYPE, unix.NFTA_FIB_F_DADDR)
+	// fibSaddrType is that of the source address.
+	fibSaddrType = fibField(4, unix.NFT_FIB_RESULT_ADDRTYPE, unix.NFTA_FIB_F_SADDR)
 	// fibDaddrIif is 1 if the way to the destination is by the device that the packet came from.
 	// The kernel stores a byte, but nft 1.0 and 1.1.3 can list four only; 1.1.7 knows both.
 	fibDaddrIif = fibField(4, unix.NFT_FIB_RESULT_OIF, unix.NFTA_FIB_F_DADDR|unix.NFTA_FIB_F_IIF|unix.NFTA_FIB_F_PRESENT)

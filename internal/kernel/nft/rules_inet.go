@@ -1,6 +1,8 @@
 package nft
 
 import (
+	"encoding/binary"
+
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
@@ -21,6 +23,7 @@ const (
 	prioDNAT   = -100
 	prioFilter = 0
 	prioSNAT   = 100
+	prioLast   = 1<<31 - 1
 )
 
 // inetTable is about packets: who may send VXLAN to this host, who may talk to which network,
@@ -28,7 +31,7 @@ const (
 var inetTable = Table{
 	Family:     kernel.FamilyInet,
 	Name:       kernel.FirewallTable,
-	Version:    "2ee274649464",
+	Version:    "962238fa22f7",
 	RestoredBy: "vxlanctl reload",
 	Sets: []Set{
 		{Set: kernel.Bridges, Comment: "bridge of each network", Key: []Field{typeDevice}},
@@ -42,6 +45,11 @@ var inetTable = Table{
 		{Set: kernel.VXLANPorts, Comment: "UDP ports of VXLAN devices", Key: []Field{typePort}},
 		{Set: kernel.VNIs, Comment: "networks with a list of members", Key: []Field{readDport, typeVNI}},
 		{Set: kernel.OwnVNIs, Comment: "all networks", Key: []Field{readDport, typeVNI}},
+		{Set: kernel.Encrypted, Comment: "networks of which nothing is sent or taken in plaintext",
+			Key: []Field{readDport, typeVNI}},
+		{Set: kernel.WireGuard, Comment: "VXLAN that may leave and come by a WireGuard device",
+			Key: []Field{readDevice, readDport, typeVNI}},
+		{Set: kernel.WireGuardLinks, Comment: "WireGuard devices of networks", Key: []Field{typeDevice}},
 		{Set: kernel.Members4, Comment: "remote VTEP, this host's VTEP, port, VNI",
 			Key: []Field{readSaddr4, readDaddr4, readDport, typeVNI}},
 		{Set: kernel.Members6, Comment: "remote VTEP, this host's VTEP, port, VNI",
@@ -75,11 +83,15 @@ var inetTable = Table{
 		// families, and takes a third of looking both addresses up in a set of ranges. What is for
 		// this host itself goes nowhere, and may be for a published port, which needs tracking.
 		{"prerouting", &Hook{Type: "filter", Number: unix.NF_INET_PRE_ROUTING, Priority: prioRaw}, []Rule{
+			rule("from WireGuard", match(iiftype, noLinkLayer...), inSet("wireguard_links", iifname),
+				gotoChain("from_wireguard")),
 			rule("VXLAN packets", match(l4proto, udp), inSet("vxlan_ports", dport), Jump("vxlan_input")),
 			rule("no connection tracking within a network", inSet("bridges", iifname), match(fibDaddrIif, native32(1)...),
 				notrack(), accept()),
 		}},
+		{"from_wireguard", nil, fromWireGuard},
 		{"vxlan_input", nil, vxlanInput},
+		{"plaintext_in", nil, []Rule{rule("plaintext of an encrypted network", drop())}},
 		{"container_to_vtep", nil, containerToVTEP},
 		{"output", &Hook{Type: "filter", Number: unix.NF_INET_LOCAL_OUT, Priority: prioRaw}, output},
 		{"vxlan_output", nil, vxlanOutput},
@@ -148,6 +160,13 @@ var inetTable = Table{
 		}},
 		{"published_ports", nil, publishedPorts},
 		{"nat_postrouting", &Hook{Type: "nat", Number: unix.NF_INET_POST_ROUTING, Priority: prioSNAT}, natPostrouting},
+		// A route may be chosen anew as late as behind the hook output. So what leaves by which device
+		// is known here only.
+		{"postrouting", &Hook{Type: "filter", Number: unix.NF_INET_POST_ROUTING, Priority: prioLast}, []Rule{
+			rule("not by WireGuard to an encrypted network", match(l4proto, udp), inSet("encrypted", dport, vni),
+				notInSet("wireguard", oifname, dport, vni), gotoChain("plaintext_out")),
+		}},
+		{"plaintext_out", nil, plaintextOut},
 		{"snat4", nil, []Rule{
 			rule("multicast is not translated", match(nfproto, ipv4), matchMulticast4(), accept()),
 			rule("by the network's outbound address", match(nfproto, ipv4), snatByMap(ipv4, "outbound4", ipSaddr)),
@@ -172,11 +191,35 @@ var inetTable = Table{
 // the network's own VTEP only.
 var vxlanInput = []Rule{
 	rule("from a container", matchName(iifkind, "bridge"), notInSet("underlays", iifname), gotoChain("container_to_vtep")),
+	rule("of an encrypted network", inSet("encrypted", dport, vni), daddrNotUnicast(), gotoChain("plaintext_in")),
 	rule("from a member over IPv4", match(nfproto, ipv4), inSet("members4", ipSaddr, ipDaddr, dport, vni), notrack(),
 		accept()),
 	rule("from a member over IPv6", match(nfproto, ipv6), inSet("members6", ip6Saddr, ip6Daddr, dport, vni), notrack(),
 		accept()),
 	rule("not from a member to its VTEP", inSet("vnis", dport, vni), daddrNotUnicast(), drop()),
+}
+
+// noLinkLayer is the type of devices that carry bare IP packets, WireGuard's among them (ARPHRD_NONE).
+// To compare it spares most packets the look-up of a name.
+var noLinkLayer = binary.NativeEndian.AppendUint16(nil, 0xfffe)
+
+// fromWireGuard takes VXLAN of the device's network from members alone. WireGuard has proved the
+// sender's address. All else would be routed, or reach services of this host.
+var fromWireGuard = []Rule{
+	rule("VXLAN from a member over IPv4", match(nfproto, ipv4), match(l4proto, udp),
+		inSet("wireguard", iifname, dport, vni), inSet("members4", ipSaddr, ipDaddr, dport, vni), notrack(), accept()),
+	rule("VXLAN from a member over IPv6", match(nfproto, ipv6), match(l4proto, udp),
+		inSet("wireguard", iifname, dport, vni), inSet("members6", ip6Saddr, ip6Daddr, dport, vni), notrack(), accept()),
+	rule("not VXLAN from a member, but from WireGuard", drop()),
+}
+
+// plaintextOut drops what this host sends of an encrypted network otherwise than by WireGuard. What
+// only passes through is another cluster's, unless its sender is one of our VTEPs. Over IPv6 a packet
+// may have a source that is no address of this host any more.
+var plaintextOut = []Rule{
+	rule("plaintext to an encrypted network", match(fibSaddrType, native32(unix.RTN_LOCAL)...), drop()),
+	rule("plaintext to an encrypted network over IPv4", match(nfproto, ipv4), inSet("vteps4", ipSaddr, dport), drop()),
+	rule("plaintext to an encrypted network over IPv6", match(nfproto, ipv6), inSet("vteps6", ip6Saddr, dport), drop()),
 }
 
 // daddrNotUnicast matches what is for this host: its own addresses, and those of broadcast and

@@ -62,13 +62,13 @@ func (c forwarding) ChangeForwardingTables(ch kernel.ForwardingChanges) error {
 	if err := c.socket.SetReceiveBuffer(receiveBuffer); err != nil {
 		return fail(fmt.Errorf("enlarge the receive buffer: %w", err))
 	}
-	changer := entryChanger{socket: c.socket, bridge: br, device: dev}
+	changer := entryChanger{forwarding: c, bridge: br, device: dev}
 	for one := range ch.All() {
 		if err := changer.add(one); err != nil {
 			return fail(errors.Join(err, changer.refusals()))
 		}
 	}
-	if err := errors.Join(changer.flush(), changer.refusals()); err != nil {
+	if err := errors.Join(changer.flush(), changer.deleteGone(), changer.refusals()); err != nil {
 		return fail(err)
 	}
 	return nil
@@ -90,11 +90,14 @@ func (c forwarding) changeEntry(name string, change kernel.Change) error {
 }
 
 func (c forwarding) changeEntryOf(index uint32, change kernel.Change) error {
-	var batch netlink.Batch
-	if err := appendEntry(&batch, change, index, index); err != nil {
+	changer := entryChanger{forwarding: c, bridge: index, device: index}
+	if err := changer.append(change); err != nil {
 		return err
 	}
-	refusals, err := c.socket.ExecuteBatch(&batch)
+	if changer.batch.Len() == 0 {
+		return changer.deleteGone()
+	}
+	refusals, err := c.socket.ExecuteBatch(&changer.batch)
 	if err != nil || len(refusals) == 0 {
 		return err
 	}
@@ -111,8 +114,10 @@ func isDeletion(change kernel.Change) bool {
 
 // entryChanger changes many entries, and goes on after those that the kernel refuses.
 type entryChanger struct {
-	socket         *netlink.Conn
-	bridge, device uint32 // indexes
+	forwarding
+	bridge, device uint32 // indexes: of the link that neighbours are of, and that entries of an FDB are of
+	via            viaName
+	gone           []kernel.FDB // to be deleted, by devices that are gone
 
 	batch   netlink.Batch
 	changes []kernel.Change // in the batch
@@ -122,8 +127,17 @@ type entryChanger struct {
 
 // add adds a change. Its error is one of the connection; those of single entries are collected.
 func (e *entryChanger) add(change kernel.Change) error {
-	if err := appendEntry(&e.batch, change, e.bridge, e.device); err != nil {
+	before := e.batch.Len()
+	err := e.append(change)
+	if errors.Is(err, kernel.ErrNotFound) { // the device that the entry is to send by
+		e.noteRefusal(change, err)
+		return nil
+	}
+	if err != nil {
 		return err
+	}
+	if e.batch.Len() == before {
+		return nil // deleteGone does it
 	}
 	e.changes = append(e.changes, change)
 	if len(e.changes) < entriesPerBatch {
@@ -167,20 +181,33 @@ func (e *entryChanger) refusals() error {
 	return errors.Join(e.errs...)
 }
 
-// appendEntry appends the request for a change of an entry. Bridge is the index of the link that
-// neighbours are of, and device that of the one that entries of an FDB are of.
-func appendEntry(b *netlink.Batch, change kernel.Change, bridge, device uint32) error {
+// append appends the request for a change of an entry to the batch. Its error is kernel.ErrNotFound
+// where the entry is to send by a device that is not there.
+func (e *entryChanger) append(change kernel.Change) error {
 	const replace = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	b, bridge, device := &e.batch, e.bridge, e.device
 	switch c := change.(type) {
 	case kernel.AddFDB:
+		via, err := e.viaIndex(c.FDB.Via)
+		if err != nil {
+			return err
+		}
 		// The kernel refuses to replace entries of the zero MAC, and keeps one that is there.
 		flags := uint16(replace)
 		if c.FDB.MAC.IsZero() {
 			flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
 		}
-		b.Message(unix.RTM_NEWNEIGH, flags, func() { putFDB(b, device, fdbState, c.FDB) })
+		b.Message(unix.RTM_NEWNEIGH, flags, func() { putFDB(b, device, via, fdbState, c.FDB) })
 	case kernel.DelFDB:
-		b.Message(unix.RTM_DELNEIGH, 0, func() { putFDB(b, device, 0, c.FDB) })
+		if strings.HasPrefix(c.FDB.Via, goneVia) {
+			e.gone = append(e.gone, c.FDB)
+			return nil
+		}
+		via, err := e.viaIndex(c.FDB.Via)
+		if err != nil {
+			return err
+		}
+		b.Message(unix.RTM_DELNEIGH, 0, func() { putFDB(b, device, via, 0, c.FDB) })
 	case kernel.AddStatic:
 		b.Message(unix.RTM_NEWNEIGH, replace, func() { putStatic(b, device, unix.NUD_NOARP, sticky, c.MAC) })
 	case kernel.DelStatic:
@@ -195,9 +222,8 @@ func appendEntry(b *netlink.Batch, change kernel.Change, bridge, device uint32) 
 	return nil
 }
 
-func putFDB(b *netlink.Batch, index uint32, state uint16, e kernel.FDB) {
-	b.Raw(neighbourMessage(unix.AF_BRIDGE, index, state, unix.NTF_SELF)...)
-	b.Bytes(unix.NDA_LLADDR, e.MAC[:])
+func putFDB(b *netlink.Batch, index, via uint32, state uint16, e kernel.FDB) {
+	putMAC(b, index, state, e.MAC)
 	putDestination(b, e.Dst)
 	if e.Port != 0 {
 		b.Attrs(netlink.Uint16BEAttr(unix.NDA_PORT, e.Port))
@@ -205,9 +231,14 @@ func putFDB(b *netlink.Batch, index uint32, state uint16, e kernel.FDB) {
 	if e.VNI != 0 {
 		b.Attrs(netlink.Uint32Attr(unix.NDA_VNI, e.VNI))
 	}
-	if e.Index != 0 {
-		b.Attrs(netlink.Uint32Attr(unix.NDA_IFINDEX, e.Index))
+	if via != 0 {
+		b.Attrs(netlink.Uint32Attr(unix.NDA_IFINDEX, via))
 	}
+}
+
+func putMAC(b *netlink.Batch, index uint32, state uint16, mac kernel.MAC) {
+	b.Raw(neighbourMessage(unix.AF_BRIDGE, index, state, unix.NTF_SELF)...)
+	b.Bytes(unix.NDA_LLADDR, mac[:])
 }
 
 func putStatic(b *netlink.Batch, index uint32, state uint16, flags uint8, mac kernel.MAC) {

@@ -1,6 +1,7 @@
 package rtnl
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -84,7 +85,7 @@ func (c forwarding) readEntries(t *kernel.ForwardingTables, bridge, device uint3
 			t.Neighbours = append(t.Neighbours, n)
 		}
 	}
-	return nil
+	return c.nameVias(t.FDB)
 }
 
 // getEntry returns an empty message if there is no such entry.
@@ -112,6 +113,9 @@ func (c forwarding) readFDBs(t *kernel.ForwardingTables, index uint32) error {
 			t.Static = append(t.Static, mac)
 		}
 	})
+	if err == nil {
+		err = cmp.Or(c.nameVias(t.FDB), c.nameVias(t.Flood))
+	}
 	if err != nil {
 		return fmt.Errorf("FDB: %w", err)
 	}
@@ -189,9 +193,11 @@ func (c forwarding) tunnelEntries(index uint32, group netip.Addr) ([]kernel.FDB,
 			entries = append(entries, e)
 		}
 	}
-	return entries, nil
+	return entries, c.nameVias(entries)
 }
 
+// parseFDB reads an entry. It names the device that the entry sends by as one that is gone: nameVias
+// finds out the rest.
 func parseFDB(msg []byte, index uint32) (e kernel.FDB, ok bool) {
 	if len(msg) < unix.SizeofNdMsg || netlink.Uint32(msg[4:]) != index {
 		return e, false
@@ -211,7 +217,7 @@ func parseFDB(msg []byte, index uint32) (e kernel.FDB, ok bool) {
 		case unix.NDA_VNI:
 			e.VNI = netlink.Uint32(b)
 		case unix.NDA_IFINDEX:
-			e.Index = netlink.Uint32(b)
+			e.Via = formatVia(netlink.Uint32(b))
 		}
 	}
 	return e, e.Dst.IsValid()

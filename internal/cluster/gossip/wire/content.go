@@ -57,6 +57,7 @@ func (w *writer) putNetwork(m cluster.Membership) {
 	putList(w, m.HostAddrs, w.putAddr)
 	w.putMAC(m.BridgeMAC)
 	w.putView(m.View)
+	w.putTunnelKeys(m.Keys)
 }
 
 func (w *writer) putNetworkKey(k cluster.NetworkKey) {
@@ -150,7 +151,7 @@ func (r *reader) readNetwork() cluster.Membership {
 		HostAddrs: readList(r, cluster.MaxAddrs, r.readAddr),
 		BridgeMAC: r.readMAC(),
 	}
-	r.readFields(func(tag uint64, field *reader) { field.readNetworkField(tag, &m.View) })
+	r.readFields(func(tag uint64, field *reader) { field.readNetworkField(tag, &m) })
 	return m
 }
 

@@ -1,0 +1,85 @@
+package network
+
+import (
+	"slices"
+	"strconv"
+)
+
+// Encryption says how packets to other hosts are encrypted.
+type Encryption string
+
+// How packets are encrypted.
+const (
+	EncryptionOff       Encryption = "" // not at all
+	EncryptionWireGuard Encryption = "wireguard"
+)
+
+// Encrypts tells whether no packet of the network may leave a host unencrypted.
+func (n Network) Encrypts() bool { return n.Encryption != EncryptionOff }
+
+var encryptionOption = option{
+	name:    "encryption",
+	accepts: `"off" or "wireguard"`,
+	set: func(n *Network, value string) bool {
+		n.Encryption = EncryptionOff
+		if value == string(EncryptionWireGuard) {
+			n.Encryption = EncryptionWireGuard
+		}
+		return n.Encrypts() || value == "off"
+	},
+	explain: func(value string) string {
+		if value == "ipsec" {
+			return "is not supported, since many kernels lack what it needs; use wireguard. Where FIPS 140 rules, " +
+				"WireGuard is not approved either: leave the option out, and set up IPsec between the hosts themselves"
+		}
+		return `must be "off" or "wireguard"`
+	},
+	get: func(n Network) string { return string(n.Encryption) },
+}
+
+var encryptionPortOption = option{
+	name:    "encryption_port",
+	accepts: "a whole number from 1 to 65535",
+	set: func(n *Network, value string) (ok bool) {
+		n.EncryptionPort, ok = parseNumber[uint16](value, 1, 65535)
+		return ok
+	},
+	get: func(n Network) string {
+		if n.EncryptionPort == 0 {
+			return ""
+		}
+		return strconv.Itoa(int(n.EncryptionPort))
+	},
+}
+
+// checkEncryption refuses what would keep the agents from exchanging keys, and what encrypted packets
+// cannot have.
+func (n Network) checkEncryption(typed map[string]string, problems *Problems) {
+	if !n.Encrypts() {
+		if n.EncryptionPort != 0 {
+			problems.Add("option encryption_port", typed["encryption_port"], "needs encryption=wireguard")
+		}
+		return
+	}
+	what, value := "option encryption", string(n.Encryption)
+	switch {
+	case n.Tunnel.Group.IsValid():
+		problems.Add(what, value, "does not go with multicast_group: each packet is encrypted for one host; "+
+			"use discovery=gossip or remote_ips")
+	case !n.NeedsAgent():
+		problems.Add(what, value, "needs the agents, which exchange the keys; use discovery=gossip, or let containers "+
+			"have names (leave out --disable-dns)")
+	}
+	if n.Learning.Value {
+		problems.Add("option learning", typed["learning"], "does not go with encryption: only the agents say "+
+			"which host has a container")
+	}
+	if n.EncryptionPort != 0 && n.EncryptionPort == n.Tunnel.Port {
+		problems.Add("option encryption_port", typed["encryption_port"], "is the vxlan_port; choose another")
+	}
+	for _, name := range n.Bridge.allNames() {
+		if slices.Contains(slices.Concat(n.WireGuard[0].allNames(), n.WireGuard[1].allNames()), name) {
+			problems.Add("--interface-name", n.Interface, "is what a WireGuard device of the network is called; choose another")
+		}
+	}
+}

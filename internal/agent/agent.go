@@ -221,7 +221,7 @@ func (a *Agent) prepareParts() {
 	a.clusters = newClusterSet(a.Config, a.Plane, a.Log)
 	a.clusters.answer = a.answerHost
 	a.hosts = &hostTracker{events: a.events, clusters: a.clusters}
-	a.claims = new(addrclaim.Claims)
+	a.claims, a.encryption = new(addrclaim.Claims), a.newEncryption()
 	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, log: a.Log}
 	a.rules = rulesOwner{log: a.Log}
@@ -233,11 +233,12 @@ func (a *Agent) prepareParts() {
 	a.neighbours = &neighbourWatch{log: a.Log}
 	a.watcher = newPathWatcher(a.Log)
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
-	a.enrolment, a.encryption = a.newEnrolment(), a.newEncryption()
+	a.enrolment = a.newEnrolment()
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
 		version: a.Version, events: a.events, unready: "the agent has just started",
 		clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
+		encryption: a.encryption,
 		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, fastPathOf: a.FastPathOf,
 		countsByHost: a.CountsByHost,
 		traffic:      &trafficMeter{read: a.ReadCounters}, names: a.Names, repairs: a.repairs, log: a.Log,

@@ -134,6 +134,12 @@ func (a *Agent) awaitEncryption(ctx context.Context, networkID string) (warning 
 	if !known || !n.Encrypts() || a.encryption == nil || n.VTEP.WireGuard != "" {
 		return ""
 	}
+	publish := func() { // the loop tries again
+		_ = a.requests.SyncNetworkAndWait(ctx, membership.EndpointKey{NetworkID: networkID})
+	}
+	if a.clusters.Lookup(a.clusters.bindAddr(n.VTEP.Local)) == nil {
+		publish() // which makes this host hear of the others, and of the generation of their keys
+	}
 	select {
 	case <-a.encryption.Ready(networkID):
 	case <-time.After(encryptionTimeout):
@@ -142,7 +148,7 @@ func (a *Agent) awaitEncryption(ctx context.Context, networkID string) (warning 
 	case <-ctx.Done():
 		return ""
 	}
-	_ = a.requests.SyncNetworkAndWait(ctx, membership.EndpointKey{NetworkID: networkID}) // the loop tries again
+	publish()
 	return ""
 }
 

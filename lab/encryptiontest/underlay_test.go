@@ -1,0 +1,89 @@
+package encryptiontest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
+)
+
+// tunnelled is a network of this test.
+type tunnelled struct {
+	name      string
+	vni       int
+	six       bool // over IPv6 of the underlay
+	flags     string
+	encrypted bool
+	straight  bool
+}
+
+var networks = []tunnelled{
+	{name: "straight-four", vni: 101, encrypted: true, straight: true},
+	{name: "straight-six", vni: 102, six: true, encrypted: true, straight: true},
+	{name: "inside-four", vni: 103, flags: "--opt fast_path=false ", encrypted: true},
+	{name: "inside-six", vni: 104, six: true, flags: "--opt fast_path=false ", encrypted: true},
+	{name: "plain-four", vni: 105},
+	{name: "plain-six", vni: 106, six: true},
+}
+
+// The underlay shows no byte of what containers of an encrypted network send, by whatever way it leaves. The
+// same captures show all of an unencrypted network.
+func TestUnderlayShowsNothing(t *testing.T) {
+	l := startLab(t, 3)
+	hosts := l.Hosts()
+	for _, n := range networks {
+		t.Run(n.name, func(t *testing.T) {
+			options := n.flags
+			if n.encrypted {
+				options += encrypted
+			}
+			createOn(t, hosts, n.name, n.vni, n.six, options)
+			var texts []string
+			for k := range kinds {
+				texts = append(texts, markOf(n.name, k))
+			}
+			c := startCapture(t, hosts, texts...)
+			all := runOnEach(t, hosts, n.name)
+			macs := startCapture(t, hosts, macsOf(all)...)
+			carry(t, n.name, all[0], all[1])
+			carry(t, n.name, all[2], all[0])
+			c.stop()
+			macs.stop()
+			if n.encrypted {
+				c.checkNothingRead(t)
+				macs.checkNothingRead(t)
+				if c.encryptedPackets() < 1000 {
+					t.Errorf("WireGuard carried only %d packets, so this proves nothing", c.encryptedPackets())
+				}
+				checkStraight(t, hosts[0], n)
+				return
+			}
+			for i, text := range texts {
+				if c.seen(text) == nil {
+					t.Errorf("the captures don't show %s on an unencrypted network, so they prove nothing", kinds[i].name)
+				}
+			}
+		})
+	}
+}
+
+// checkStraight checks that packets take the way that the test is about.
+func checkStraight(t *testing.T, h *lab.Host, n tunnelled) {
+	t.Helper()
+	status := labtest.Sh(t, h, "vxlanctl status --format json")
+	_, status, found := strings.Cut(status, fmt.Sprintf("%q", n.name))
+	_, status, found2 := strings.Cut(status, `"encryption"`)
+	want := fmt.Sprintf(`"straight":%v`, n.straight && labtest.UsesPrograms())
+	if !found || !found2 || strings.Count(strings.ReplaceAll(status, " ", ""), want) < 2 {
+		t.Errorf("no %s in %.2000s", want, status)
+	}
+}
+
+func macsOf(all []container) (macs []string) {
+	for _, c := range all {
+		macs = append(macs, string(c.mac[:]))
+	}
+	return macs
+}

@@ -54,7 +54,8 @@ func TestUnderlayShowsNothing(t *testing.T) {
 			if n.encrypted {
 				c.checkNothingRead(t)
 				macs.checkNothingRead(t)
-				if c.encryptedPackets() < 1000 {
+				// Many are captured as one: WireGuard sends them by segmentation offload.
+				if c.encryptedPackets() < 100 {
 					t.Errorf("WireGuard carried only %d packets, so this proves nothing", c.encryptedPackets())
 				}
 				checkStraight(t, hosts[0], n)

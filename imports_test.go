@@ -79,7 +79,7 @@ var layers = map[string][]string{
 	"internal/encryption":                   {"internal/cluster", "internal/kernel/wireguard", "internal/regfile"},
 	"internal/repairs":                      {"internal/boottime", "internal/diagnosis", "internal/hoststate"},
 	"internal/inventory":                    {"internal/agentapi", "internal/hoststate", "internal/membership"},
-	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
+	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/encryption", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
 	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/adopt", "internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},

@@ -24,6 +24,7 @@ type Host struct {
 type Network struct {
 	plan.PlacedNetwork
 	Bridge, Underlay Device
+	WireGuard        Device // by which an encrypted network's packets leave; zero: none is ready
 	VXLAN, Port      Device // the VXLAN device, and the port of a container; zero: not known
 	Publishes        bool   // a container publishes ports
 }
@@ -94,6 +95,9 @@ func networkNeeds(h Host, n Network) []need {
 		}
 	}
 	all = append(all, n.framesNeed(), n.tunnelNeed())
+	if n.Encrypts() {
+		all = append(all, n.wireGuardNeed())
+	}
 	if n.usesAgents(h) {
 		all = append(all, n.agentNeed(h.AgentPort))
 	}
@@ -229,8 +233,15 @@ func protocolName(number uint8) string {
 // maxRemotes bounds how many hosts are looked at one by one. Rules that name hosts are about few.
 const maxRemotes = 64
 
-// tunnelNeed is VXLAN packets to and from the other hosts. They are not tracked.
+// tunnelNeed is VXLAN packets to and from the other hosts. They are not tracked. Those of an encrypted
+// network come and leave by its WireGuard device.
 func (n Network) tunnelNeed() need {
+	if n.Encrypts() {
+		n.Underlay = n.WireGuard
+	}
+	if n.Underlay.Name == "" {
+		return need{}
+	}
 	port := n.Tunnel.Port
 	all := need{what: fmt.Sprintf("VXLAN packets from or to other hosts (UDP port %d on %s)", port, n.Underlay.Name)}
 	if len(n.VTEP.Remotes) == 0 {
@@ -238,6 +249,24 @@ func (n Network) tunnelNeed() need {
 	}
 	for _, r := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxRemotes)] {
 		all.add(n.hostLegs(r, protocolUDP, port, true))
+	}
+	return all
+}
+
+// wireGuardNeed is encrypted packets from the other hosts, and to theirs.
+func (n Network) wireGuardNeed() need {
+	var port uint16
+	for _, a := range n.VTEP.WireGuardAddrs {
+		if a.Addr() == n.VTEP.Local {
+			port = a.Port()
+		}
+	}
+	if port == 0 {
+		return need{}
+	}
+	all := need{what: fmt.Sprintf("encrypted packets from other hosts (UDP port %d on %s)", port, n.Underlay.Name)}
+	for _, r := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxRemotes)] {
+		all.add(n.hostLegs(r, protocolUDP, port, false))
 	}
 	return all
 }

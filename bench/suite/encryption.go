@@ -1,9 +1,12 @@
 package suite
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,7 +15,6 @@ import (
 	"vxlan-driver/bench/report"
 	"vxlan-driver/bench/stats"
 	"vxlan-driver/bench/traffic"
-	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/lab"
 )
 
@@ -121,22 +123,27 @@ func awaitStraight(ctx context.Context, h *lab.Host) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for ; ; time.Sleep(100 * time.Millisecond) {
-		status, err := agentapi.Status(h.Path(agentapi.SocketPath))
-		for _, n := range status.Networks {
-			if n.Encryption != nil && goesStraight(*n.Encryption) {
-				return nil
-			}
+		status, err := askAgent(h)
+		if err == nil && strings.Contains(status, `"straight":true`) {
+			return nil
 		}
 		if ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
+			return errors.Join(err, ctx.Err(), errors.New(status))
 		}
 	}
 }
 
-func goesStraight(s agentapi.EncryptionStatus) bool {
-	return slices.ContainsFunc(s.Devices, func(d agentapi.WireGuardStatus) bool {
-		return slices.ContainsFunc(d.Peers, func(p agentapi.WireGuardPeer) bool { return p.Straight })
-	})
+// askAgent returns the status of a host's agent, as JSON.
+func askAgent(h *lab.Host) (status string, err error) {
+	conn, err := net.Dial("unix", h.Path("/run/vxlan/vxland.sock"))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, `{"verb":"status"}`+"\n"); err != nil {
+		return "", err
+	}
+	return bufio.NewReader(conn).ReadString('\n')
 }
 
 // prepareDockerEncrypted is Docker's overlay with `--opt encrypted`.

@@ -17,7 +17,8 @@ func TestEncryption(t *testing.T) {
 	for _, h := range l.Hosts() {
 		// The page's hosts have one address each.
 		labtest.Sh(t, h, "ip address del "+h.Addr4().String()+"/24 dev eth0; ip route replace default via 192.168.1.1")
-		config := fmt.Sprintf("key_file = \"/etc/vxlan/key\"\nseeds = [\"192.168.1.10\"]\nebpf = %v\n", labtest.UsesPrograms())
+		config := fmt.Sprintf("key_file = \"/etc/vxlan/key\"\nseeds = [\"192.168.1.10\"]\nebpf = %v\n",
+			labtest.UsesPrograms())
 		must(t, h.WriteFile("/etc/vxlan/vxland.toml", []byte(config), 0o600))
 		must(t, h.WriteFile("/etc/vxlan/key", []byte("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"), 0o600))
 	}

@@ -2,6 +2,8 @@ package encryptiontest
 
 import (
 	"bytes"
+	"crypto/ecdh"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -13,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/kernel/wireguard"
 	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
 	"vxlan-driver/lab/packet"
@@ -39,24 +39,10 @@ func TestAttacks(t *testing.T) {
 	t.Run("a host is forgotten", func(t *testing.T) { forgottenHost(t, l, pair, third) })
 }
 
-// encryptionOf is what a host's agent says of the encryption of a network.
-func encryptionOf(t *testing.T, h *lab.Host, network string) agentapi.EncryptionStatus {
-	t.Helper()
-	s, err := agentapi.Status(h.Path("/run/vxlan/vxland.sock"))
-	checkErr(t, err)
-	for _, n := range s.Networks {
-		if n.Name == network && n.Encryption != nil {
-			return *n.Encryption
-		}
-	}
-	t.Fatalf("the agent of %s says nothing of the encryption of %s", h.Name(), network)
-	return agentapi.EncryptionStatus{}
-}
-
 // configureWireGuard tells a process of wireguard-go what it answers to (its cross-platform interface).
 func configureWireGuard(t *testing.T, h *lab.Host, device, lines string) (answer string) {
 	t.Helper()
-	conn, err := net.Dial("unix", h.Path(wireguard.SocketPath(device)))
+	conn, err := net.Dial("unix", h.Path("/run/wireguard/"+device+".sock"))
 	checkErr(t, err)
 	defer conn.Close()
 	_, err = io.WriteString(conn, lines+"\n")
@@ -72,14 +58,17 @@ func outsiderGetsNothing(t *testing.T, member, outsider *lab.Host, victim contai
 	device := encryptionOf(t, member, "enc").Devices[0]
 	public, err := base64.StdEncoding.DecodeString(device.PublicKey)
 	checkErr(t, err)
-	private, err := wireguard.NewPrivateKey()
+	private, err := ecdh.X25519().GenerateKey(rand.Reader)
 	checkErr(t, err)
 	labtest.Sh(t, outsider, "nohup vxland --wireguard rogue >/dev/null 2>&1 &")
-	labtest.Within(t, 5*time.Second, outsider, "test -S "+wireguard.SocketPath("rogue"))
-	labtest.Sh(t, outsider, "ip link set rogue up; ip addr add 10.120.0.77/32 dev rogue; ip route add 10.120.0.0/24 dev rogue")
+	labtest.Within(t, 5*time.Second, outsider, "test -S "+"/run/wireguard/rogue.sock")
+	labtest.Sh(t, outsider, `ip link set rogue up
+		ip addr add 10.120.0.77/32 dev rogue
+		ip route add 10.120.0.0/24 dev rogue`)
 	defer labtest.Sh(t, outsider, "ip link del rogue")
-	answer := configureWireGuard(t, outsider, "rogue", fmt.Sprintf("set=1\nprivate_key=%s\npublic_key=%s\nendpoint=%s:%d\nallowed_ip=0.0.0.0/0\n",
-		hex.EncodeToString(private[:]), hex.EncodeToString(public), member.Addr4(), device.Port))
+	answer := configureWireGuard(t, outsider, "rogue", fmt.Sprintf(
+		"set=1\nprivate_key=%s\npublic_key=%s\nendpoint=%s:%d\nallowed_ip=0.0.0.0/0\n",
+		hex.EncodeToString(private.Bytes()), hex.EncodeToString(public), member.Addr4(), device.Port))
 	if !strings.Contains(answer, "errno=0") {
 		t.Fatal(answer)
 	}
@@ -89,14 +78,20 @@ func outsiderGetsNothing(t *testing.T, member, outsider *lab.Host, victim contai
 	if err == nil {
 		t.Errorf("a host that is not on the network is answered: %s", out)
 	}
-	if state := configureWireGuard(t, outsider, "rogue", "get=1\n"); !strings.Contains(state, "last_handshake_time_sec=0\n") || !strings.Contains(state, "rx_bytes=0\n") {
-		t.Errorf("a host that is not on the network has shaken hands:\n%s", state)
-	} else if strings.Contains(state, "tx_bytes=0\n") {
+	state := configureWireGuard(t, outsider, "rogue", "get=1\n")
+	for _, nothing := range []string{"last_handshake_time_sec=0\n", "rx_bytes=0\n"} {
+		if !strings.Contains(state, nothing) {
+			t.Errorf("a host that is not on the network has shaken hands:\n%s", state)
+		}
+	}
+	if strings.Contains(state, "tx_bytes=0\n") {
 		t.Errorf("it has not even tried:\n%s", state)
 	}
 	// Members don't send it anything, by whatever way.
 	frame(t, victim, packet.Broadcast, experimental, []byte(text))
-	heard, err := p.Receive(time.Second, func(f []byte) bool { return isWireGuardData(f) || bytes.Contains(f, []byte(text)) })
+	heard, err := p.Receive(time.Second, func(f []byte) bool {
+		return isWireGuardData(f) || bytes.Contains(f, []byte(text))
+	})
 	checkErr(t, err)
 	if heard {
 		t.Error("a host that is not on the network gets its packets")
@@ -148,7 +143,7 @@ func replay(t *testing.T, l *lab.Lab, pair []container) {
 }
 
 // peerOf is what a host says of another as a peer of its first device.
-func peerOf(t *testing.T, h, other *lab.Host) agentapi.WireGuardPeer {
+func peerOf(t *testing.T, h, other *lab.Host) wireGuardPeer {
 	t.Helper()
 	for _, p := range encryptionOf(t, h, "enc").Devices[0].Peers {
 		if p.VTEP == other.Addr4() {
@@ -156,7 +151,7 @@ func peerOf(t *testing.T, h, other *lab.Host) agentapi.WireGuardPeer {
 		}
 	}
 	t.Fatalf("%s has no peer %s", h.Name(), other.Name())
-	return agentapi.WireGuardPeer{}
+	return wireGuardPeer{}
 }
 
 // containerToWireGuard sends to the ports at which hosts take in encrypted packets.
@@ -266,12 +261,14 @@ func forgottenHost(t *testing.T, l *lab.Lab, pair []container, gone container) {
 	if receives(t, inside, text, 100*time.Millisecond) {
 		t.Error("a forgotten host is heard")
 	}
-	for _, h := range []*lab.Host{a, pair[1].host} {
-		for deadline := time.Now().Add(20 * time.Second); encryptionOf(t, h, "enc").Sends < 2; time.Sleep(50 * time.Millisecond) {
+	for _, c := range pair {
+		deadline := time.Now().Add(20 * time.Second)
+		for encryptionOf(t, c.host, "enc").Sends < 2 {
 			if time.Now().After(deadline) {
-				s, _ := json.Marshal(encryptionOf(t, h, "enc"))
-				t.Fatalf("the keys of %s do not rotate: %s", h.Name(), s)
+				s, _ := json.Marshal(encryptionOf(t, c.host, "enc"))
+				t.Fatalf("the keys of %s do not rotate: %s", c.host.Name(), s)
 			}
+			time.Sleep(50 * time.Millisecond)
 		}
 	}
 	awaitReach(t, pair)

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
 	"vxlan-driver/lab/packet"
@@ -70,7 +69,8 @@ const (
 	// leaveByUnderlay leads all entries past WireGuard.
 	leaveByUnderlay = `for n in four six; do
 		bridge fdb show dev vxlan-$n | grep ' via ' | while read -r mac dst vtep rest; do
-			case $mac in 00:00:00:00:00:00) bridge fdb append $mac dev vxlan-$n dst $vtep self permanent;; *) bridge fdb replace $mac dev vxlan-$n dst $vtep self permanent;; esac
+			verb=replace; test $mac != 00:00:00:00:00:00 || verb=append
+			bridge fdb $verb $mac dev vxlan-$n dst $vtep self permanent
 		done
 	done`
 	withoutRules = "nft flush ruleset"
@@ -79,39 +79,42 @@ const (
 var faults = []fault{
 	{name: "the agent is killed", script: killAgents},
 	{name: "wireguard-go is killed", script: killWireGuard},
-	{name: "wireguard-go is killed while there is no agent", script: freezeAgents + "; " + killWireGuard + "; sleep 1; " + thawAgents},
+	{name: "wireguard-go is killed while there is no agent", script: whileFrozen(killWireGuard)},
 	{name: "all rules are flushed", script: withoutRules},
-	{name: "all rules are flushed while there is no agent", script: freezeAgents + "; " + withoutRules + "; sleep 1; " + thawAgents},
+	{name: "all rules are flushed while there is no agent", script: whileFrozen(withoutRules)},
 	{name: "WireGuard's devices are set down", script: "for n in four six; do ip link set wg0-$n down; done"},
 	{name: "WireGuard's devices are deleted", script: "for n in four six; do ip link del wg0-$n; done"},
 	{name: "WireGuard's devices are deleted while there is no agent",
-		script: freezeAgents + "; for n in four six; do ip link del wg0-$n; done; sleep 1; " + thawAgents},
-	{name: "entries lead past WireGuard", script: freezeAgents + "; " + leaveByUnderlay + "; sleep 1; " + thawAgents},
+		script: whileFrozen("for n in four six; do ip link del wg0-$n; done")},
+	{name: "entries lead past WireGuard", script: whileFrozen(leaveByUnderlay)},
 	{name: "the rule of routes by WireGuard is deleted",
-		script: "ip -6 rule show | grep wg; " + freezeAgents + "; for n in four six; do ip -6 rule del oif wg0-$n || true; done; sleep 1; " + thawAgents},
-	{name: "the agent is replaced", script: "cp /usr/local/bin/vxland /usr/local/bin/new; mv /usr/local/bin/new /usr/local/bin/vxland; vxlanctl reload"},
+		script: whileFrozen("ip -6 rule del oif wg0-six")},
+	{name: "the agent is replaced",
+		script: "cd /usr/local/bin; cp vxland vxland.new; mv vxland.new vxland; vxlanctl reload"},
 	{name: "keys rotate", do: rotateKeys},
 	{name: "the last containers go and the first ones come", do: func(t *testing.T, h *lab.Host) {
 		for _, n := range []string{"four", "six"} {
 			labtest.Sh(t, h, fmt.Sprintf("podman rm -f -t0 %s0; podman run -d --name %s0 --network %s localhost/web", n, n, n))
 		}
 	}},
-	{name: "the firewall's rules come back by themselves", script: "nft delete table inet vxlan-driver; nft delete table bridge vxlan-driver"},
 }
 
-// rotateKeys has the keys of all networks changed, and waits until that is done.
+// whileFrozen is a script of what happens in a second in which the agent does nothing.
+func whileFrozen(script string) string {
+	return "trap '" + thawAgents + "' EXIT; " + freezeAgents + "; " + script + "; sleep 1"
+}
+
+// rotateKeys has the keys of all networks changed twice, and waits until that is done. Then the devices have the
+// names again that other faults are about.
 func rotateKeys(t *testing.T, h *lab.Host) {
 	t.Helper()
-	_, err := agentapi.Call(h.Path("/run/vxlan/vxland.sock"), agentapi.Request{Verb: agentapi.VerbRotateEncryption}, time.Now().Add(5*time.Second))
-	checkErr(t, err)
-	for _, n := range []string{"four", "six"} {
-		labtest.Within(t, 40*time.Second, h, fmt.Sprintf("grep -q '\"WireGuard\":\"wg1-%s\"' /run/vxlan/networks/*/peers.json && ! ip link show wg0-%s 2>/dev/null", n, n))
-	}
-	// And back, so that the other faults find the devices that they name.
-	_, err = agentapi.Call(h.Path("/run/vxlan/vxland.sock"), agentapi.Request{Verb: agentapi.VerbRotateEncryption}, time.Now().Add(5*time.Second))
-	checkErr(t, err)
-	for _, n := range []string{"four", "six"} {
-		labtest.Within(t, 40*time.Second, h, fmt.Sprintf("grep -q '\"WireGuard\":\"wg0-%s\"' /run/vxlan/networks/*/peers.json && ! ip link show wg1-%s 2>/dev/null", n, n))
+	for _, slots := range [][2]int{{1, 0}, {0, 1}} {
+		askAgent(t, h, "rotate-encryption", nil)
+		for _, n := range []string{"four", "six"} {
+			labtest.Within(t, 40*time.Second, h, fmt.Sprintf(
+				`grep -q '"WireGuard":"wg%d-%s"' /run/vxlan/networks/*/peers.json && ! ip link show wg%d-%s`,
+				slots[0], n, slots[1], n))
+		}
 	}
 }
 
@@ -120,14 +123,17 @@ func rotateKeys(t *testing.T, h *lab.Host) {
 func TestFailsClosed(t *testing.T) {
 	l := startLab(t, 3)
 	hosts := l.Hosts()[:2]
-	a, b, stranger := hosts[0], hosts[1], l.Hosts()[2]
+	a, b := hosts[0], hosts[1]
 	first := startCapture(t, l.Hosts(), talk)
 	pairs := make(map[string][]container)
 	for i, name := range []string{"four", "six"} {
 		createOn(t, hosts, name, 110+i, name == "six", encrypted)
 		pairs[name] = []container{runContainer(t, a, name+"0", name, "")}
 		// It knows no other yet.
-		keepTalking(t, pairs[name][0], container{addr4: netip.MustParseAddr(fmt.Sprintf("10.%d.0.250", 110+i)), addr6: netip.MustParseAddr(fmt.Sprintf("fd00:%d::250", 110+i))})
+		keepTalking(t, pairs[name][0], container{
+			addr4: netip.MustParseAddr(fmt.Sprintf("10.%d.0.250", 110+i)),
+			addr6: netip.MustParseAddr(fmt.Sprintf("fd00:%d::250", 110+i)),
+		})
 		pairs[name] = append(pairs[name], runContainer(t, b, name+"1", name, ""))
 		keepTalking(t, pairs[name][1], pairs[name][0])
 		awaitReach(t, pairs[name])
@@ -135,45 +141,54 @@ func TestFailsClosed(t *testing.T) {
 	first.stop()
 	first.checkNothingRead(t)
 	for _, f := range faults {
-		t.Run(f.name, func(t *testing.T) {
-			for name := range pairs {
-				keepTalking(t, refreshed(t, pairs[name][0]), pairs[name][1])
-			}
-			c := startCapture(t, l.Hosts(), talk)
-			began := time.Now()
-			if f.do != nil {
-				f.do(t, a)
-			} else if out, err := a.Sh(t.Context(), f.script); err != nil {
-				t.Fatal(out, err)
-			}
-			for name, pair := range pairs {
-				awaitReach(t, []container{refreshed(t, pair[0]), pair[1]})
-				t.Logf("%s: its containers reach each other %.1f s after it began", name, time.Since(began).Seconds())
-			}
-			time.Sleep(300 * time.Millisecond)
-			c.stop()
-			c.checkNothingRead(t)
-			if c.encryptedPackets() == 0 {
-				t.Error("WireGuard carried nothing, so this proves nothing")
-			}
-		})
+		t.Run(f.name, func(t *testing.T) { f.strike(t, l, pairs) })
 	}
-	t.Run("a host has the network without encryption", func(t *testing.T) { strangerGetsNothing(t, l, stranger, pairs["four"]) })
-	t.Run("plaintext is injected", func(t *testing.T) { injectPlaintext(t, l, pairs["four"]) })
-	t.Run("without the rules entries lead past WireGuard", func(t *testing.T) {
-		labtest.Sh(t, a, freezeAgents)
-		defer labtest.Sh(t, a, thawAgents)
-		for name := range pairs {
-			keepTalking(t, refreshed(t, pairs[name][0]), pairs[name][1])
-		}
-		c := startCapture(t, l.Hosts(), talk)
-		labtest.Sh(t, a, withoutRules+"; "+leaveByUnderlay)
-		time.Sleep(time.Second)
-		c.stop()
-		if c.seen(talk) == nil {
-			t.Error("the captures don't show it, so they prove nothing")
-		}
+	t.Run("a host has the network without encryption", func(t *testing.T) {
+		strangerGetsNothing(t, l, l.Hosts()[2], pairs["four"])
 	})
+	t.Run("plaintext is injected", func(t *testing.T) { injectPlaintext(t, l, pairs["four"]) })
+	t.Run("without the rules entries lead past WireGuard", func(t *testing.T) { leaveInPlaintext(t, l, pairs) })
+}
+
+// strike lets the fault happen to the first host of each pair.
+func (f fault) strike(t *testing.T, l *lab.Lab, pairs map[string][]container) {
+	for _, pair := range pairs {
+		keepTalking(t, refreshed(t, pair[0]), pair[1])
+	}
+	c := startCapture(t, l.Hosts(), talk)
+	began := time.Now()
+	if f.do != nil {
+		f.do(t, l.Hosts()[0])
+	} else {
+		labtest.Sh(t, l.Hosts()[0], f.script)
+	}
+	for name, pair := range pairs {
+		awaitReach(t, []container{refreshed(t, pair[0]), pair[1]})
+		t.Logf("%s: its containers reach each other %.1f s after it began", name, time.Since(began).Seconds())
+	}
+	time.Sleep(300 * time.Millisecond)
+	c.stop()
+	c.checkNothingRead(t)
+	if c.encryptedPackets() == 0 {
+		t.Error("WireGuard carried nothing, so this proves nothing")
+	}
+}
+
+// leaveInPlaintext does what two faults at once do, so that the captures have something to show.
+func leaveInPlaintext(t *testing.T, l *lab.Lab, pairs map[string][]container) {
+	a := l.Hosts()[0]
+	labtest.Sh(t, a, freezeAgents)
+	defer labtest.Sh(t, a, thawAgents)
+	for _, pair := range pairs {
+		keepTalking(t, refreshed(t, pair[0]), pair[1])
+	}
+	c := startCapture(t, l.Hosts(), talk)
+	labtest.Sh(t, a, withoutRules+"; "+leaveByUnderlay)
+	time.Sleep(time.Second)
+	c.stop()
+	if c.seen(talk) == nil {
+		t.Error("the captures don't show it, so they prove nothing")
+	}
 }
 
 // refreshed is a container as it is now: it may have been started anew, with other addresses.
@@ -224,7 +239,8 @@ func injectPlaintext(t *testing.T, l *lab.Lab, pair []container) {
 	attacker := openPort(t, l.Host("outside").Netns(), "eth0")
 	const text = "injected in plaintext"
 	inner := packet.Ethernet(to.mac, pair[1].mac, experimental, []byte(text))
-	forged := packet.UDP(netip.AddrPortFrom(b.Addr4(), 40000), netip.AddrPortFrom(a.Addr4(), 4789), packet.VXLAN(110, inner))
+	from, at := netip.AddrPortFrom(b.Addr4(), 40000), netip.AddrPortFrom(a.Addr4(), 4789)
+	forged := packet.UDP(from, at, packet.VXLAN(110, inner))
 	attack := func() {
 		checkErr(t, attacker.Send(packet.Ethernet(packet.MAC(mac), attacker.MAC(), packet.TypeIPv4, forged)))
 	}

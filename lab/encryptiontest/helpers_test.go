@@ -27,7 +27,8 @@ func startLab(t *testing.T, hosts int) *lab.Lab {
 		}
 		for _, h := range l.Hosts() {
 			// The test's context has ended.
-			log, err := h.Sh(context.Background(), "cat /run/vxlan/vxland.log; vxlanctl status; cat /run/vxlan/networks/*/peers.json; ip -d link")
+			log, err := h.Sh(context.Background(),
+				"cat /run/vxlan/vxland.log; vxlanctl status; cat /run/vxlan/networks/*/peers.json; ip -d link")
 			t.Logf("%s: agent:\n%s\n%v", h.Name(), log, err)
 		}
 	})
@@ -51,8 +52,8 @@ const encrypted = "--opt encryption=wireguard"
 // createNetwork creates a network by the same command on each host. Its addresses follow from its number.
 func createNetwork(t *testing.T, h *lab.Host, name string, vni int, flags string) {
 	t.Helper()
-	labtest.Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt discovery=gossip --opt physical_interface=eth0 --opt vni=%d"+
-		" --subnet 10.%d.0.0/24 --subnet fd00:%d::/64 %s %s", vni, vni, vni, flags, name))
+	labtest.Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt discovery=gossip --opt physical_interface=eth0"+
+		" --opt vni=%d --subnet 10.%d.0.0/24 --subnet fd00:%d::/64 %s %s", vni, vni, vni, flags, name))
 }
 
 // createOn creates a network on hosts, over IPv4, or over IPv6 of the underlay.
@@ -102,7 +103,8 @@ func awaitReach(t *testing.T, all []container) {
 	for _, from := range all {
 		for _, to := range all {
 			if from.host != to.host {
-				labtest.Within(t, 10*time.Second, from.host, pingScript(from, to.addr4.String())+" && "+pingScript(from, to.addr6.String()))
+				labtest.Within(t, 10*time.Second, from.host,
+					pingScript(from, to.addr4.String())+" && "+pingScript(from, to.addr6.String()))
 			}
 		}
 	}

@@ -23,8 +23,9 @@ type rule struct {
 func (r rule) dropCount(t *testing.T) int {
 	t.Helper()
 	out := labtest.Sh(t, r.host, fmt.Sprintf("nft list chain %s vxlan-driver %s", r.family, r.chain))
+	comment := fmt.Sprintf("comment %q", r.comment)
 	for line := range strings.Lines(out) {
-		if _, counted, ok := strings.Cut(line, "counter packets "); ok && strings.Contains(line, fmt.Sprintf("comment %q", r.comment)) {
+		if _, counted, ok := strings.Cut(line, "counter packets "); ok && strings.Contains(line, comment) {
 			n, err := strconv.Atoi(strings.Fields(counted)[0])
 			checkErr(t, err)
 			return n

@@ -2,7 +2,6 @@ package encryptiontest
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -58,7 +57,8 @@ var kinds = []kind{
 	{"neighbour discovery", func(t *testing.T, from, to container, text string) {
 		stranger := to.addr6.As16()
 		stranger[15]++
-		frame(t, from, packet.MAC{0x33, 0x33, 0xff, 0, 0, 1}, packet.TypeIPv6, solicitation(from, netip.AddrFrom16(stranger), text))
+		frame(t, from, packet.MAC{0x33, 0x33, 0xff, 0, 0, 1}, packet.TypeIPv6,
+			solicitation(from, netip.AddrFrom16(stranger), text))
 	}},
 	{"broadcast of an unknown protocol", func(t *testing.T, from, to container, text string) {
 		frame(t, from, packet.Broadcast, experimental, []byte(text))
@@ -159,7 +159,7 @@ func frame(t *testing.T, from container, to packet.MAC, etherType uint16, payloa
 // 5.3.2): bridges cut what is behind a packet.
 func solicitation(from container, target netip.Addr, text string) []byte {
 	nonce := slices.Concat([]byte{14, 3}, []byte(text), make([]byte, 3*8-2-len(text)))
-	body := slices.Concat([]byte{135, 0, 0, 0}, binary.BigEndian.AppendUint32(nil, 0), target.AsSlice(), []byte{1, 1}, from.mac[:], nonce)
+	body := slices.Concat([]byte{135, 0, 0, 0, 0, 0, 0, 0}, target.AsSlice(), []byte{1, 1}, from.mac[:], nonce)
 	group := netip.MustParseAddr("ff02::1:ff00:1")
 	return packet.IP(from.addr6, group, 58, body, 2)
 }

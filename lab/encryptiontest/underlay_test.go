@@ -1,8 +1,6 @@
 package encryptiontest
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 
 	"vxlan-driver/lab"
@@ -73,12 +71,14 @@ func TestUnderlayShowsNothing(t *testing.T) {
 // checkStraight checks that packets take the way that the test is about.
 func checkStraight(t *testing.T, h *lab.Host, n tunnelled) {
 	t.Helper()
-	status := labtest.Sh(t, h, "vxlanctl status --format json")
-	_, status, found := strings.Cut(status, fmt.Sprintf("%q", n.name))
-	_, status, found2 := strings.Cut(status, `"encryption"`)
-	want := fmt.Sprintf(`"straight":%v`, n.straight && labtest.UsesPrograms())
-	if !found || !found2 || strings.Count(strings.ReplaceAll(status, " ", ""), want) < 2 {
-		t.Errorf("no %s in %.2000s", want, status)
+	peers := encryptionOf(t, h, n.name).Devices[0].Peers
+	if len(peers) != 2 {
+		t.Errorf("%s has %d peers, want 2", h.Name(), len(peers))
+	}
+	for _, p := range peers {
+		if p.Straight != (n.straight && labtest.UsesPrograms()) {
+			t.Errorf("packets go to %s without a VXLAN header: %v", p.VTEP, p.Straight)
+		}
 	}
 }
 

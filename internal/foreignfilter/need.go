@@ -25,6 +25,7 @@ type Network struct {
 	plan.PlacedNetwork
 	Bridge, Underlay Device
 	VXLAN, Port      Device // the VXLAN device, and the port of a container; zero: not known
+	WireGuard        Device // by which VXLAN packets leave; zero: none
 	Publishes        bool   // a container publishes ports
 }
 
@@ -93,7 +94,7 @@ func networkNeeds(h Host, n Network) []need {
 			all = append(all, n.nameNeed(s))
 		}
 	}
-	all = append(all, n.framesNeed(), n.tunnelNeed())
+	all = append(append(all, n.framesNeed()), n.tunnelNeeds()...)
 	if n.usesAgents(h) {
 		all = append(all, n.agentNeed(h.AgentPort))
 	}
@@ -229,6 +230,38 @@ func protocolName(number uint8) string {
 // maxRemotes bounds how many hosts are looked at one by one. Rules that name hosts are about few.
 const maxRemotes = 64
 
+// tunnelNeeds is what carries frames to and from the other hosts.
+func (n Network) tunnelNeeds() []need {
+	if !n.Encrypts() {
+		return []need{n.tunnelNeed()}
+	}
+	all := []need{n.wireGuardNeed()}
+	if n.WireGuard.Name != "" {
+		n.Underlay = n.WireGuard
+		all = append(all, n.tunnelNeed())
+	}
+	return all
+}
+
+// wireGuardNeed is WireGuard packets to and from the other hosts. Each device has a port of its own.
+func (n Network) wireGuardNeed() (all need) {
+	addrs := n.VTEP.WireGuardAddrs[:min(len(n.VTEP.WireGuardAddrs), maxRemotes)]
+	for _, here := range addrs {
+		if here.Addr() != n.VTEP.Local {
+			continue
+		}
+		if all.what == "" {
+			all.what = fmt.Sprintf("WireGuard packets from or to other hosts (UDP port %d on %s)", here.Port(), n.Underlay.Name)
+		}
+		for _, there := range addrs {
+			if there.Addr() != n.VTEP.Local {
+				all.add(n.legsBetween(there.Addr(), protocolUDP, [2]uint16{here.Port(), there.Port()}, false))
+			}
+		}
+	}
+	return all
+}
+
 // tunnelNeed is VXLAN packets to and from the other hosts. They are not tracked.
 func (n Network) tunnelNeed() need {
 	port := n.Tunnel.Port
@@ -256,23 +289,30 @@ func (all *need) add(legs []leg) { all.legs = append(all.legs, legs...) }
 
 // hostLegs is packets from another host to a port of this one, and to the same port there.
 func (n Network) hostLegs(remote netip.Addr, protocol uint8, port uint16, untracked bool) []leg {
+	return n.legsBetween(remote, protocol, [2]uint16{port, port}, untracked)
+}
+
+// legsBetween is packets from another host to the first port, of this host, and to the second one there.
+func (n Network) legsBetween(remote netip.Addr, protocol uint8, ports [2]uint16, untracked bool) []leg {
 	here := netip.PrefixFrom(n.VTEP.Local, n.VTEP.Local.BitLen())
 	there := netip.PrefixFrom(remote, remote.BitLen())
 	if !remote.IsValid() || n.Tunnel.Group.IsValid() {
 		there = netip.PrefixFrom(n.VTEP.Local, 0)
 	}
-	in := packet{in: n.Underlay, src: there, dst: here, protocol: protocol, ports: [2]uint16{port, port},
+	in := packet{in: n.Underlay, src: there, dst: here, protocol: protocol, ports: [2]uint16{ports[0], ports[0]},
 		untracked: untracked}
-	out := packet{out: n.Underlay, src: here, dst: there, protocol: protocol, ports: in.ports, untracked: untracked}
+	out := packet{out: n.Underlay, src: here, dst: there, protocol: protocol, ports: [2]uint16{ports[1], ports[1]},
+		untracked: untracked}
 	if n.Tunnel.Group.IsValid() {
 		in.dst = netip.PrefixFrom(n.VTEP.Local, 0)
 	}
 	var legs []leg
-	allow := permit{protocol: protocolName(protocol), first: port, last: port}
+	allow := permit{protocol: protocolName(protocol), first: ports[0], last: ports[0]}
 	for _, hook := range []kernel.FilterHook{kernel.HookIngress, kernel.HookPrerouting, kernel.HookInput} {
 		allow.hook, allow.in, allow.out = hook, n.Underlay.Name, ""
 		legs = append(legs, leg{hook, []packet{in}, allow})
 	}
+	allow.first, allow.last = ports[1], ports[1]
 	for _, hook := range []kernel.FilterHook{kernel.HookOutput, kernel.HookPostrouting, kernel.HookEgress} {
 		allow.hook, allow.in, allow.out = hook, "", n.Underlay.Name
 		legs = append(legs, leg{hook, []packet{out}, allow})

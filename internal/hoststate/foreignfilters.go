@@ -113,6 +113,9 @@ func (l *hostLook) network(n plan.HostNetwork) foreignfilter.Network {
 		PlacedNetwork: n.PlacedNetwork, Bridge: l.device(n.Bridge.Name), Underlay: l.device(n.VTEP.Interface),
 		VXLAN: l.device(n.Device.Name),
 	}
+	if n.VTEP.WireGuard != "" {
+		p.WireGuard = l.device(n.VTEP.WireGuard)
+	}
 	for i, e := range n.Endpoints {
 		if i == 0 {
 			p.Port = l.device(n.Port(e.Endpoint))

@@ -34,8 +34,7 @@ func TestNeedsOfEncryptedNetwork(t *testing.T) {
 		{"udp dport 51820 accept", "input", nil},
 	}
 	for _, tt := range tests {
-		filters := readFilters(t, "ip link add eth0 index 2 type veth peer name p2; ip link add wg0-blue index 11 type veth peer name p11; "+
-			"nft 'table inet f { chain c { type filter hook "+tt.hook+" priority 0; "+tt.rule+"; }; }'")
+		filters := readFilters(t, "nft 'table inet f { chain c { type filter hook "+tt.hook+" priority 0; "+tt.rule+"; }; }'")
 		var got []string
 		for _, c := range BlockingChains(filters, testHost, n) {
 			got = append(got, c.Dropped...)

@@ -1,12 +1,15 @@
 package encryption
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/kernel/wireguard/wgtest"
+	"vxlan-driver/internal/network"
 )
 
 func TestClockSetBack(t *testing.T) {
@@ -32,26 +35,25 @@ func TestClockSetBack(t *testing.T) {
 
 // An agent that starts after the clock was set back finds out by when the keys were kept.
 func TestClockSetBackBeforeTheAgentStarted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		sim := newSimulation(t, 1, 1)
-		h := sim.hosts[0]
-		keys := hostKeys{Keys: []hostKey{{Generation: 1, Private: [32]byte{8, 31: 64}}}, Sends: 1, Announced: 1}
-		if err := h.keys.save("7c7b", keys); err != nil {
-			t.Fatal(err)
-		}
-		later := time.Now().Add(time.Hour)
-		if err := os.Chtimes(h.keys.path("7c7b"), later, later); err != nil {
-			t.Fatal(err)
-		}
-		h.startAgent(t.Context())
-		time.Sleep(time.Second)
-		s, _ := h.manager.Status("7c7b")
-		if s.ClockBehind < 59*time.Minute || s.ClockBehind > time.Hour {
-			t.Errorf("behind by %v", s.ClockBehind)
-		}
-		h.stop()
-		synctest.Wait()
-	})
+	dir := KeyDir(t.TempDir())
+	keys := hostKeys{Keys: []hostKey{{Generation: 1, Private: [32]byte{8, 31: 64}}}, Sends: 1, Announced: 1}
+	if err := dir.save("7c7b", keys); err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(dir.path("7c7b"), later, later); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	m := New(Config{Devices: wgtest.New(), Keys: dir, Log: slog.New(slog.DiscardHandler)})
+	m.Follow(ctx, []Network{{ID: "7c7b", Name: "blue", VTEP: simVTEP(0), MTU: 1440,
+		Devices: [2]network.DeviceName{{Name: "wg0-blue"}, {Name: "wg1-blue"}}}}, true, false)
+	s, _ := m.Status("7c7b")
+	cancel()
+	m.Wait()
+	if s.ClockBehind < 59*time.Minute || s.ClockBehind > time.Hour {
+		t.Errorf("behind by %v", s.ClockBehind)
+	}
 }
 
 // A host without any key is named, if it can be reached.

@@ -79,7 +79,7 @@ var layers = map[string][]string{
 	"internal/encryption":                   {"internal/cluster", "internal/kernel/wireguard", "internal/regfile"},
 	"internal/repairs":                      {"internal/boottime", "internal/diagnosis", "internal/hoststate"},
 	"internal/inventory":                    {"internal/agentapi", "internal/hoststate", "internal/membership"},
-	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
+	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/encryption", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
 	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/adopt", "internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},
@@ -93,8 +93,8 @@ var layers = map[string][]string{
 	"internal/packettrace":                  {"internal/agentapi"},
 	"internal/ctl":                          {"internal/hostsetup", "internal/bundle", "internal/topology", "internal/web", "internal/top", "internal/agentapi", "internal/config", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
-	"cmd/vxland":                            {"internal/kernel/bpfpath", "internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
-	"cmd/vxlanctl":                          {"internal/metrics", "internal/pathcheck", "internal/doctor/survey", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
+	"cmd/vxland":                            {"internal/kernel/bpfpath", "internal/kernel/wireguard/wggo", "internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
+	"cmd/vxlanctl":                          {"internal/kernel/wireguard", "internal/metrics", "internal/pathcheck", "internal/doctor/survey", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
 }
 
 // bans says what a package must not link, and why.

@@ -176,7 +176,8 @@ func TestFirstContainerWaitsForWireGuard(t *testing.T) {
 		if got := devices.peersOf("wg0-blue"); got != "11/1 [10.0.0.122/32 198.18.0.11/32]" {
 			t.Errorf("peers: %s", got)
 		}
-		if got := r.fdb(); !strings.Contains(got, "02:01:0b:00:00:00 198.18.0.11 via wg0-blue") || strings.Contains(got, "via \n") || strings.HasSuffix(got, "via ") {
+		if got := r.fdb(); !strings.Contains(got, "02:01:0b:00:00:00 198.18.0.11 via wg0-blue") ||
+			strings.Contains(got, "via \n") || strings.HasSuffix(got, "via ") {
 			t.Errorf("entries:\n%s", got)
 		}
 		devices.mu.Lock()
@@ -207,14 +208,17 @@ func TestWireGuardThatDoesNotComeIsWarnedOf(t *testing.T) {
 		r.setupEncrypted(1)
 		began := time.Now()
 		got := r.endpointAdded(1)
-		if took := time.Since(began); !strings.Contains(got.Warning, "WireGuard is not ready") || took != encryptionTimeout {
+		took := time.Since(began)
+		if !strings.Contains(got.Warning, "WireGuard is not ready") || took != encryptionTimeout {
 			t.Errorf("%+v after %v", got, took)
 		}
 		if got := r.fdb(); got != "" || len(r.publishedKeys()) > 0 {
 			t.Errorf("entries %q, published %+v", got, r.publishedKeys())
 		}
 		sleep(5 * time.Second)
-		if status := r.status(); !strings.Contains(status.Problem, "no memory") || !strings.Contains(status.Networks[0].Encryption.Problem, "no memory") {
+		status := r.status()
+		if !strings.Contains(status.Problem, "no memory") ||
+			!strings.Contains(status.Networks[0].Encryption.Problem, "no memory") {
 			t.Errorf("status %q, %+v", status.Problem, status.Networks[0].Encryption)
 		}
 		r.finish()
@@ -329,7 +333,8 @@ func TestUnreadableKeysFailClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		sleep(30 * time.Second)
-		if got := r.fdb(); !strings.Contains(got, "via wg0-blue") || len(r.publishedKeys()) != 1 || r.status().Problem != "" {
+		if got := r.fdb(); !strings.Contains(got, "via wg0-blue") || len(r.publishedKeys()) != 1 ||
+			r.status().Problem != "" {
 			t.Errorf("entries %q, published %+v, problem %q", got, r.publishedKeys(), r.status().Problem)
 		}
 		r.finish()
@@ -354,16 +359,19 @@ func TestKeysRotate(t *testing.T) {
 		if len(keys) != 2 || keys[1].Generation != 2 || !keys[0].Sends || keys[1].Sends || keys[1].Port != 51821 {
 			t.Errorf("published %+v", keys)
 		}
-		if got := devices.peersOf("wg1-blue"); got != "11/2 [10.0.0.122/32 198.18.0.11/32]" || strings.Contains(r.fdb(), "wg1") {
+		if got := devices.peersOf("wg1-blue"); got != "11/2 [10.0.0.122/32 198.18.0.11/32]" ||
+			strings.Contains(r.fdb(), "wg1") {
 			t.Errorf("peers: %s; entries\n%s", got, r.fdb())
 		}
 		sleep(10 * time.Minute)
-		if status := r.status().Networks[0].Encryption; strings.Contains(r.fdb(), "wg1") || len(status.Waiting) != 1 || status.Sends != 1 {
+		status := r.status().Networks[0].Encryption
+		if strings.Contains(r.fdb(), "wg1") || len(status.Waiting) != 1 || status.Sends != 1 {
 			t.Errorf("no handshake: entries\n%s\n%+v", r.fdb(), status)
 		}
 		devices.Handshake("wg1-blue", wireguard.Key{11, 2}, time.Now())
 		sleep(2 * time.Second)
-		if got := r.fdb(); strings.Contains(got, "wg0") || !strings.Contains(got, "02:01:0b:00:00:00 198.18.0.11 via wg1-blue") {
+		if got := r.fdb(); strings.Contains(got, "wg0") ||
+			!strings.Contains(got, "02:01:0b:00:00:00 198.18.0.11 via wg1-blue") {
 			t.Errorf("entries\n%s", got)
 		}
 		if keys := r.publishedKeys(); len(keys) != 2 || keys[0].Sends || !keys[1].Sends {
@@ -446,6 +454,73 @@ func TestEncryptionGoesWithTheLastContainer(t *testing.T) {
 			if len(names)+len(files) > 0 || err != nil || readErr != nil {
 				t.Errorf("devices %v and files %v are left, %v, %v", names, files, err, readErr)
 			}
+		}
+		r.finish()
+	})
+}
+
+// A host is forgotten: the keys rotate of the networks that it was on.
+func TestForgottenHostStartsARotation(t *testing.T) {
+	withEncryption(t, func(t *testing.T, r *rig, devices *linkedDevices) {
+		gone := unreachable(encryptedHost(12, []uint64{1}))
+		elsewhere := unreachable(otherHost(13))
+		elsewhere.Memberships = nil
+		r.prepareCluster = func(c *fakeCluster) {
+			c.setSynced()
+			c.showQuietly(encryptedHost(11, []uint64{1}), gone, elsewhere)
+		}
+		r.start()
+		r.setupEncrypted(1)
+		r.mustAdd(1)
+		sleep(time.Second)
+		forget := func(h cluster.Host) {
+			q := agentapi.Request{Verb: agentapi.VerbForgetHost, Host: h.Name}
+			if got := r.handleRequest(t.Context(), q); got.Error != "" {
+				t.Fatal(got.Error)
+			}
+			sleep(time.Second)
+		}
+		forget(elsewhere)
+		if keys := r.publishedKeys(); len(keys) != 1 {
+			t.Errorf("a host of no network was forgotten, and the keys rotate: %+v", keys)
+		}
+		forget(gone)
+		if keys := r.publishedKeys(); len(keys) != 2 || keys[1].Generation != 2 {
+			t.Errorf("published %+v", keys)
+		}
+		r.finish()
+	})
+}
+
+// A member that announces the key of another one, or its VTEP, changes nothing for that.
+func TestForgedRecordChangesNothing(t *testing.T) {
+	withEncryption(t, func(t *testing.T, r *rig, devices *linkedDevices) {
+		genuine := encryptedHost(11, []uint64{1}, "web")
+		forger := encryptedHost(12, []uint64{1})
+		r.prepareCluster = func(c *fakeCluster) {
+			c.setSynced()
+			c.showQuietly(genuine, forger)
+		}
+		r.start()
+		r.setupEncrypted(1)
+		r.mustAdd(1)
+		sleep(time.Second)
+		forger.Memberships[0].Keys = genuine.Memberships[0].Keys
+		r.cluster().show(genuine, forger)
+		sleep(time.Second)
+		if got := devices.peersOf("wg0-blue"); got != "11/1 [10.0.0.122/32 198.18.0.11/32]" {
+			t.Errorf("peers: %s", got)
+		}
+		disputed := r.status().Networks[0].Encryption.Disputed
+		if len(disputed) != 1 || !strings.Contains(disputed[0], "198.18.0.12") {
+			t.Errorf("disputed: %v", disputed)
+		}
+		forger = encryptedHost(12, []uint64{1})
+		forger.Memberships[0].VTEP = vtep(11)
+		r.cluster().show(genuine, forger)
+		sleep(time.Second)
+		if got := devices.peersOf("wg0-blue"); got != "11/1 [10.0.0.122/32 198.18.0.11/32]" {
+			t.Errorf("peers: %s", got)
 		}
 		r.finish()
 	})

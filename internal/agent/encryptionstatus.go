@@ -94,7 +94,8 @@ func (a *Agent) rotateWithout(ctx context.Context, gone []knownHost) {
 		for _, n := range a.networks {
 			if n.Encrypts() && was[membership.Network{Network: n.Network}.Key()] {
 				if err := a.encryption.Rotate(n.ID); err != nil {
-					a.Log.Info("the keys of a network do not rotate now, as a host is forgotten", "network", n.Name, "why", err)
+					a.Log.Info("the keys of a network do not rotate now, as a host is forgotten",
+						"network", n.Name, "why", err)
 				}
 			}
 		}

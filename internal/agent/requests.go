@@ -120,8 +120,8 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 	addrs, err := a.claims.Assign(ctx, addrclaim.Request{EndpointKey: key, Wanted: r.Wanted})
 	warning := a.confirmJoined(ctx, r.Network)
 	if err == nil {
-		response := agentapi.Response{Addrs: addrs, Warning: cmp.Or(a.warnIfRefused(r.Network), a.warnIfAlone(r.Network))}
-		response.AddWarning(warning)
+		response := agentapi.Response{Addrs: addrs, Warning: warning}
+		response.AddWarning(cmp.Or(a.warnIfRefused(r.Network), a.warnIfAlone(r.Network)))
 		return response
 	}
 	if turnErr != nil {

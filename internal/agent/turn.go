@@ -20,6 +20,8 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	// Of news of other hosts there are many, and they are no reason to look at each container.
+	a.Host.Records.TrustDirs(what == scopeForwarding && !a.checkDevices)
 	s, err := a.Host.Begin()
 	if err != nil {
 		return false, err
@@ -195,7 +197,7 @@ func (a *Agent) publish(groups map[netip.Addr][]hoststate.Network) error {
 		networks := groups[bind]
 		// It also keeps what was listed: without a key, only those hosts are heard.
 		if len(networks) > 0 {
-			m.SetListed(a.clusters.listedHosts(networks, m.Listed()))
+			m.SetListed(a.clusters.listedHosts(bind, networks))
 		}
 		errs = append(errs, a.claims.Publish(bind, addrclaim.HostState{
 			Cluster: m, Networks: a.withKeys(allToMembership(networks)), Probe: probeFunc(a.Host, networks),

@@ -34,6 +34,8 @@ func TestChangeNetwork(t *testing.T) {
 		{"peer remove blue 198.18.0.9", 0, "network blue has these options already\n"},
 		{"rm blue red", 0, "network blue is removed from this host\nnetwork red is removed from this host\n"},
 		{"set blue vni=8", 1, "option vni cannot be changed while containers run"},
+		{"set blue encryption=wireguard", 1, "option encryption: the encryption of a network cannot change in place"},
+		{"set blue encryption_port=51820", 1, "option encryption_port: the encryption of a network cannot change in place"},
 		{"set blue mtu=1402 port_security=true", 1, "option port_security cannot be changed"},
 		{"set blue", 2, "type the name of a network and options"},
 		{"set blue mtu", 2, "type OPTION=VALUE"},

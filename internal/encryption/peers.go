@@ -75,26 +75,24 @@ func (t *peerTable) setMembers(members []*cluster.Member) (changed []netip.Addr)
 // releaseKeys forgets whose the keys of members are that have gone or changed, as far as these no longer
 // announce them. It tells whether others announce one too.
 func (t *peerTable) releaseKeys(gone []*cluster.Member) (disputed bool) {
-	released := make(map[wireguard.Key]bool)
+	released := make(map[wireguard.Key]netip.Addr) // by whose they were
 	for _, m := range gone {
 		for _, k := range m.Keys {
 			if key := wireguard.Key(k.Public); t.keyOwner[key] == m.VTEP {
 				delete(t.keyOwner, key)
-				released[key] = true
+				released[key] = m.VTEP
 			}
 		}
 	}
 	for _, m := range t.members {
 		for _, k := range m.Keys {
 			key := wireguard.Key(k.Public)
-			if !released[key] {
-				continue
+			switch owner, wasReleased := released[key]; {
+			case wasReleased && owner == m.VTEP:
+				t.keyOwner[key] = owner // its record has changed, and it still has the key
+			case wasReleased:
+				disputed = true
 			}
-			if slices.ContainsFunc(gone, func(g *cluster.Member) bool { return g.VTEP == m.VTEP }) {
-				t.keyOwner[key] = m.VTEP // it keeps its key
-				continue
-			}
-			disputed = true
 		}
 	}
 	return disputed

@@ -10,7 +10,7 @@ import (
 // WireGuard's device alone.
 func TestNeedsOfEncryptedNetwork(t *testing.T) {
 	const (
-		wireGuard = "WireGuard packets from or to other hosts (UDP port 51820 on eth0)"
+		wireGuard = "encrypted packets from or to other hosts (UDP port 51820 on eth0)"
 		inside    = "VXLAN packets from or to other hosts (UDP port 4789 on wg0-blue)"
 	)
 	n := blue()
@@ -30,7 +30,7 @@ func TestNeedsOfEncryptedNetwork(t *testing.T) {
 		{"iifname eth0 udp dport 4789 drop", "input", nil}, // none comes there
 		{"iifname wg0-blue udp dport 4789 drop", "input", []string{inside}},
 		{"udp dport 4789 drop", "output", []string{inside}},
-		{"ip saddr 198.18.0.11 drop", "input", []string{wireGuard, inside}},
+		{"ip saddr 198.18.0.11 drop", "input", []string{inside, wireGuard}},
 		{"udp dport 51820 accept", "input", nil},
 	}
 	for _, tt := range tests {

@@ -24,8 +24,8 @@ type Host struct {
 type Network struct {
 	plan.PlacedNetwork
 	Bridge, Underlay Device
+	WireGuard        Device // by which an encrypted network's packets leave; zero: none is ready
 	VXLAN, Port      Device // the VXLAN device, and the port of a container; zero: not known
-	WireGuard        Device // by which VXLAN packets leave; zero: none
 	Publishes        bool   // a container publishes ports
 }
 
@@ -94,7 +94,10 @@ func networkNeeds(h Host, n Network) []need {
 			all = append(all, n.nameNeed(s))
 		}
 	}
-	all = append(append(all, n.framesNeed()), n.tunnelNeeds()...)
+	all = append(all, n.framesNeed(), n.tunnelNeed())
+	if n.Encrypts() {
+		all = append(all, n.wireGuardNeed())
+	}
 	if n.usesAgents(h) {
 		all = append(all, n.agentNeed(h.AgentPort))
 	}
@@ -230,40 +233,15 @@ func protocolName(number uint8) string {
 // maxRemotes bounds how many hosts are looked at one by one. Rules that name hosts are about few.
 const maxRemotes = 64
 
-// tunnelNeeds is what carries frames to and from the other hosts.
-func (n Network) tunnelNeeds() []need {
-	if !n.Encrypts() {
-		return []need{n.tunnelNeed()}
-	}
-	all := []need{n.wireGuardNeed()}
-	if n.WireGuard.Name != "" {
-		n.Underlay = n.WireGuard
-		all = append(all, n.tunnelNeed())
-	}
-	return all
-}
-
-// wireGuardNeed is WireGuard packets to and from the other hosts. Each device has a port of its own.
-func (n Network) wireGuardNeed() (all need) {
-	addrs := n.VTEP.WireGuardAddrs[:min(len(n.VTEP.WireGuardAddrs), maxRemotes)]
-	for _, here := range addrs {
-		if here.Addr() != n.VTEP.Local {
-			continue
-		}
-		if all.what == "" {
-			all.what = fmt.Sprintf("WireGuard packets from or to other hosts (UDP port %d on %s)", here.Port(), n.Underlay.Name)
-		}
-		for _, there := range addrs {
-			if there.Addr() != n.VTEP.Local {
-				all.add(n.legsBetween(there.Addr(), protocolUDP, [2]uint16{here.Port(), there.Port()}, false))
-			}
-		}
-	}
-	return all
-}
-
-// tunnelNeed is VXLAN packets to and from the other hosts. They are not tracked.
+// tunnelNeed is VXLAN packets to and from the other hosts. They are not tracked. Those of an encrypted
+// network come and leave by its WireGuard device.
 func (n Network) tunnelNeed() need {
+	if n.Encrypts() {
+		n.Underlay = n.WireGuard
+	}
+	if n.Underlay.Name == "" {
+		return need{}
+	}
 	port := n.Tunnel.Port
 	all := need{what: fmt.Sprintf("VXLAN packets from or to other hosts (UDP port %d on %s)", port, n.Underlay.Name)}
 	if len(n.VTEP.Remotes) == 0 {
@@ -271,6 +249,25 @@ func (n Network) tunnelNeed() need {
 	}
 	for _, r := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxRemotes)] {
 		all.add(n.hostLegs(r, protocolUDP, port, true))
+	}
+	return all
+}
+
+// wireGuardNeed is encrypted packets from the other hosts, and to theirs.
+func (n Network) wireGuardNeed() (all need) {
+	addrs := n.VTEP.WireGuardAddrs[:min(len(n.VTEP.WireGuardAddrs), maxRemotes)]
+	for _, here := range addrs {
+		if here.Addr() != n.VTEP.Local {
+			continue
+		}
+		if all.what == "" {
+			all.what = fmt.Sprintf("encrypted packets from or to other hosts (UDP port %d on %s)", here.Port(), n.Underlay.Name)
+		}
+		for _, there := range addrs {
+			if there.Addr() != n.VTEP.Local {
+				all.add(n.legsBetween(there.Addr(), protocolUDP, [2]uint16{here.Port(), there.Port()}, false))
+			}
+		}
 	}
 	return all
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -327,5 +328,39 @@ iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables-nft
 			typed = ufwAsIPTables.Replace(strings.ReplaceAll(typed, "iptables -I", "iptables-nft -I"))
 			compareChains(t, findIn(t, tt.script+"\n"+typed), nil)
 		})
+	}
+}
+
+// What an encrypted network needs is asked for where it passes: VXLAN by the WireGuard device, and what
+// that makes of it by the underlay's.
+func TestFiltersOfAnEncryptedNetwork(t *testing.T) {
+	const inside = "VXLAN packets from or to other hosts (UDP port 4789 on wg0-blue)"
+	const outside = "encrypted packets from or to other hosts (UDP port 51820 on eth0)"
+	n := blue()
+	n.Encryption, n.Bridge, n.DNS = network.EncryptionWireGuard, Device{}, false
+	ready := n
+	ready.VTEP.WireGuard, ready.WireGuard = "wg0-blue", Device{"wg0-blue", 10}
+	ready.VTEP.WireGuardAddrs = []netip.AddrPort{netip.MustParseAddrPort("198.18.0.10:51820"), netip.MustParseAddrPort("198.18.0.11:51999")}
+	chain := func(rules string) string {
+		return load("table inet f { chain in { type filter hook input priority 0; policy drop; " + rules + " tcp dport 7947 accept; udp dport 7947 accept; }; }")
+	}
+	for _, tt := range []struct {
+		name, rules string
+		n           Network
+		want        []string
+	}{
+		{"no device yet", "", n, nil},
+		{"nothing accepted", "", ready, []string{inside, outside}},
+		{"the underlay's port accepted", "udp dport 51820 accept;", ready, []string{inside}},
+		{"VXLAN accepted on the underlay", "iifname eth0 udp dport 4789 accept;", ready, []string{inside, outside}},
+		{"both accepted", "udp dport 51820 accept; iifname \"wg0-*\" udp dport 4789 accept;", ready, nil},
+	} {
+		var got []string
+		for _, c := range AllBlockingChains(readFilters(t, chain(tt.rules)), Host{AgentPort: 7947}, tt.n) {
+			got = append(got, c.Dropped...)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: dropped is said to be %q", tt.name, got)
+		}
 	}
 }

@@ -26,6 +26,12 @@ func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace,
 	if report.DevicesReady {
 		trustErr = errors.Join(s.host.Zones.Trust(n.Bridge.Name), s.acceptInDocker(n))
 	}
+	if report.DevicesReady && n.Encrypts() {
+		// What comes by them is VXLAN. The driver's own rules drop all else.
+		for _, d := range n.WireGuard {
+			trustErr = errors.Join(trustErr, s.host.Zones.Trust(d.Name))
+		}
+	}
 	return report, errors.Join(keepErr, trustErr), err
 }
 
@@ -34,6 +40,19 @@ func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace,
 func (s *Session) forgetBridge(id network.Identity) {
 	s.host.warnOfOthers(id.Name, errors.Join(
 		s.host.dropSysctls(id), s.host.Zones.Untrust(id.Bridge.Name), s.ns.ForgetInDocker(id.Bridge.Name)))
+}
+
+// forgetWireGuard undoes what other programs were told of an encrypted network's devices.
+func (s *Session) forgetWireGuard(id network.Identity) {
+	config, err := s.records.Config(id.ID)
+	if err != nil {
+		return
+	}
+	if n, err := network.ParseStored(config); err != nil || !n.Encrypts() {
+		return
+	}
+	s.host.warnOfOthers(id.Name, errors.Join(
+		s.host.Zones.Untrust(id.WireGuard[0].Name), s.host.Zones.Untrust(id.WireGuard[1].Name)))
 }
 
 // warnOfOthers warns of what other programs on the host did not take.

@@ -140,6 +140,7 @@ func (r records) othersPublish(networkID, containerID string) (bool, error) {
 // forgetNetwork removes what a network has on the host besides its devices, which are gone.
 func (s *Session) forgetNetwork(id network.Identity) error {
 	s.forgetBridge(id)
+	s.forgetWireGuard(id)
 	p, planErr := s.records.forgetPlan(id)
 	return errors.Join(planErr, s.apply(p))
 }

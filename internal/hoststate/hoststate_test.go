@@ -48,12 +48,17 @@ func newTestHost(t *testing.T) (*fakekernel.Kernel, *Host) {
 // connectContainer connects container number i.
 func connectContainer(t *testing.T, h *Host, i int) (network.Identity, network.Endpoint) {
 	t.Helper()
+	return connectContainerTo(t, h, testConfig, i)
+}
+
+func connectContainerTo(t *testing.T, h *Host, config string, i int) (network.Identity, network.Endpoint) {
+	t.Helper()
 	s, err := h.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	p, err := s.Place([]byte(testConfig))
+	p, err := s.Place([]byte(config))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +74,8 @@ func connectContainer(t *testing.T, h *Host, i int) (network.Identity, network.E
 	if p, err = s.Prepare(p, e); err != nil {
 		t.Fatal(err)
 	}
-	report, err := s.Connect(p, e, container, []byte(testConfig))
-	if err != nil || !report.Announced || !report.DevicesReady || report.MAC != e.MAC {
+	report, err := s.Connect(p, e, container, []byte(config))
+	if err != nil || report.Announced == p.HasNames() || !report.DevicesReady || report.MAC != e.MAC {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	return p.Identity, e

@@ -73,9 +73,12 @@ func TestReloadRemovesUnusedDevices(t *testing.T) {
 	k, h := newTestHost(t)
 	host := k.HostNamespace()
 	host.Add(kernel.Link{Name: "br-mine", Kind: kernel.KindBridge, Alias: "of the administrator"})
+	host.Add(kernel.Link{Name: "wg0", Kind: kernel.KindWireGuard, Alias: "of the administrator"})
 	want := host.Links()
 	host.Add(kernel.Link{Name: "br-old", Kind: kernel.KindBridge, Alias: "vxlan-driver network 99 old"})
 	host.Add(kernel.Link{Name: "vx-old", Kind: kernel.KindVXLAN, Master: "br-old", Alias: "vxlan-driver network 99 old"})
+	host.Add(kernel.Link{Name: "wg0-old", Kind: kernel.KindWireGuard, Alias: "vxlan-driver network 99 old"})
+	host.Add(kernel.Link{Name: "wg1-old", Kind: kernel.KindTun, Alias: "vxlan-driver network 99 old"})
 	if err := reload(t, h); err != nil {
 		t.Error(err)
 	}

@@ -61,10 +61,12 @@ func (s *Session) RemoveUnused() error {
 		return id != "" && !slices.Contains(recorded, id)
 	}
 	tunnels, err := s.ns.Tunnels()
-	errs := []error{err}
+	errs, stays := []error{err}, make(map[string]bool)
 	for _, d := range tunnels {
 		if unused(d) && (d.Master == "" || !hasOtherPort(s.ns, d.Master, d.Name)) {
 			errs = append(errs, s.ns.RemoveFastPath(d.Name), s.ns.Apply(kernel.DeleteLink{Name: d.Name}))
+		} else {
+			stays[network.IDFromAlias(d.Alias)] = true
 		}
 	}
 	links, err := s.ns.UnattachedLinks()
@@ -73,7 +75,7 @@ func (s *Session) RemoveUnused() error {
 		if l.Kind == kernel.KindBridge && unused(l) && !hasOtherPort(s.ns, l.Name, "") {
 			errs = append(errs, s.deleteUnusedBridge(l.Name))
 		}
-		if isWireGuard(l) && unused(l) {
+		if isWireGuard(l) && unused(l) && !stays[network.IDFromAlias(l.Alias)] {
 			errs = append(errs, s.ns.Apply(kernel.DeleteLink{Name: l.Name}))
 		}
 	}

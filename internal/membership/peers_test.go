@@ -10,7 +10,8 @@ import (
 )
 
 func TestPeers(t *testing.T) {
-	static, gossip, group := staticNetwork(), gossipNetwork(), staticNetwork()
+	static, gossip, group, encrypted := staticNetwork(), gossipNetwork(), staticNetwork(), staticNetwork()
+	encrypted.Encryption = network.EncryptionWireGuard
 	group.Tunnel.Group, group.VTEP.Remotes = netip.MustParseAddr("239.1.1.1"), nil
 	flood := func(hosts ...byte) (addrs []netip.Addr) {
 		for _, n := range hosts {
@@ -37,6 +38,8 @@ func TestPeers(t *testing.T) {
 		{"gossip, one of the other family", gossip, []cluster.Host{otherHost(2), otherHost(3, withVTEP("fd00:1::2"))}, network.Peers{Flood: flood(2), StaticFDB: true}},
 		{"gossip, the host itself", gossip, []cluster.Host{otherHost(1), otherHost(2)}, network.Peers{Flood: flood(2), StaticFDB: true}},
 		{"gossip, a VTEP inside the network", gossip, []cluster.Host{otherHost(2), otherHost(3, withVTEP("10.0.0.9"))}, network.Peers{Flood: flood(2), StaticFDB: true}},
+		{"encrypted, one without an agent", encrypted, []cluster.Host{otherHost(2)}, network.Peers{Flood: flood(2), StaticFDB: true}},
+		{"encrypted, one that does not know its MACs", encrypted, []cluster.Host{otherHost(2), otherHost(3, withUnknownMACs)}, network.Peers{Flood: flood(2, 3), StaticFDB: true}},
 		{"multicast group", group, []cluster.Host{otherHost(2)}, network.Peers{Flood: flood(2)}},
 	}
 	for _, tt := range tests {
@@ -97,7 +100,8 @@ func TestConverged(t *testing.T) {
 func TestRecordedPeersStayUntilTheyAreKnown(t *testing.T) {
 	static, gossip := staticNetwork(), gossipNetwork()
 	gossip.VTEP.Flood = []netip.Addr{vtep(2), vtep(7)}
-	recorded, unheard := &network.Peers{Flood: []netip.Addr{vtep(2), vtep(7)}, StaticFDB: false}, []netip.Addr{vtep(7)}
+	recorded, unheard := &network.Peers{Flood: []netip.Addr{vtep(2), vtep(7)}, StaticFDB: false, WireGuard: "wg0-blue",
+		WireGuardAddrs: []netip.AddrPort{netip.AddrPortFrom(vtep(2), 51820)}}, []netip.Addr{vtep(7)}
 	known := snapshot(otherHost(2), otherHost(3))
 	tests := []struct {
 		name  string
@@ -111,6 +115,7 @@ func TestRecordedPeersStayUntilTheyAreKnown(t *testing.T) {
 		{"with a static list", static, Discovery{Carries: everything, Unheard: unheard, Synced: true, GraceOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, StaticFDB: true}},
 	}
 	for _, tt := range tests {
+		tt.want.WireGuard, tt.want.WireGuardAddrs = recorded.WireGuard, recorded.WireGuardAddrs
 		if got := tt.d.Peers(tt.local, recorded); !got.Equal(tt.want) {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
 		}

@@ -11,7 +11,8 @@ import (
 func TestPeersPlaceKeepsStaticListAsSenders(t *testing.T) {
 	a, b := netip.MustParseAddr("198.18.0.11"), netip.MustParseAddr("198.18.0.12")
 	own := netip.MustParseAddr("10.0.0.9")
-	p := Peers{Flood: []netip.Addr{b}, StaticFDB: true, AgentPort: 7947, HostAddrs: []netip.Addr{own}}
+	p := Peers{Flood: []netip.Addr{b}, StaticFDB: true, AgentPort: 7947, HostAddrs: []netip.Addr{own}, WireGuard: "wg0-blue",
+		WireGuardAddrs: []netip.AddrPort{netip.AddrPortFrom(b, 51820)}}
 	tests := []struct {
 		name    string
 		network Network
@@ -20,6 +21,7 @@ func TestPeersPlaceKeepsStaticListAsSenders(t *testing.T) {
 	}{
 		{"static", Network{}, []netip.Addr{a, b}, netip.Addr{}},
 		{"gossip", Network{Gossip: true}, []netip.Addr{b}, own},
+		{"encrypted", Network{Encryption: EncryptionWireGuard}, []netip.Addr{a, b}, netip.Addr{}},
 	}
 	for _, tt := range tests {
 		n, v := tt.network, VTEP{Remotes: []netip.Addr{a, b}, Flood: []netip.Addr{a, b}}
@@ -27,6 +29,9 @@ func TestPeersPlaceKeepsStaticListAsSenders(t *testing.T) {
 		p.Place(&n, &v)
 		if !slices.Equal(v.Remotes, tt.remotes) || !slices.Equal(v.Flood, p.Flood) || !v.StaticFDB || v.AgentPort != 7947 || n.Subnets[0].HostAddress != tt.host {
 			t.Errorf("%s: got %+v, host %v", tt.name, v, n.Subnets[0].HostAddress)
+		}
+		if n.Encrypts() != (v.WireGuard == "wg0-blue") || n.Encrypts() != slices.Equal(v.WireGuardAddrs, p.WireGuardAddrs) {
+			t.Errorf("%s: packets leave by %q for %v", tt.name, v.WireGuard, v.WireGuardAddrs)
 		}
 	}
 }

@@ -22,6 +22,14 @@ func TestFirewall(t *testing.T) {
 	six := vtep
 	six.Local = netip.MustParseAddr("fd00:1::10")
 	six.Remotes = []netip.Addr{netip.MustParseAddr("fd00:1::11")}
+	encrypt := func(n *network.Network) {
+		n.Encryption = network.EncryptionWireGuard
+		n.WireGuard = [2]network.DeviceName{{Name: "wg0-blue"}, {Name: "wg1-blue"}}
+	}
+	encrypted, encryptedKnown, encrypted6 := vtep, vtep, six
+	encrypted.AgentPort, encryptedKnown.AgentPort, encryptedKnown.WireGuard = 7947, 7947, "wg1-blue"
+	encryptedKnown.WireGuardAddrs = []netip.AddrPort{netip.MustParseAddrPort("198.18.0.10:51820"), netip.MustParseAddrPort("198.18.0.11:51821")}
+	encrypted6.WireGuardAddrs = []netip.AddrPort{netip.MustParseAddrPort("[fd00:1::11]:51821")}
 	known, known6 := vtep, six
 	known.AgentPort, known6.AgentPort = 7947, 7947
 	tests := []struct {
@@ -37,6 +45,9 @@ func TestFirewall(t *testing.T) {
 		{"outbound", func(n *network.Network) { n.OutboundAddr4 = netip.MustParseAddr("192.0.2.1") }, vtep},
 		{"group over IPv6", func(n *network.Network) { n.Tunnel.Group = netip.MustParseAddr("ff05::1") }, six},
 		{"IPv6 underlay, no addresses", func(n *network.Network) { n.Subnets = nil }, six},
+		{"encrypted, no agent yet", encrypt, encrypted},
+		{"encrypted", encrypt, encryptedKnown},
+		{"encrypted over IPv6", encrypt, encrypted6},
 		{"VRF, port security", func(n *network.Network) { n.VRF, n.PortSecurity = "red", true }, vtep},
 	}
 	var b strings.Builder
@@ -73,7 +84,18 @@ func TestFingerprintChangesWithTheElements(t *testing.T) {
 	if again := networkFingerprint(PlacedNetwork{Network: blue(), VTEP: vtep, Foreign: nil}); again != plain || plain != networkElements(PlacedNetwork{Network: blue(), VTEP: vtep, Foreign: nil})[0] {
 		t.Errorf("%v became %v", plain, again)
 	}
+	encrypted, ports := blue(), agents
+	encrypted.Encryption = network.EncryptionWireGuard
+	ports.WireGuardAddrs = []netip.AddrPort{netip.MustParseAddrPort("198.18.0.11:51821")}
 	for what, got := range map[string]kernel.Element{
+		"encryption": networkFingerprint(PlacedNetwork{Network: encrypted, VTEP: vtep}),
+		"a WireGuard port": func() kernel.Element {
+			e := networkFingerprint(PlacedNetwork{Network: blue(), VTEP: ports})
+			if e.Comment == networkFingerprint(PlacedNetwork{Network: blue(), VTEP: agents}).Comment {
+				t.Error("a WireGuard port changes nothing")
+			}
+			return e
+		}(),
 		"a host more":     networkFingerprint(PlacedNetwork{Network: blue(), VTEP: more, Foreign: nil}),
 		"agents":          networkFingerprint(PlacedNetwork{Network: blue(), VTEP: agents, Foreign: nil}),
 		"another VNI":     networkFingerprint(PlacedNetwork{Network: other, VTEP: vtep, Foreign: nil}),

@@ -36,11 +36,15 @@ type realHost struct {
 	v         network.VTEP
 	endpoints []network.Endpoint
 	applied   int
+	before    func(kernel.Change) // called before each change; nil: nothing is
 }
 
 // Apply counts changes.
 func (h *realHost) Apply(c kernel.Change) error {
 	h.applied++
+	if h.before != nil {
+		h.before(c)
+	}
 	return h.Stack.Apply(c)
 }
 
@@ -60,8 +64,7 @@ func (h *realHost) SetPort(name string, f kernel.PortFlags) error {
 // addresses are prefix with 10, 11, … at the end.
 func newRealHosts(t *testing.T, count int, prefix string, learning bool) []*realHost {
 	t.Helper()
-	sw := netnstest.New(t)
-	run(t, sw, "ip link add name sw type bridge mcast_snooping 0 && ip link set sw up")
+	sw := newSwitch(t)
 	var hosts []*realHost
 	for i := range count {
 		hosts = append(hosts, newRealHost(t, sw, i, netip.MustParseAddr(fmt.Sprint(prefix, 10+i)), learning))
@@ -77,6 +80,14 @@ func newRealHosts(t *testing.T, count int, prefix string, learning bool) []*real
 		h.network()
 	}
 	return hosts
+}
+
+// newSwitch returns the namespace of an underlay.
+func newSwitch(t *testing.T) string {
+	t.Helper()
+	sw := netnstest.New(t)
+	run(t, sw, "ip link add name sw type bridge mcast_snooping 0 && ip link set sw up")
+	return sw
 }
 
 func newRealHost(t testing.TB, sw string, i int, local netip.Addr, learning bool) *realHost {

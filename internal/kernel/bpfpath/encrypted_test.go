@@ -15,7 +15,7 @@ import (
 )
 
 // The tests here do without encryption: what one host sends by a device of layer 3 comes out of the other's, with what
-// the kernel says of checksums and aggregates. TestWireguard has the real thing.
+// the kernel says of checksums and aggregates. TestWireguardContent has the real thing.
 
 // Names of a host's layer-3 devices.
 var tunnelNames = []string{"wg0.x", "wg1.x"}
@@ -181,17 +181,7 @@ func TestEncryptedContent(t *testing.T) {
 				connect(a, b)
 				before := a.seenByDevice()
 				a.in("ping -c 2 -i 0.1 -W 5 10.0.0.2; ping -c 2 -i 0.1 -W 5 fd00::2")
-				sendSegments(t, a, b, 1201)
-				for _, address := range []string{"10.0.0.2:80", "[fd00::2]:80"} {
-					exchangeStream(t, a, b, address)
-				}
-				for _, address := range []string{"10.0.0.2:5000", "[fd00::2]:5000"} {
-					send := newDatagrams(t, a, b, address)
-					mtu := encryptedMTU(u)
-					for _, size := range []int{0, 1, 2, 17, 18, 19, 333, mtu - 29, mtu - 28, mtu - 27, mtu - 49, mtu - 48, mtu - 47, 4001, 20_001} {
-						send(text(size))
-					}
-				}
+				exchangeUDPAndTCP(t, a, b, u)
 				if way != "programs" {
 					return
 				}

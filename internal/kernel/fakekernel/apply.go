@@ -149,6 +149,11 @@ func (s *stack) remove(name string) {
 		if x.Master == name {
 			x.Master = ""
 		}
+		for i := range x.FDB {
+			if x.FDB[i].Via == name {
+				x.FDB[i].Via = "#" + name
+			}
+		}
 		if x.Kind == kernel.KindVXLAN && x.Tunnel.Dev == name {
 			s.remove(x.Name)
 		}
@@ -217,7 +222,12 @@ func (s *stack) addRoute(c kernel.AddRoute) error {
 	})
 }
 
+// addFDB refuses an entry by a device that is not there. One whose device goes later stays, as in the
+// kernel.
 func (s *stack) addFDB(c kernel.AddFDB) error {
+	if c.FDB.Via != "" && s.find(c.FDB.Via) == nil {
+		return kernel.ErrNotFound
+	}
 	return s.edit(c.Name, func(l *link) error {
 		if slices.Contains(l.FDB, c.FDB) {
 			return nil

@@ -31,7 +31,7 @@ const (
 var inetTable = Table{
 	Family:     kernel.FamilyInet,
 	Name:       kernel.FirewallTable,
-	Version:    "a95db73bfa3f",
+	Version:    "4bf108add4b6",
 	RestoredBy: "vxlanctl reload",
 	Sets: []Set{
 		{Set: kernel.Bridges, Comment: "bridge of each network", Key: []Field{typeDevice}},
@@ -213,12 +213,11 @@ var fromWireGuard = []Rule{
 }
 
 // plaintextOut drops what this host sends of an encrypted network otherwise than by WireGuard. What
-// only passes through is another cluster's, unless its sender is one of our VTEPs. Over IPv6 a packet
-// may have a source that is no address of this host any more.
+// only passes through is another cluster's. Over IPv6 a packet may have a source that is no address of
+// this host any more.
 var plaintextOut = []Rule{
 	rule("plaintext to an encrypted network", match(fibSaddrType, native32(unix.RTN_LOCAL)...), drop()),
-	rule("plaintext to an encrypted network over IPv4", match(nfproto, ipv4), inSet("vteps4", ipSaddr, dport), drop()),
-	rule("plaintext to an encrypted network over IPv6", match(nfproto, ipv6), inSet("vteps6", ip6Saddr, dport), drop()),
+	rule("plaintext from an address that this host had", match(nfproto, ipv6), inSet("vteps6", ip6Saddr, dport), drop()),
 }
 
 // daddrNotUnicast matches what is for this host: its own addresses, and those of broadcast and

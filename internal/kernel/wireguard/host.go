@@ -40,6 +40,17 @@ type Host struct {
 
 var _ Devices = (*Host)(nil)
 
+// NewHost returns the devices of this host, whose processes are this program's. The argument tells whether
+// systemd runs here.
+func NewHost(systemd bool, log *slog.Logger) (*Host, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	start := Launcher{Program: strings.TrimSuffix(program, " (deleted)"), Systemd: systemd, Log: os.Stderr}.Start
+	return &Host{Start: start, Log: log}, nil
+}
+
 // ProcessAlias marks a device that a process has made and that Ensure has not marked yet.
 const ProcessAlias = OurAlias + "wireguard"
 
@@ -291,4 +302,14 @@ func (h *Host) List() ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, err
+}
+
+// RemoveAll removes all of the driver's devices, as for a host that is to have nothing of it.
+func (h *Host) RemoveAll() error {
+	names, err := h.List()
+	errs := []error{err}
+	for _, name := range names {
+		errs = append(errs, h.Remove(name))
+	}
+	return errors.Join(errs...)
 }

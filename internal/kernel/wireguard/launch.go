@@ -1,6 +1,7 @@
 package wireguard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,17 +36,16 @@ type Launcher struct {
 	Systemd   bool   // systemd runs on this host
 	Namespace string // as Host has it; with one, systemd is not asked
 	Log       *os.File
-	Env       []string // for tests
 }
 
-// Start starts a device's process, as a unit of its own if systemd knows the template. Then neither the
-// agent's end nor a restart of its unit ends it, and it has fewer rights than the agent. Otherwise it gets
-// a session of its own.
+// Start starts a device's process, and returns when it can be told keys. If systemd knows the template, it
+// is a unit of its own. Then neither the agent's end nor a restart of its unit ends it, and it has fewer
+// rights than the agent. Otherwise it gets a session of its own.
 func (l Launcher) Start(ctx context.Context, device string) error {
 	if l.Systemd && l.Namespace == "" && isUnitInstalled() {
 		return l.startUnit(ctx, device)
 	}
-	return l.spawn(device)
+	return l.spawn(ctx, device)
 }
 
 func isUnitInstalled() bool {
@@ -66,21 +67,43 @@ func (l Launcher) startUnit(ctx context.Context, device string) error {
 	return nil
 }
 
-// spawn starts a process that goes on when this one ends.
-func (l Launcher) spawn(device string) error {
+// spawn starts a process that goes on when this one ends, and waits until it can be told keys.
+func (l Launcher) spawn(ctx context.Context, device string) error {
 	cmd := exec.Command(l.Program, Argument, device)
-	cmd.Dir, cmd.Env = "/", append([]string{"PATH=" + os.Getenv("PATH")}, l.Env...)
+	cmd.Dir, cmd.Env = "/", []string{"PATH=" + os.Getenv("PATH")}
 	cmd.Stdout, cmd.Stderr = l.Log, l.Log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := netns.DoIn(l.Namespace, cmd.Start); err != nil {
 		return err
 	}
-	children.add(cmd.Process.Pid)
+	pid := cmd.Process.Pid
+	children.add(pid)
+	exited := make(chan error, 1)
 	go func() {
-		_ = cmd.Wait()
-		children.remove(cmd.Process.Pid)
+		exited <- cmd.Wait()
+		children.remove(pid)
 	}()
+	for !answers(device, pid) {
+		select {
+		case err := <-exited:
+			return fmt.Errorf("it ended at once: %w; the agent's log says why", cmp.Or(err, errors.New("exit status 0")))
+		case <-ctx.Done():
+			return fmt.Errorf("it does not answer: %w", ctx.Err())
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
 	return nil
+}
+
+// answers tells whether a process listens on the device's socket.
+func answers(device string, pid int) bool {
+	conn, err := dial(device)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	listener, err := listenerPID(conn)
+	return err == nil && listener == pid
 }
 
 // children are the processes that this program has started since it began. Others it has from before it

@@ -19,6 +19,10 @@ import (
 	"vxlan-driver/internal/kernel/wireguard"
 )
 
+// soon is less than the five seconds after which WireGuard tries a handshake again that it has missed. It takes
+// tens of milliseconds, and in a machine without acceleration more than one second.
+const soon = 4 * time.Second
+
 // pid returns the process of the host's device.
 func (h *host) pid() int {
 	h.Helper()
@@ -90,7 +94,7 @@ func TestProcessKilled(t *testing.T) {
 			sent, answered := p.stop(t)
 			t.Logf("process and peers were there after %v, an echo passed after another %v; %d of %d were answered meanwhile",
 				restart, took, answered, sent)
-			if before == 0 || restart+took > time.Second {
+			if before == 0 || restart+took > soon {
 				t.Errorf("%d echoes; it took %v", before, restart+took)
 			}
 			if b.state.Port != port || b.state.PublicKey != key || a.sh("ip -o link show vx0") != index {
@@ -157,9 +161,10 @@ func TestProgramReplaced(t *testing.T) {
 	took := time.Since(began)
 	time.Sleep(300 * time.Millisecond)
 	sent, answered := p.stop(t)
+	recovery := waitForPing(t, a)
 	t.Logf("%v until the new program answered; %d of %d echoes were lost, one each 5 ms", took, sent-answered, sent)
-	if lost := sent - answered; lost > sent/2 || took > time.Second {
-		t.Errorf("%d of %d echoes were lost", lost, sent)
+	if took > soon || recovery > soon {
+		t.Errorf("it took %v, and another %v until an echo was answered", took, recovery)
 	}
 	after := b.read()
 	if b.pid() != pid || after.Port != before.Port || after.PublicKey != before.PublicKey || len(after.Peers) != 1 ||
@@ -379,4 +384,18 @@ func TestDeviceDown(t *testing.T) {
 		waitForPing(t, a)
 		checkNoPlaintext(a, b)
 	})
+}
+
+// A process that cannot start is not waited for.
+func TestProcessThatCannotStart(t *testing.T) {
+	paths, vteps := underlay(t, false)
+	h := newHost(t, wireguard.WireGuardGo, paths[0], vteps[0])
+	h.Host.Start = wireguard.Launcher{Program: "/bin/false", Namespace: h.path, Log: os.Stderr}.Start
+	d := h.device
+	d.Name = newName()
+	began := time.Now()
+	_, err := h.Ensure(t.Context(), d)
+	if err == nil || !strings.Contains(err.Error(), "it ended at once: exit status 1") || time.Since(began) > 5*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
 }

@@ -60,10 +60,15 @@ func (h *Host) updatePeers(name string, set []Peer, remove []Key) error {
 	return nil
 }
 
+// keepAlive is how often a device sends something to each peer at least. So the others tell a host whose agent
+// is away from one that is gone, a handshake that failed is tried again, and a firewall between the hosts
+// keeps the way open. It is what WireGuard's manual proposes.
+const keepAlive = 25 * time.Second
+
 // shakeHands makes a device shake hands with peers that it has no session with. Both implementations send
-// a packet when a keepalive is switched on, and it stays on until the second request comes.
+// a packet when a keepalive is switched on. A second is the shortest, and it stays for a moment only.
 func (c client) shakeHands(name string, peers []Key) error {
-	for _, keepalive := range []time.Duration{time.Second, 0} {
+	for _, keepalive := range []time.Duration{time.Second, keepAlive} {
 		var config wgtypes.Config
 		for _, key := range peers {
 			config.Peers = append(config.Peers, wgtypes.PeerConfig{

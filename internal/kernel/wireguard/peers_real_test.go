@@ -18,7 +18,7 @@ func TestPeersChangeWithoutLoss(t *testing.T) {
 	eachImplementation(t, func(t *testing.T, i wireguard.Implementation, ipv6 bool) {
 		a, b := pair(t, i, ipv6)
 		waitForPing(t, a)
-		before := a.read().Peers[0]
+		before := a.waitForSession()
 		p := a.ping("10.7.0.2")
 		for n := range 50 {
 			// Another peer comes and goes, and addresses of b too: one that stays, and one that comes and goes.
@@ -51,6 +51,22 @@ func TestPeersChangeWithoutLoss(t *testing.T) {
 			t.Errorf("before %+v\nafter %+v", before, after)
 		}
 	})
+}
+
+// waitForSession waits until no other handshake comes: both hosts begin one when they hear of each other.
+func (h *host) waitForSession() wireguard.PeerState {
+	h.Helper()
+	last := h.read().Peers[0]
+	for range 100 {
+		time.Sleep(500 * time.Millisecond)
+		now := h.read().Peers[0]
+		if now.LastHandshake.Equal(last.LastHandshake) {
+			return now
+		}
+		last = now
+	}
+	h.Fatal("hosts shake hands again and again")
+	return last
 }
 
 // An address that goes from one peer to another, as a container does that is moved, belongs to the other at

@@ -93,7 +93,7 @@ func (h *Host) connect(name string) (*process, error) {
 		return p, nil
 	}
 	delete(h.processes, name)
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: SocketPath(name)})
+	conn, err := dial(name)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +106,10 @@ func (h *Host) connect(name string) (*process, error) {
 	h.processes[name] = p
 	go h.watch(name, p)
 	return p, nil
+}
+
+func dial(device string) (*net.UnixConn, error) {
+	return net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: SocketPath(device)})
 }
 
 // watch waits for a process's end.

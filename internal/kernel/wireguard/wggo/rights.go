@@ -16,6 +16,15 @@ const neededRights = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_BIND_SERVICE
 // dropRights gives up all other rights of root, also for programs that this one may execute. Under systemd
 // the unit has done so before. A process that is linked with C cannot: only tests are.
 func dropRights() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var rights [2]unix.CapUserData
+	if err := unix.Capget(&header, &rights[0]); err != nil {
+		return fmt.Errorf("read capabilities: %w", err)
+	}
+	has := uint64(rights[1].Permitted)<<32 | uint64(rights[0].Permitted)
+	if has&^neededRights == 0 {
+		return nil
+	}
 	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); errno != 0 {
 		return fmt.Errorf("give up new privileges: %w", errno)
 	}
@@ -24,14 +33,9 @@ func dropRights() error {
 			continue
 		}
 		_, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, right, 0)
-		if errno != 0 && !errors.Is(errno, unix.EINVAL) && !errors.Is(errno, unix.EPERM) { // not of this kernel; dropped already
+		if errno != 0 && !errors.Is(errno, unix.EINVAL) { // this kernel has no such right
 			return fmt.Errorf("give up capability %d: %w", right, errno)
 		}
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var rights [2]unix.CapUserData
-	if err := unix.Capget(&header, &rights[0]); err != nil {
-		return fmt.Errorf("read capabilities: %w", err)
 	}
 	for i := range rights {
 		mask := uint32(uint64(neededRights) >> (32 * i))

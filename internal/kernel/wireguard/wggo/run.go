@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ import (
 //
 // SIGHUP makes it execute its program anew, which takes over device, socket, keys and peers.
 func Run(ctx context.Context, name string, log *slog.Logger, ready func()) error {
+	debug.SetMemoryLimit(memoryLimit)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGHUP) // before the socket is there: who sends it has connected
 	p, err := start(ctx, name, log)
@@ -50,6 +52,11 @@ func Run(ctx context.Context, name string, log *slog.Logger, ready func()) error
 		}
 	}
 }
+
+// memoryLimit is when the runtime collects garbage more often. Each packet on its way has a buffer of 64 KB, and
+// without a limit a process that sent as fast as it could had 500 MB after half a minute. With 128 MB it was as
+// fast, with 64 MB it had two thirds of the speed. A thousand peers take 37 MB besides.
+const memoryLimit = 160 << 20
 
 // running is the process's device with the files by which others reach it.
 type running struct {

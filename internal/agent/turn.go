@@ -20,12 +20,12 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	// Of news of other hosts there are many, and they are no reason to look at each container.
-	a.Host.Records.TrustDirs(what == scopeForwarding && !a.checkDevices)
 	s, err := a.Host.Begin()
 	if err != nil {
 		return false, err
 	}
+	// Of news of other hosts there are many, and they are no reason to look at each container.
+	s.TrustDirs(what == scopeForwarding && !a.checkDevices)
 	a.dns.BeginTurn()
 	followed := a.clusters.Snapshots() // the turn reads these or later ones
 	networks, empty, peersChanged, err := a.turnLocked(ctx, s, what, repair)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
@@ -20,7 +21,8 @@ type peerTracker struct {
 	agentPort uint16
 	// encryption knows by which devices encrypted networks' packets leave; nil: by none.
 	encryption *encryption.Manager
-	behind     bool // more hosts came and went than the last turn could take
+	behind     bool                            // more hosts came and went than the last turn could take
+	lists      map[string]*membership.PeerList // by the network's ID
 }
 
 // hostsAtOnce is how many hosts of a network may come and go in one turn. The firewall has three
@@ -35,6 +37,11 @@ func (t *peerTracker) IsBehind() bool { return t.behind }
 // changes the networks to what they are then.
 func (t *peerTracker) UpdatePeers(s *hoststate.Session, networks []hoststate.Network) (changed bool, err error) {
 	t.behind = false
+	lists := make(map[string]*membership.PeerList)
+	for _, n := range networks {
+		lists[n.ID] = cmp.Or(t.lists[n.ID], new(membership.PeerList))
+	}
+	t.lists = lists
 	var errs []error
 	for i := range networks {
 		if !networks[i].NeedsAgent() {
@@ -53,7 +60,7 @@ func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Netwo
 	if known {
 		recorded = &have
 	}
-	want := t.clusters.DiscoveryOf(n).Peers(n, recorded)
+	want := t.lists[n.ID].Update(n, t.clusters.DiscoveryOf(n), recorded)
 	want.AgentPort = t.agentPort
 	if n.Gossip {
 		want.HostAddrs = t.hostAddrs(n)

@@ -224,7 +224,7 @@ func strangerGetsNothing(t *testing.T, l *lab.Lab, h *lab.Host, pair []container
 	c.stop()
 	c.checkNothingRead(t)
 	said := labtest.Sh(t, h, "vxlanctl status || true") + labtest.Sh(t, pair[0].host, "vxlanctl status || true")
-	if !strings.Contains(said, "encr") {
+	if !strings.Contains(said, "encryption") {
 		t.Errorf("status does not say that hosts have different options:\n%s", said)
 	}
 	labtest.Sh(t, h, "podman rm -f -t0 four2; podman network rm four")

@@ -53,6 +53,11 @@ func (localHost) ForgetHost(name string) (host, warning string, err error) {
 	return agentapi.ForgetHost(agentapi.SocketPath, name)
 }
 
+// RotateEncryption asks the agent.
+func (localHost) RotateEncryption(name string) (agentapi.RotationReport, error) {
+	return agentapi.RotateEncryption(agentapi.SocketPath, name)
+}
+
 // Events asks the agent.
 func (localHost) Events(r agentapi.EventsRequest) (agentapi.EventsReport, error) {
 	return agentapi.Events(agentapi.SocketPath, r)

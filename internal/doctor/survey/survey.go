@@ -65,6 +65,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.collectors()
 	c.strays()
 	c.zones()
+	c.encryption()
 	c.managers()
 	c.sysctlFiles()
 	c.portFiles()

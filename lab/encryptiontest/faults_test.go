@@ -109,7 +109,7 @@ func whileFrozen(script string) string {
 func rotateKeys(t *testing.T, h *lab.Host) {
 	t.Helper()
 	for _, slots := range [][2]int{{1, 0}, {0, 1}} {
-		askAgent(t, h, "rotate-encryption", nil)
+		labtest.Sh(t, h, "vxlanctl encryption rotate")
 		for _, n := range []string{"four", "six"} {
 			labtest.Within(t, 40*time.Second, h, fmt.Sprintf(
 				`grep -q '"WireGuard":"wg%d-%s"' /run/vxlan/networks/*/peers.json && ! ip link show wg%d-%s`,

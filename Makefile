@@ -78,7 +78,7 @@ test-matrix: deps build
 # What depends on the kernel, on those of Debian 12, 13, testing and the newest one: in virtual machines without
 # acceleration, which takes tens of minutes. KERNELS=trixie picks some by their suites.
 KERNELS ?= bookworm trixie forky trixie-backports
-KERNELTESTS = $(addprefix ./internal/kernel/,bpfpath fastpath netstack nft rtnl)
+KERNELTESTS = $(addprefix ./internal/kernel/,bpfpath fastpath netstack nft rtnl wireguard)
 test-kernel: deps bin/lab
 	@bin/lab prepare -suite trixie
 	@result=0; for suite in $(KERNELS); do GO='$(GO)' lab/kerneltest/run.sh $$suite $(KERNELTESTS) || result=1; done; exit $$result
@@ -118,6 +118,7 @@ docs:
 SIM = $(GO) test -count=1 -timeout 2h -v -run '^TestPropagation$$' ./internal/cluster/gossip
 sim:
 	SIM_ROUNDS=$${SIM_ROUNDS:-100} SIM_HOSTS=$${SIM_HOSTS:-3,25,100} $(SIM)
+	REKEYS=$${REKEYS:-10000} $(GO) test -count=1 -v -timeout 1h -run '^TestKeysRotateWithoutLoss$$' ./internal/encryption
 	SIM_JOINS=$${SIM_JOINS:-1000} SIM_CLAIMS=$${SIM_CLAIMS:-10000} $(GO) test -count=1 -v -timeout 1h -run '^(TestReadyHostIsNeverAlone|TestSimultaneousClaims)$$' ./internal/cluster/gossip
 
 # Among 1,000 hosts. Takes half an hour or more, and up to 10 GB.
@@ -217,7 +218,7 @@ help:
 	@echo 'make faults       all faults that vxlanctl doctor is tested with;  FAULTS=EXPRESSION: those whose names match'
 	@echo 'make healthy      vxlanctl doctor finds nothing on healthy hosts, with Podman 5.4, of Debian testing and 6'
 	@echo 'make test-matrix  the lab on Podman 5.4, on Debian testing and on Podman 6'
-	@echo 'make test-kernel  tests of the fast path on kernels of Debian 12, 13, testing and the newest;  KERNELS=SUITE picks some'
+	@echo 'make test-kernel  tests of fast path and WireGuard on kernels of Debian 12, 13, testing and the newest;  KERNELS=SUITE picks some'
 	@echo 'make test-race    with the race detector'
 	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'

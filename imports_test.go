@@ -50,6 +50,9 @@ var layers = map[string][]string{
 	"internal/kernel/ethtool":               {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/netstack":              {"internal/kernel/addrprobe", "internal/kernel/conntrack", "internal/kernel/ethtool", "internal/kernel/fastpath"},
 	"internal/kernel/watch":                 {"internal/kernel", "internal/kernel/netlink"},
+	"internal/kernel/wireguard":             {"internal/kernel/netns", "internal/kernel/rtnl"},
+	"internal/kernel/wireguard/wggo":        {"internal/kernel/wireguard"},
+	"internal/kernel/wireguard/wgtest":      {"internal/kernel/wireguard"},
 	"internal/kernel/fakekernel":            {"internal/kernel/fastpath"},
 	"internal/kernel/netnstest":             {"internal/kernel/netns"},
 	"internal/reconcile":                    {"internal/plan"},
@@ -73,9 +76,10 @@ var layers = map[string][]string{
 	"internal/config":                       {"internal/clusterkey", "internal/cluster/gossip"},
 	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
 	"internal/addrclaim":                    {"internal/boottime", "internal/ipam", "internal/membership"},
+	"internal/encryption":                   {"internal/cluster", "internal/kernel/wireguard", "internal/regfile"},
 	"internal/repairs":                      {"internal/boottime", "internal/diagnosis", "internal/hoststate"},
 	"internal/inventory":                    {"internal/agentapi", "internal/hoststate", "internal/membership"},
-	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
+	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/encryption", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
 	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/adopt", "internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},
@@ -89,8 +93,8 @@ var layers = map[string][]string{
 	"internal/packettrace":                  {"internal/agentapi"},
 	"internal/ctl":                          {"internal/hostsetup", "internal/bundle", "internal/topology", "internal/web", "internal/top", "internal/agentapi", "internal/config", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
-	"cmd/vxland":                            {"internal/kernel/bpfpath", "internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
-	"cmd/vxlanctl":                          {"internal/metrics", "internal/pathcheck", "internal/doctor/survey", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
+	"cmd/vxland":                            {"internal/kernel/bpfpath", "internal/kernel/wireguard/wggo", "internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
+	"cmd/vxlanctl":                          {"internal/kernel/wireguard", "internal/metrics", "internal/pathcheck", "internal/doctor/survey", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
 }
 
 // bans says what a package must not link, and why.
@@ -103,6 +107,8 @@ var bans = []struct{ pkg, banned, why string }{
 	{"cmd/vxlan", "github.com/prometheus/client_golang/prometheus", "metrics are the agent's; it would double the plugin"},
 	{"cmd/vxlan", "github.com/cilium/ebpf", "2.5 MB, where the plugin takes entries out of a pinned table by five system calls"},
 	{"cmd/vxland", "charm.land/bubbletea/v2", "nobody looks at the agent's screen"},
+	{"cmd/vxlan", "golang.zx2c4.com/wireguard/wgctrl", "the agent keeps WireGuard's devices; the plugin reads from the store which to use"},
+	{"cmd/vxlan", "golang.zx2c4.com/wireguard/device", "wireguard-go is a process of its own, of the agent's program"},
 	{"cmd/vxlan", "regexp", "260 kB for what a loop does as well"},
 	{"internal/cluster/gossip/replica", "github.com/hashicorp/memberlist", "the message format and the rules of agreement are pure, so that they are tested and read alone"},
 }
@@ -126,6 +132,8 @@ var soleImporters = map[string][]string{
 	"github.com/prometheus/client_golang/prometheus":          {"internal/metrics"},
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"internal/metrics"},
 	"github.com/hashicorp/memberlist":                         {"internal/cluster/gossip", "internal/cluster/gossip/guard"},
+	"golang.zx2c4.com/wireguard/wgctrl":                       {"internal/kernel/wireguard"},
+	"golang.zx2c4.com/wireguard/device":                       {"internal/kernel/wireguard/wggo"},
 	module + "internal/cluster/gossip":                        {"cmd/vxland", "internal/config"}, // the agent knows cluster.Plane only
 }
 

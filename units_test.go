@@ -5,11 +5,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
 
-var confinedUnits = []string{"packaging/systemd/vxland.service", "packaging/systemd/vxlan-reload@.service"}
+var confinedUnits = []string{
+	"packaging/systemd/vxland.service", "packaging/systemd/vxlan-reload@.service",
+	"packaging/systemd/vxland-wireguard@.service",
+}
 
 // maxExposure is what `systemd-analyze security` may say of a unit, in tenths. A service of root
 // that is not confined has 96.
@@ -38,6 +42,35 @@ func TestUnitsAreConfined(t *testing.T) {
 		}
 		if err != nil {
 			t.Errorf("%s: %v\n%s", unit, err, out)
+		}
+	}
+}
+
+// The process that every encrypted packet of another host reaches has no right that the agent lacks, and sees
+// none of the driver's files.
+func TestUnitOfWireGuardHasLessRights(t *testing.T) {
+	agent, process := confinement(t, confinedUnits[0]), confinement(t, confinedUnits[2])
+	rights := func(settings []string, name string) []string {
+		for _, s := range settings {
+			if list, ok := strings.CutPrefix(s, name+"="); ok {
+				return strings.Fields(list)
+			}
+		}
+		t.Fatalf("no %s", name)
+		return nil
+	}
+	for _, name := range []string{"CapabilityBoundingSet", "RestrictAddressFamilies"} {
+		more := rights(agent, name)
+		for _, right := range rights(process, name) {
+			if !slices.Contains(more, right) {
+				t.Errorf("%s=%s is not the agent's", name, right)
+			}
+		}
+	}
+	for _, want := range []string{"NoNewPrivileges=yes", "RestrictNamespaces=yes", "ProtectSystem=strict",
+		"MemoryDenyWriteExecute=yes", "InaccessiblePaths=-/etc/vxlan -/var/lib/vxlan -/run/vxlan"} {
+		if !slices.Contains(process, want) {
+			t.Errorf("no %s", want)
 		}
 	}
 }

@@ -94,7 +94,8 @@ clean_host() {
 	# Of an agent in a host that is a container.
 	rmdir /sys/fs/cgroup/vxland /sys/fs/cgroup/unified/vxland 2>/dev/null || true
 	rm -f /var/lib/vxlan/host-id /var/lib/vxlan/host-id.* /var/lib/vxlan/joining /var/lib/vxlan/key-rotation
-	rm -rf /var/lib/vxlan/tokens
+	rm -rf /var/lib/vxlan/tokens /var/lib/vxlan/wireguard
+	if [ -d /run/wireguard ]; then rmdir --ignore-fail-on-non-empty /run/wireguard; fi # other programs' WireGuard may use it
 	if [ -d /var/lib/vxlan ]; then rmdir --ignore-fail-on-non-empty /var/lib/vxlan; fi
 	for link in /etc/systemd/system/*.wants/vxlan-reload@*.service /etc/systemd/system/*.wants/vxland.*; do
 		[ -L "$link" ] || continue

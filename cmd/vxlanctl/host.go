@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
 
 	"vxlan-driver/internal/agentapi"
@@ -12,6 +13,7 @@ import (
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/ctl"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel/wireguard"
 	"vxlan-driver/internal/metrics"
 	"vxlan-driver/internal/plugin"
 )
@@ -93,7 +95,9 @@ func (h localHost) Cleanup(force bool) (networks []string, err error) {
 	}
 	stopErr := h.agent.Stop()
 	networks, listErr := h.PodmanNetworks()
-	return networks, errors.Join(stopErr, h.Clean(), listErr)
+	// Before the firewall goes, which keeps others from reaching this host by them.
+	wireGuardErr := (&wireguard.Host{Log: slog.New(slog.DiscardHandler)}).RemoveAll()
+	return networks, errors.Join(stopErr, wireGuardErr, h.Clean(), listErr)
 }
 
 // networks returns the network of a name, or all that have containers on this host.

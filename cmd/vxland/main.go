@@ -62,6 +62,9 @@ Options:
 `
 
 func main() {
+	if device, ok := wireGuardDevice(os.Args); ok {
+		os.Exit(runWireGuard(device))
+	}
 	var o options
 	flag.StringVar(&o.config, "config", config.Path, "configuration `file`")
 	flag.BoolVar(&o.check, "check-config", false, "check the configuration and exit")
@@ -180,6 +183,9 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	}
 	a.Process, a.StayWhenIdle = self, o.foreground || activated
 	a.FastPathOf, a.ReadCounters, a.CountsByHost = fastPathOf(programs), readCounters(programs), countsByHost(programs)
+	if err := useWireGuard(a, programs, log); err != nil {
+		return err
+	}
 	if programs != nil {
 		go keepPrograms(ctx, programs, log)
 	}

@@ -55,6 +55,7 @@ type Claims struct {
 	hostAddrs map[string][]netip.Addr // this host's own, by network, from the moment that they are chosen
 	// undisputed are the members, by network, that have no better right to those addresses.
 	undisputed map[string][]*cluster.Member
+	lists      map[string]*membership.MemberList // by network
 	// joining are networks whose first container is being built. Turns do not know of them yet.
 	joining map[netip.Addr][]joiningNetwork // by the cluster's address
 	omitted map[netip.Addr][]string         // what cannot be announced, by the cluster's address

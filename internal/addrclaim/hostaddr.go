@@ -1,6 +1,7 @@
 package addrclaim
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -16,7 +17,12 @@ import (
 func (c *Claims) ChooseHostAddrs(n membership.Network, s cluster.Snapshot) []netip.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	members := n.Members(s)
+	if c.lists == nil {
+		c.lists = make(map[string]*membership.MemberList)
+	}
+	list := cmp.Or(c.lists[n.ID], new(membership.MemberList))
+	c.lists[n.ID] = list
+	members := list.Update(n, s)
 	if c.areUndisputedLocked(n, members) {
 		return c.hostAddrs[n.ID]
 	}

@@ -15,11 +15,13 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/config"
+	"vxlan-driver/internal/encryption"
 	"vxlan-driver/internal/enrol"
 	"vxlan-driver/internal/events"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/inventory"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/wireguard"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/packettrace"
 	"vxlan-driver/internal/repairs"
@@ -50,6 +52,11 @@ type Agent struct {
 	CountsByHost func(device string) (map[netip.Addr]agentapi.ProgramCounts, error)
 	// ServeMetrics serves metrics of the reports until ctx is done; nil: nobody asked for that.
 	ServeMetrics func(ctx context.Context, report func() agentapi.StatusReport)
+	// WireGuard keeps this host's WireGuard devices; nil: encrypted networks do not work.
+	WireGuard wireguard.Devices
+	// TakesIP returns the WireGuard devices of a VXLAN device's network that take IP packets without a VXLAN
+	// header; nil: none does.
+	TakesIP func(device string) []string
 	// Process is the agent as others find it.
 	Process Process
 	// KeyFile has the keys that the clusters use; nil: they use none.
@@ -111,7 +118,8 @@ type Agent struct {
 	foreignFilters *filterWatch
 	neighbours     *neighbourWatch
 	watcher        *pathWatcher
-	enrolment      *enrolment // nil: there is none
+	enrolment      *enrolment          // nil: there is none
+	encryption     *encryption.Manager // nil: the agent cannot encrypt
 	keyChanges     keyChanges
 	largeAnswers   largeAnswers
 }
@@ -211,12 +219,12 @@ func (a *Agent) prepareParts() {
 	a.clusters = newClusterSet(a.Config, a.Plane, a.Log)
 	a.clusters.answer = a.answerHost
 	a.hosts = &hostTracker{events: a.events, clusters: a.clusters}
-	a.claims = new(addrclaim.Claims)
+	a.claims, a.encryption = new(addrclaim.Claims), a.newEncryption()
 	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, log: a.Log}
 	a.rules = rulesOwner{log: a.Log}
 	a.announcer = &announcer{log: a.Log}
-	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
+	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port, encryption: a.encryption}
 	a.forwarder = &forwarder{clusters: a.clusters, repairs: a.repairs, report: a.reportRepairs}
 	a.dns.rosterOf = a.forwarder.RosterOf
 	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
@@ -228,6 +236,7 @@ func (a *Agent) prepareParts() {
 	a.status = &statusReporter{
 		version: a.Version, events: a.events, unready: "the agent has just started",
 		clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
+		encryption: a.encryption,
 		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, fastPathOf: a.FastPathOf,
 		countsByHost: a.CountsByHost,
 		traffic:      &trafficMeter{read: a.ReadCounters}, names: a.Names, repairs: a.repairs, log: a.Log,

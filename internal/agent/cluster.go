@@ -36,9 +36,7 @@ type clusterSet struct {
 	members map[netip.Addr]*clusterMember // by local address
 	own     netip.Addr                    // by which this host talks also without a network; invalid: none
 
-	// seen and listed are what listedHosts needs in each turn.
-	seen   map[netip.AddrPort]bool
-	listed []netip.AddrPort
+	listed map[netip.Addr]listedHosts // that listedHosts returned last, by local address
 
 	news         chan struct{}  // another host has news
 	ackRequested chan struct{}  // another host waits for this one to follow its news
@@ -48,7 +46,7 @@ type clusterSet struct {
 func newClusterSet(c config.Config, kind cluster.Kind, log *slog.Logger) *clusterSet {
 	return &clusterSet{
 		config: c, kind: kind, log: log,
-		members: make(map[netip.Addr]*clusterMember), seen: make(map[netip.AddrPort]bool),
+		members: make(map[netip.Addr]*clusterMember), listed: make(map[netip.Addr]listedHosts),
 		news: make(chan struct{}, 1), ackRequested: make(chan struct{}, 1),
 	}
 }
@@ -237,25 +235,42 @@ func (s *clusterSet) Snapshots() map[*clusterMember]cluster.Snapshot {
 	return snapshots
 }
 
-// listedHosts returns the hosts that the networks list. It is before if these are the same.
-func (s *clusterSet) listedHosts(networks []hoststate.Network, before []netip.AddrPort) []netip.AddrPort {
-	clear(s.seen)
-	s.listed = s.listed[:0]
+// listedHosts are the hosts that networks list.
+type listedHosts struct {
+	from  []listOfHosts
+	hosts []netip.AddrPort
+}
+
+// listOfHosts is what one network lists.
+type listOfHosts struct{ remotes, found, own []netip.Addr }
+
+func (l listOfHosts) equal(o listOfHosts) bool {
+	return slices.Equal(l.remotes, o.remotes) && slices.Equal(l.found, o.found) && slices.Equal(l.own, o.own)
+}
+
+// listedHosts returns the hosts that the networks of a local address list. As long as the networks list the
+// same, the result is the same.
+func (s *clusterSet) listedHosts(bind netip.Addr, networks []hoststate.Network) []netip.AddrPort {
+	var from []listOfHosts
 	for _, n := range networks {
 		// Where hosts find each other, Network.Remotes are seeds and VTEP.Remotes were found.
-		for _, list := range [][]netip.Addr{n.Network.Remotes, n.VTEP.Remotes} {
-			for _, r := range list {
-				if ap := netip.AddrPortFrom(r, s.config.Port); r != n.VTEP.Local && !slices.Contains(n.VTEP.Own, r) && !s.seen[ap] {
-					s.seen[ap] = true
-					s.listed = append(s.listed, ap)
-				}
+		from = append(from, listOfHosts{n.Network.Remotes, n.VTEP.Remotes, append([]netip.Addr{n.VTEP.Local}, n.VTEP.Own...)})
+	}
+	if before, ok := s.listed[bind]; ok && slices.EqualFunc(from, before.from, listOfHosts.equal) {
+		return before.hosts
+	}
+	var hosts []netip.AddrPort
+	seen := make(map[netip.Addr]bool)
+	for _, l := range from {
+		for _, r := range slices.Concat(l.remotes, l.found) {
+			if !slices.Contains(l.own, r) && !seen[r] {
+				seen[r] = true
+				hosts = append(hosts, netip.AddrPortFrom(r, s.config.Port))
 			}
 		}
 	}
-	if slices.Equal(s.listed, before) {
-		return before
-	}
-	return slices.Clone(s.listed)
+	s.listed[bind] = listedHosts{from, hosts}
+	return hosts
 }
 
 // InGracePeriod tells whether a cluster may not know all hosts yet.

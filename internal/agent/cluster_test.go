@@ -37,7 +37,7 @@ func TestListedHosts(t *testing.T) {
 	gossip.VTEP.Own = []netip.Addr{vtep(1), vtep(6)} // a host is not asked by another of its addresses either
 	s := newClusterSet(parseConfig(t, ""), cluster.Kind{}, slog.New(slog.DiscardHandler))
 	var got []netip.Addr
-	for _, seed := range s.listedHosts([]hoststate.Network{static, gossip}, nil) {
+	for _, seed := range s.listedHosts(netip.Addr{}, []hoststate.Network{static, gossip}) {
 		got = append(got, seed.Addr())
 	}
 	if want := []netip.Addr{vtep(2), vtep(3), vtep(7), vtep(8)}; !slices.Equal(got, want) {

@@ -26,7 +26,7 @@ type confirmer struct {
 	adopted bool
 
 	mu       sync.Mutex
-	networks map[string]chan struct{} // by ID; closed once other hosts know of this one
+	networks map[string]chan struct{} // by joinedNetwork.name; closed once other hosts know of this one
 }
 
 // Begin makes the other hosts of a network follow what this host has published, unless they do. A
@@ -44,11 +44,11 @@ func (c *confirmer) Begin(n joinedNetwork) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.networks[n.id] != nil {
+	if c.networks[n.name()] != nil {
 		return
 	}
 	done := make(chan struct{})
-	c.networks[n.id] = done
+	c.networks[n.name()] = done
 	c.clusters.wg.Go(func() {
 		defer close(done)
 		ctx, cancel := context.WithTimeout(m.ctx, confirmTimeout)
@@ -61,15 +61,17 @@ func (c *confirmer) Begin(n joinedNetwork) {
 
 // Wait waits for what Begin began.
 func (c *confirmer) Wait(ctx context.Context, networkID string) {
-	c.mu.Lock()
-	done := c.networks[networkID]
-	c.mu.Unlock()
-	if done == nil {
-		return
-	}
-	select {
-	case <-done:
-	case <-ctx.Done():
+	for _, name := range namesOf(networkID) {
+		c.mu.Lock()
+		done := c.networks[name]
+		c.mu.Unlock()
+		if done == nil {
+			continue
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -80,10 +82,12 @@ func (c *confirmer) Retain(networks []hoststate.Network) {
 	defer c.mu.Unlock()
 	kept := make(map[string]chan struct{})
 	for _, n := range networks {
-		if done := c.networks[n.ID]; done != nil {
-			kept[n.ID] = done
-		} else if _, hasPeers := n.Peers(); hasPeers && !c.adopted {
-			kept[n.ID] = closedChannel
+		for _, name := range namesOf(n.ID) {
+			if done := c.networks[name]; done != nil {
+				kept[name] = done
+			} else if _, hasPeers := n.Peers(); hasPeers && !c.adopted {
+				kept[name] = closedChannel
+			}
 		}
 	}
 	for id, done := range c.networks {
@@ -107,4 +111,18 @@ type joinedNetwork struct {
 	id   string
 	key  cluster.NetworkKey
 	vtep netip.Addr // this host's
+	// encrypted tells that the other hosts have to know by which keys packets come. They may have been told
+	// of this host before it had any.
+	encrypted bool
 }
+
+// name tells apart what the other hosts have to know.
+func (n joinedNetwork) name() string {
+	names := namesOf(n.id)
+	if n.encrypted {
+		return names[1]
+	}
+	return names[0]
+}
+
+func namesOf(networkID string) [2]string { return [2]string{networkID, networkID + " encrypted"} }

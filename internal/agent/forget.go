@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -14,7 +15,7 @@ import (
 )
 
 // handleForgetHost takes a host that is gone for good out of its clusters, on all hosts.
-func (a *Agent) handleForgetHost(name string) agentapi.Response {
+func (a *Agent) handleForgetHost(ctx context.Context, name string) agentapi.Response {
 	gone, err := findHostToForget(a.knownHosts(), name)
 	if err != nil && a.isOwnName(name) {
 		err = fmt.Errorf("%q is this host; remove its containers from the networks, and it leaves by itself", name)
@@ -23,6 +24,7 @@ func (a *Agent) handleForgetHost(name string) agentapi.Response {
 		return errorResponse(fmt.Errorf("forget host: %w", err))
 	}
 	response := agentapi.Response{Host: gone[0].Label()}
+	defer a.rotateWithout(ctx, gone)
 	for _, h := range gone {
 		forgetter, ok := h.member.Plane.(cluster.Forgetter)
 		if !ok {

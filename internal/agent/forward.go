@@ -56,6 +56,11 @@ type forwardedNetwork struct {
 	suspect repairs.Entries // of those to look at: no news explains why they are not as wanted
 	trusted bool            // the last list found all entries as wanted then, or noted the others
 
+	holders     []netip.Addr // overlay addresses that may be another host's now
+	allHolders  bool         // all may be
+	takers      []netip.Addr // VTEPs of hosts that take IP packets without a VXLAN header
+	checkTakers bool         // these are others
+
 	checkPorts bool      // something may have changed on this host
 	portsDue   time.Time // when to go on with the fast path of the ports; zero: it is whole
 	finishPath bool      // the fast path may take long now
@@ -106,6 +111,7 @@ func (n *forwardedNetwork) follow(local hoststate.Network, m membership.Network,
 	for _, host := range changedAddrs(before.VTEP.Flood, local.VTEP.Flood) {
 		keys.Flood = append(keys.Flood, plan.FloodEntry(local.VTEP, host))
 	}
+	n.holders, n.allHolders = append(n.holders, keys.Addrs...), n.allHolders || all
 	n.suspect.Drop(keys) // there is news of them
 	n.look(keys)
 	known := knownState{complete: d.Converged(m), staticFDB: local.VTEP.StaticFDB, wireGuard: local.VTEP.WireGuard}
@@ -219,7 +225,7 @@ func (f *forwarder) LookAt(keys kernel.ForwardingKeys) {
 func (f *forwarder) CheckUnreported() {
 	for _, n := range f.networks {
 		isDue := time.Since(n.listed) >= n.unreportedDelay()
-		n.checkAll, n.checkPorts = n.checkAll || isDue, n.checkPorts || isDue
+		n.checkAll, n.checkPorts, n.allHolders = n.checkAll || isDue, n.checkPorts || isDue, n.allHolders || isDue
 	}
 }
 
@@ -234,7 +240,7 @@ func (f *forwarder) IsBehind() bool {
 }
 
 func (n *forwardedNetwork) isPending() bool {
-	return len(n.macs)+len(n.addrs)+len(n.flood) > 0 || n.checkPorts
+	return len(n.macs)+len(n.addrs)+len(n.flood) > 0 || n.checkPorts || n.checkTakers
 }
 
 // listDelay is how long all entries are not listed again.
@@ -293,6 +299,7 @@ func (n *forwardedNetwork) unexpected(keys kernel.ForwardingKeys) (rest kernel.F
 func (n *forwardedNetwork) knownRemotes() plan.Known {
 	return plan.Known{
 		Partial: !n.known.complete, Remotes: n.roster.Remotes(), Ceded: n.ceded, WishFastPath: plan.WishFastPath,
+		TakesIP: n.takers,
 	}
 }
 
@@ -350,7 +357,7 @@ func (n *forwardedNetwork) takeNext() (next plan.Known, more bool) {
 	next = n.knownRemotes()
 	next.Only, next.SkipPorts = &keys, !n.checkPorts
 	next.FastPathMayWait = !n.finishPath
-	n.checkPorts, n.finishPath = false, false
+	n.checkPorts, n.checkTakers, n.finishPath = false, false, false
 	return next, true
 }
 

@@ -25,15 +25,20 @@ func (a *Agent) handleJoining(r *agentapi.JoiningRequest) agentapi.Response {
 
 // beginConfirm makes the other hosts of a network follow what the last turn published of it.
 func (a *Agent) beginConfirm(networkID string) {
-	if n, ok := a.dns.Network(networkID); ok && n.NeedsAgent() {
-		key := cluster.NetworkKey{VNI: n.Tunnel.VNI, Port: n.Tunnel.Port}
-		a.confirmer.Begin(joinedNetwork{id: n.ID, key: key, vtep: n.VTEP.Local})
+	n, ok := a.dns.Network(networkID)
+	// What comes from a host without keys is not taken in, so those who follow it do not know it yet.
+	if !ok || !n.NeedsAgent() || n.Encrypts() && n.VTEP.WireGuard == "" {
+		return
 	}
+	key := cluster.NetworkKey{VNI: n.Tunnel.VNI, Port: n.Tunnel.Port}
+	a.confirmer.Begin(joinedNetwork{id: n.ID, key: key, vtep: n.VTEP.Local, encrypted: n.Encrypts()})
 }
 
 // confirmJoined waits until the other hosts of a network know of this one, if it has just become a
 // member.
-func (a *Agent) confirmJoined(ctx context.Context, networkID string) {
+func (a *Agent) confirmJoined(ctx context.Context, networkID string) (warning string) {
+	warning = a.awaitEncryption(ctx, networkID)
 	a.beginConfirm(networkID)
 	a.confirmer.Wait(ctx, networkID)
+	return warning
 }

@@ -35,6 +35,7 @@ func (a *Agent) runLoop(ctx context.Context, on loopEvents) error {
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	a.checkDevices = true
 	a.clusters.wg.Go(func() { a.tunnels.Run(ctx) })
+	a.clusters.wg.Go(func() { a.runEncryption(ctx) })
 	ticker := time.NewTicker(unreportedInterval)
 	defer ticker.Stop()
 	on.minute = ticker.C
@@ -97,8 +98,10 @@ func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents,
 		turns.Within(scopePublish, newsDebounce)
 	case <-a.requests.soon:
 		turns.Within(scopePublish, announceDelay)
-	case <-a.clusters.news:
-		turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
+	case <-a.awaitedNews(turns):
+		turns.Within(scopeForwarding, turns.NewsDelay())
+	case <-a.encryptionChanged():
+		turns.Within(scopePublish, 0)
 	case <-a.clusters.ackRequested:
 		turns.Within(scopeForwarding, turns.UrgentDelay())
 	case <-a.forwardMore:
@@ -111,6 +114,14 @@ func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents,
 		due = true
 	}
 	return waiting, due, nil
+}
+
+// awaitedNews receives when another host has news, but not while the turn that will see them is to come.
+func (a *Agent) awaitedNews(turns *schedule) <-chan struct{} {
+	if turns.IsScheduled(scopeForwarding) {
+		return nil
+	}
+	return a.clusters.news
 }
 
 // idleTooLong ends the agent, if it still has nothing to do.

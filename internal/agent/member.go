@@ -27,6 +27,8 @@ type clusterMember struct {
 	runErr atomic.Pointer[error] // why it does not run
 	// heard are recorded peers that some host has mentioned since the agent started.
 	heard map[netip.Addr]bool
+	// allHeard are recorded peers that are all in heard. They are asked for in each turn.
+	allHeard []netip.Addr
 }
 
 // KeepRunning runs the cluster until ctx is done or this host has left.
@@ -61,13 +63,15 @@ func (m *clusterMember) leaveAndStop() {
 	_ = m.Leave(ctx) // its address is gone; the plane of the new one takes the record out
 }
 
-// ReportNews sends whenever there is news of other hosts, or of the plane's health.
+// ReportNews sends whenever there is news of other hosts, or of the plane's health. While nobody receives,
+// further news wake nobody.
 func (m *clusterMember) ReportNews(ctx context.Context, news chan<- struct{}) {
 	for {
 		changed := m.Changed()
 		select {
 		case news <- struct{}{}:
-		default:
+		case <-ctx.Done():
+			return
 		}
 		select {
 		case <-changed:
@@ -129,12 +133,16 @@ func (m *clusterMember) Release(network cluster.NetworkKey, containerID string) 
 // UnheardPeers returns those recorded peers that no host has mentioned since the agent started. Their
 // agents may be down too, so where there is no static list they stay as long as any unreachable host.
 func (m *clusterMember) UnheardPeers(recorded []netip.Addr) []netip.Addr {
+	if len(recorded) == 0 || slices.Equal(recorded, m.allHeard) {
+		return nil
+	}
 	if m.heard == nil {
 		m.heard = make(map[netip.Addr]bool)
 	}
 	isHeard := func(peer netip.Addr) bool { return m.heard[peer] }
 	first := slices.IndexFunc(recorded, func(peer netip.Addr) bool { return !isHeard(peer) })
 	if first < 0 {
+		m.allHeard = recorded
 		return nil
 	}
 	unheard := slices.DeleteFunc(slices.Clone(recorded[first:]), isHeard)

@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
 
 	"vxlan-driver/internal/addrclaim"
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/encryption"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -16,7 +19,10 @@ type peerTracker struct {
 	clusters  *clusterSet
 	claims    *addrclaim.Claims
 	agentPort uint16
-	behind    bool // more hosts came and went than the last turn could take
+	// encryption knows by which devices encrypted networks' packets leave; nil: by none.
+	encryption *encryption.Manager
+	behind     bool                            // more hosts came and went than the last turn could take
+	lists      map[string]*membership.PeerList // by the network's ID
 }
 
 // hostsAtOnce is how many hosts of a network may come and go in one turn. The firewall has three
@@ -31,6 +37,11 @@ func (t *peerTracker) IsBehind() bool { return t.behind }
 // changes the networks to what they are then.
 func (t *peerTracker) UpdatePeers(s *hoststate.Session, networks []hoststate.Network) (changed bool, err error) {
 	t.behind = false
+	lists := make(map[string]*membership.PeerList)
+	for _, n := range networks {
+		lists[n.ID] = cmp.Or(t.lists[n.ID], new(membership.PeerList))
+	}
+	t.lists = lists
 	var errs []error
 	for i := range networks {
 		if !networks[i].NeedsAgent() {
@@ -49,10 +60,14 @@ func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Netwo
 	if known {
 		recorded = &have
 	}
-	want := t.clusters.DiscoveryOf(n).Peers(n, recorded)
+	want := t.lists[n.ID].Update(n, t.clusters.DiscoveryOf(n), recorded)
 	want.AgentPort = t.agentPort
 	if n.Gossip {
 		want.HostAddrs = t.hostAddrs(n)
+	}
+	if n.Encrypts() && t.encryption != nil {
+		want.WireGuard = t.encryption.Device(n.ID)
+		want.WireGuardAddrs = wireGuardAddrs(n, t.clusters.SnapshotOf(n), t.encryption.TunnelKeys(n.ID))
 	}
 	if known && want.Equal(have) {
 		return false, nil
@@ -61,6 +76,21 @@ func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Netwo
 	want.Flood, limited = limitChanges(local.VTEP.Flood, want.Flood, hostsAtOnce)
 	t.behind = t.behind || limited
 	return true, s.SetPeers(local, want)
+}
+
+// wireGuardAddrs returns where the hosts of a network take in encrypted packets: this one by its keys, and
+// the others by theirs.
+func wireGuardAddrs(n membership.Network, s cluster.Snapshot, own []cluster.TunnelKey) (addrs []netip.AddrPort) {
+	for _, k := range own {
+		addrs = append(addrs, netip.AddrPortFrom(n.VTEP.Local, k.Port))
+	}
+	for _, m := range n.Members(s) {
+		for _, k := range m.Keys {
+			addrs = append(addrs, netip.AddrPortFrom(m.VTEP, k.Port))
+		}
+	}
+	slices.SortFunc(addrs, netip.AddrPort.Compare)
+	return slices.Compact(addrs)
 }
 
 // limitChanges returns the wanted hosts. If too many come and go it makes only most of the changes,

@@ -27,11 +27,13 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 	case agentapi.VerbRestart:
 		return a.handleRestart(ctx)
 	case agentapi.VerbForgetHost:
-		return a.handleForgetHost(r.Host)
+		return a.handleForgetHost(ctx, r.Host)
 	case agentapi.VerbTokenCreate, agentapi.VerbTokenList, agentapi.VerbTokenRevoke:
 		return a.handleToken(ctx, r)
 	case agentapi.VerbLeave:
 		return errorResponse(a.clusters.LeaveForGood(ctx))
+	case agentapi.VerbRotateEncryption:
+		return a.handleRotateEncryption(ctx, r.Network)
 	case agentapi.VerbKeyChange:
 		return a.handleKeyChange(r.Data)
 	}
@@ -85,12 +87,12 @@ func (a *Agent) currentReport(ctx context.Context, wantRates bool) agentapi.Stat
 // handleSync runs a turn, or, for a container that was set up, does what its plugin waits for.
 func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Response {
 	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
-	if r.Container == "" {
-		defer a.confirmJoined(ctx, r.Network)
-		return errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
-	}
-	defer a.confirmJoined(ctx, r.Network)
 	var response agentapi.Response
+	if r.Container == "" {
+		response = errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
+		response.AddWarning(a.confirmJoined(ctx, r.Network))
+		return response
+	}
 	if a.dns.AddRecord(key) {
 		a.announcer.QueueAnnouncement(key)
 		a.requests.TriggerSoon()
@@ -101,6 +103,7 @@ func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Res
 		response.AddWarning(a.warnIfRefused(n.ID)) // elsewhere the request for addresses was answered with it
 	}
 	response.AddWarning(a.status.WarningOf(r.Network))
+	response.AddWarning(a.confirmJoined(ctx, r.Network))
 	response.Announces = response.Error == "" && a.announcer.Enabled()
 	return response
 }
@@ -115,9 +118,11 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 	turnErr := a.requests.SyncNetworkAndWait(ctx, membership.EndpointKey{NetworkID: r.Network})
 	a.beginConfirm(r.Network) // beside the claim
 	addrs, err := a.claims.Assign(ctx, addrclaim.Request{EndpointKey: key, Wanted: r.Wanted})
-	a.confirmJoined(ctx, r.Network)
+	warning := a.confirmJoined(ctx, r.Network)
 	if err == nil {
-		return agentapi.Response{Addrs: addrs, Warning: cmp.Or(a.warnIfRefused(r.Network), a.warnIfAlone(r.Network))}
+		response := agentapi.Response{Addrs: addrs, Warning: warning}
+		response.AddWarning(cmp.Or(a.warnIfRefused(r.Network), a.warnIfAlone(r.Network)))
+		return response
 	}
 	if turnErr != nil {
 		err = fmt.Errorf("%w (%w)", err, turnErr)

@@ -26,8 +26,8 @@ const (
 	// containers there are (500 on the host: 0.2 s).
 	loadDivisor = 5
 	// newsDivisor does so for news of other hosts. A cluster of 1,000 hosts has them all the time. A
-	// turn takes 2 to 3 ms there, so they are followed after 60 to 90 ms.
-	newsDivisor = 32
+	// turn takes 2 ms there, so there is one each 100 ms.
+	newsDivisor = 48
 	// maxRepairDelay brings back within a second what somebody deleted.
 	maxRepairDelay = 700 * time.Millisecond
 	// retryInterval is how soon a failed turn is retried. It doubles each time, up to
@@ -42,17 +42,21 @@ const (
 type schedule struct {
 	dueAt    [scopeCount]time.Time
 	duration [scopeCount]time.Duration // of the last turn
+	ended    [scopeCount]time.Time     // the last turn
 	failures int                       // full turns that failed in a row
 	hurried  time.Time                 // when UrgentDelay last returned 0
 }
 
 // Pace is a delay of least, or up to most where turns of the scope take long.
 func (s *schedule) Pace(what scope, least, most time.Duration) time.Duration {
-	divisor := time.Duration(loadDivisor)
-	if what == scopeForwarding {
-		divisor = newsDivisor
-	}
-	return max(least, min((divisor-1)*s.duration[what], most))
+	return max(least, min((loadDivisor-1)*s.duration[what], most))
+}
+
+// NewsDelay is the delay of a turn that news of other hosts cause: newsDebounce, or longer if the last such
+// turn has just ended.
+func (s *schedule) NewsDelay() time.Duration {
+	gap := min((newsDivisor-1)*s.duration[scopeForwarding], storeDebounce)
+	return max(newsDebounce, gap-time.Since(s.ended[scopeForwarding]))
 }
 
 // UrgentDelay is the delay of a turn that another host waits for: none, unless there was such a
@@ -63,11 +67,11 @@ func (s *schedule) UrgentDelay() time.Duration {
 		s.hurried = now
 		return 0
 	}
-	return s.Pace(scopeForwarding, newsDebounce, storeDebounce)
+	return s.NewsDelay()
 }
 
-// Took records how long a turn took.
-func (s *schedule) Took(what scope, d time.Duration) { s.duration[what] = d }
+// Took records how long a turn took that has just ended.
+func (s *schedule) Took(what scope, d time.Duration) { s.duration[what], s.ended[what] = d, time.Now() }
 
 // Retry schedules a full turn after one that failed.
 func (s *schedule) Retry(what scope, err error) {
@@ -88,6 +92,9 @@ func (s *schedule) Within(what scope, d time.Duration) {
 		s.dueAt[what] = at
 	}
 }
+
+// IsScheduled tells whether a turn of exactly this scope is to come.
+func (s *schedule) IsScheduled(what scope) bool { return !s.dueAt[what].IsZero() }
 
 // Timer fires when the next turn is due.
 func (s *schedule) Timer() *time.Timer {

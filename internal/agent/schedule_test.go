@@ -20,3 +20,27 @@ func TestUrgentTurnsLeaveTheLockToContainers(t *testing.T) {
 		}
 	})
 }
+
+// Where turns take long, there is time for others between them. News that come later do not wait for that.
+func TestNewsWaitForTheTurnBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s schedule
+		want := func(when string, want time.Duration) {
+			t.Helper()
+			if got := s.NewsDelay(); got != want {
+				t.Errorf("%s: news wait for %v, want %v", when, got, want)
+			}
+		}
+		want("at first", newsDebounce)
+		s.Took(scopeForwarding, 2*time.Millisecond)
+		want("after a turn", 94*time.Millisecond)
+		sleep(50 * time.Millisecond)
+		want("later", 44*time.Millisecond)
+		sleep(50 * time.Millisecond)
+		want("long after it", newsDebounce)
+		s.Took(scopeForwarding, time.Second)
+		want("after a long turn", storeDebounce)
+		sleep(storeDebounce)
+		want("long after that", newsDebounce)
+	})
+}

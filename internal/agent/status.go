@@ -17,6 +17,7 @@ import (
 	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/encryption"
 	"vxlan-driver/internal/events"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
@@ -38,6 +39,7 @@ type statusReporter struct {
 	rules      *rulesOwner
 	neighbours *neighbourWatch
 	watcher    *pathWatcher
+	encryption *encryption.Manager                         // nil: the agent cannot encrypt
 	fastPathOf func(device string) agentapi.FastPathStatus // nil: there are no eBPF programs
 	// countsByHost returns what eBPF programs have passed on; nil: there are none.
 	countsByHost func(device string) (map[netip.Addr]agentapi.ProgramCounts, error)
@@ -52,12 +54,14 @@ type statusReporter struct {
 	compared    map[string]*membership.Differences // by the network's id
 	omits       bool                               // this host has more than it can announce
 
-	mu       sync.Mutex
-	unready  string // why the host is not set up completely; "": it is
-	report   agentapi.StatusReport
-	problem  string              // the error of the last full turn
-	devices  map[string]string   // of the networks of the report, by the networks' names
-	warnings map[string][]string // for whoever starts a container, by the network's id
+	mu      sync.Mutex
+	unready string // why the host is not set up completely; "": it is
+	report  agentapi.StatusReport
+	problem string // the error of the last full turn
+	// encrypted has the IDs of the encrypted networks of the report, by their names.
+	encrypted map[string]string
+	devices   map[string]string   // of the networks of the report, by the networks' names
+	warnings  map[string][]string // for whoever starts a container, by the network's id
 }
 
 // SetBlockingChains completes the report by what other programs' firewalls drop.
@@ -121,7 +125,7 @@ func (s *statusReporter) Networks() []agentapi.NetworkStatus {
 // are now. These cost something, so they are looked at only when somebody asks.
 func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agentapi.StatusReport {
 	s.mu.Lock()
-	report, devices := s.report, s.devices
+	report, devices, encrypted := s.report, s.devices, s.encrypted
 	report.Problem = s.problem
 	s.mu.Unlock()
 	traffic, err := s.traffic.Report(ctx, devices, wantRates)
@@ -131,6 +135,9 @@ func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agen
 	report.Networks, report.Drops = slices.Clone(report.Networks), traffic.drops
 	for i, n := range report.Networks {
 		report.Networks[i].Traffic = traffic.byNetwork[n.Name]
+		if id, isEncrypted := encrypted[n.Name]; isEncrypted {
+			report.Networks[i].Encryption = encryptionStatus(s.encryption, id)
+		}
 	}
 	report.Clusters = s.clusterStatus()
 	if err := s.addCountsByHost(report.Clusters, devices); err != nil {
@@ -154,10 +161,13 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 		Warnings: slices.Concat(omitted, s.neighbours.warnings, s.watcher.Warnings(), s.planeWarnings()),
 	}
 	s.logOmitted(omitted)
-	warnings, devices := make(map[string][]string), make(map[string]string)
+	warnings, devices, encrypted := make(map[string][]string), make(map[string]string), make(map[string]string)
 	compared := make(map[string]*membership.Differences)
 	for _, n := range locals {
 		devices[n.Name] = n.Device.Name
+		if n.Encrypts() {
+			encrypted[n.Name] = n.ID
+		}
 		report.Networks = append(report.Networks, s.networkStatus(n))
 		if n.NeedsAgent() {
 			warnings[n.ID] = slices.Clone(omitted)
@@ -175,7 +185,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	report.BlockingChains = s.report.BlockingChains
-	s.report, s.devices, s.warnings = report, devices, warnings
+	s.report, s.devices, s.encrypted, s.warnings = report, devices, encrypted, warnings
 }
 
 // planeWarnings returns what the planes warn of, and logs each warning once as long as it lasts.

@@ -20,6 +20,8 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	// Of news of other hosts there are many, and they are no reason to look at each container.
+	a.Host.Records.TrustDirs(what == scopeForwarding && !a.checkDevices)
 	s, err := a.Host.Begin()
 	if err != nil {
 		return false, err
@@ -32,6 +34,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	}
 	a.networks = networks
 	a.forwarder.Follow(networks, what)
+	err = errors.Join(err, a.setEncryptionPeers())
 	// Names come first: forwarding waits for the lock, and meanwhile networks may go.
 	err = errors.Join(err, a.dns.UpdateZones(networks))
 	a.dns.EndTurn(networks, err)
@@ -55,6 +58,7 @@ func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
 		a.forwardMore = time.After(after)
 	}
 	a.followed = followed
+	a.noteSettled()
 	// If it failed, to wait would not help either.
 	if !a.forwarder.IsBehind() && !a.peers.IsBehind() && !a.firewallUnfinished {
 		for m, snapshot := range followed {
@@ -84,13 +88,14 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	if s.AllKnown() {
 		a.confirmer.Retain(networks)
 	}
+	a.followEncryption(ctx, networks, s.AllKnown(), what >= scopeFull || a.checkDevices)
 	if what == scopeDNS {
 		return networks, empty, false, errors.Join(err, a.publish(a.clusters.GroupByCluster(networks)))
 	}
 	// The kernel comes before clusters start: a cluster opens a port that the firewall must keep
 	// containers from.
 	peersChanged, peersErr := a.peers.UpdatePeers(s, networks)
-	errs := []error{orphansErr, err, peersErr}
+	errs := []error{orphansErr, err, peersErr, a.encryptionErrors(networks)}
 	switch {
 	case a.rules.aside:
 	case what >= scopeFull:
@@ -192,10 +197,10 @@ func (a *Agent) publish(groups map[netip.Addr][]hoststate.Network) error {
 		networks := groups[bind]
 		// It also keeps what was listed: without a key, only those hosts are heard.
 		if len(networks) > 0 {
-			m.SetListed(a.clusters.listedHosts(networks, m.Listed()))
+			m.SetListed(a.clusters.listedHosts(bind, networks))
 		}
 		errs = append(errs, a.claims.Publish(bind, addrclaim.HostState{
-			Cluster: m, Networks: allToMembership(networks), Probe: probeFunc(a.Host, networks),
+			Cluster: m, Networks: a.withKeys(allToMembership(networks)), Probe: probeFunc(a.Host, networks),
 		}))
 	}
 	return errors.Join(errs...)

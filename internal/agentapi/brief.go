@@ -19,6 +19,10 @@ func (r StatusReport) Brief() StatusReport {
 		c.Hosts = slices.DeleteFunc(slices.Clone(c.Hosts), HostStatus.isHealthy)
 		c.HealthyHosts += all - len(c.Hosts)
 	}
+	r.Networks = slices.Clone(r.Networks)
+	for i := range r.Networks {
+		r.Networks[i].Encryption = r.Networks[i].Encryption.brief()
+	}
 	r.AddressConflicts = min(r.AddressConflicts, maxBriefTexts)
 	for _, texts := range []*[]string{&r.Conflicts, &r.Differences, &r.BlockingChains, &r.Warnings} {
 		if more := len(*texts) - maxBriefTexts; more > 0 {
@@ -35,4 +39,20 @@ func (h HostStatus) isHealthy() bool {
 		loss, _ := p.Loss()
 		return p.Measured == 0 || p.MTU < p.FullSize || loss > 0
 	})
+}
+
+// brief leaves out the peers that have completed a handshake.
+func (s *EncryptionStatus) brief() *EncryptionStatus {
+	if s == nil {
+		return nil
+	}
+	short := *s
+	short.Devices = slices.Clone(s.Devices)
+	for i := range short.Devices {
+		d := &short.Devices[i]
+		all := len(d.Peers)
+		d.Peers = slices.DeleteFunc(slices.Clone(d.Peers), func(p WireGuardPeer) bool { return p.Handshake })
+		d.HealthyPeers += all - len(d.Peers)
+	}
+	return &short
 }

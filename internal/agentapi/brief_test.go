@@ -28,7 +28,15 @@ func TestBriefReportListsWhatIsWrong(t *testing.T) {
 	for i := range 3 * maxBriefTexts {
 		full.Conflicts = append(full.Conflicts, fmt.Sprint("conflict ", i))
 	}
+	encrypted := EncryptionStatus{Devices: []WireGuardStatus{
+		{Device: "wg0-blue", Peers: []WireGuardPeer{{Host: "healthy", Handshake: true}, {Host: "mute"}}},
+	}}
+	full.Networks = []NetworkStatus{{Name: "red"}, {Name: "blue", Encryption: &encrypted}}
 	brief := full.Brief()
+	d := brief.Networks[1].Encryption.Devices[0]
+	if len(d.Peers) != 1 || d.Peers[0].Host != "mute" || d.HealthyPeers != 1 || len(encrypted.Devices[0].Peers) != 2 {
+		t.Errorf("it lists the peers %+v, and counts %d others", d.Peers, d.HealthyPeers)
+	}
 	var left []string
 	for _, h := range brief.Clusters[0].Hosts {
 		left = append(left, h.Name)

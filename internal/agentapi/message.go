@@ -72,6 +72,9 @@ const (
 	VerbKeys Verb = "keys"
 	// VerbKeyChange changes the host's key file (KeyChange). The response is as to VerbKeys.
 	VerbKeyChange Verb = "key-change"
+	// VerbRotateEncryption begins to replace the keys of the encrypted network in Network, by its ID or name, or
+	// of all. Data of the response is a RotationReport. The rotation goes on by itself.
+	VerbRotateEncryption Verb = "rotate-encryption"
 	// VerbTrace asks what this host's firewall rules do with packets that come while it is asked.
 	VerbTrace Verb = "trace"
 )
@@ -237,6 +240,8 @@ type NetworkStatus struct {
 	// Traffic is what the VXLAN device has counted: what came from other hosts and went to them. Nil:
 	// there is no such device.
 	Traffic *TrafficStatus `json:"traffic,omitempty"`
+	// Encryption is how packets to other hosts are encrypted. Nil: they are not.
+	Encryption *EncryptionStatus `json:"encryption,omitempty"`
 	// Tunnels are those through which not everything passes.
 	Tunnels []TunnelStatus `json:"tunnels,omitempty"`
 	// Drifted are forwarding entries that are not as they should be; only VerbExamine lists them.

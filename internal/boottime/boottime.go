@@ -4,6 +4,7 @@ package boottime
 import (
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,11 +47,17 @@ func suspended() time.Duration {
 // program was interrupted between reading them.
 func readDifference() (time.Duration, bool) {
 	var before, boot, after unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &before) != nil ||
-		unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil ||
-		unix.ClockGettime(unix.CLOCK_MONOTONIC, &after) != nil {
+	if !readClock(unix.CLOCK_MONOTONIC, &before) || !readClock(unix.CLOCK_BOOTTIME, &boot) ||
+		!readClock(unix.CLOCK_MONOTONIC, &after) {
 		return 0, false
 	}
 	took := time.Duration(after.Nano() - before.Nano())
 	return time.Duration(boot.Nano() - before.Nano()), took < leastSuspend/2
+}
+
+// readClock is unix.ClockGettime, which could block for all that the runtime knows: it wakes a thread that
+// watches over the call, and that takes longer than to read the clock.
+func readClock(clock int32, t *unix.Timespec) (ok bool) {
+	_, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, uintptr(clock), uintptr(unsafe.Pointer(t)), 0)
+	return errno == 0
 }

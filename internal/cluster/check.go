@@ -40,6 +40,14 @@ func Canonical(memberships []Membership) ([]Membership, error) {
 
 // Check returns an error if memberships are not valid, or not in the order of Canonical.
 func Check(memberships []Membership) error {
+	return CheckNew(memberships, isAlwaysNew)
+}
+
+func isAlwaysNew(int) bool { return true }
+
+// CheckNew is Check for memberships of which some endpoints were checked before, each for itself. isNew
+// tells of which that is not so, by their index among all endpoints.
+func CheckNew(memberships []Membership, isNew func(index int) bool) error {
 	if len(memberships) > MaxMemberships {
 		return fmt.Errorf("%d networks on a host, at most %d are allowed", len(memberships), MaxMemberships)
 	}
@@ -48,7 +56,7 @@ func Check(memberships []Membership) error {
 		if i > 0 && memberships[i-1].Network.Compare(m.Network) >= 0 {
 			return fmt.Errorf("network %v: is repeated or out of order", m.Network)
 		}
-		if err := m.check(); err != nil {
+		if err := m.check(func(i int) bool { return isNew(endpoints + i) }); err != nil {
 			return fmt.Errorf("network %v: %w", m.Network, err)
 		}
 		endpoints += len(m.Endpoints)
@@ -59,7 +67,7 @@ func Check(memberships []Membership) error {
 	return nil
 }
 
-func (m Membership) check() error {
+func (m *Membership) check(isNew func(index int) bool) error {
 	if m.Network.VNI < 1 || m.Network.VNI > maxVNI || m.Network.Port == 0 {
 		return fmt.Errorf("must have a VNI from 1 to %d and a port", maxVNI)
 	}
@@ -75,9 +83,16 @@ func (m Membership) check() error {
 	if err := m.View.check(); err != nil {
 		return fmt.Errorf("view: %w", err)
 	}
-	for i, e := range m.Endpoints {
+	if err := checkTunnelKeys(m.Keys); err != nil {
+		return fmt.Errorf("encryption: %w", err)
+	}
+	for i := range m.Endpoints {
+		e := &m.Endpoints[i]
 		if i > 0 && m.Endpoints[i-1].ContainerID >= e.ContainerID {
 			return fmt.Errorf("container %q: is repeated or out of order", e.ContainerID)
+		}
+		if !isNew(i) {
+			continue
 		}
 		if err := e.Check(); err != nil {
 			return fmt.Errorf("container %q: %w", e.ContainerID, err)

@@ -58,6 +58,9 @@ type Membership struct {
 	HostAddrs []netip.Addr // the host's own on the bridge, without gateways, which all hosts share
 	BridgeMAC kernel.MAC   // zero: unknown
 	View      NetworkView
+	// Keys are those by which the host takes packets of an encrypted network, by generation. None:
+	// the network is not encrypted there, or the host cannot take packets yet.
+	Keys      []TunnelKey
 	Endpoints []Endpoint
 }
 

@@ -75,7 +75,7 @@ func (f *fitting) omit(m Membership, why string) {
 func (f *fitting) leaveOutInvalid(m Membership) (Membership, error) {
 	all := m.Endpoints
 	m.Endpoints = nil
-	if err := m.check(); err != nil {
+	if err := m.check(isAlwaysNew); err != nil {
 		return m, err
 	}
 	for i, e := range all {

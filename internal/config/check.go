@@ -154,6 +154,7 @@ var shown = []struct {
 	{"join_port", func(c Config) string { return strconv.Itoa(int(c.JoinPort)) }},
 	{"rotate_keys", func(c Config) string { return strconv.FormatBool(c.RotateKeys) }},
 	{"ebpf", func(c Config) string { return strconv.FormatBool(c.EBPF) }},
+	{"encryption_rotate_after", func(c Config) string { return c.EncryptionRotateAfter.String() }},
 }
 
 func addrText(a netip.Addr) string {

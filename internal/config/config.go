@@ -32,8 +32,10 @@ type Config struct {
 	// RotateKeys: other hosts of the cluster may change the key file.
 	RotateKeys bool
 	// EBPF: packets between containers of two hosts pass by eBPF programs, where the kernel can.
-	EBPF    bool
-	Metrics Endpoint // where metrics are served; zero: nowhere
+	EBPF bool
+	// EncryptionRotateAfter is how old the keys of encrypted networks become; 0: as old as the machine's uptime.
+	EncryptionRotateAfter time.Duration
+	Metrics               Endpoint // where metrics are served; zero: nowhere
 }
 
 // rawConfig is the configuration as the administrator typed it.
@@ -51,11 +53,15 @@ type rawConfig struct {
 	JoinPort    int      `toml:"join_port"`
 	RotateKeys  bool     `toml:"rotate_keys"`
 	EBPF        bool     `toml:"ebpf"`
+
+	EncryptionRotateAfter string `toml:"encryption_rotate_after"`
 }
 
 const (
 	// DefaultCluster is the label of hosts whose configuration has none.
 	DefaultCluster = "vxlan"
+	// DefaultRotateAfter is how old keys of encrypted networks become.
+	DefaultRotateAfter = 30 * 24 * time.Hour
 	// DefaultJoinPort is enrol.DefaultPort.
 	DefaultJoinPort = 7949
 	dnsPort         = 53
@@ -91,6 +97,7 @@ func (t Texts) ParseSettings() (Config, error) {
 		Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, KeyFile: f.KeyFile, Cluster: DefaultCluster,
 		ForgetAfter: gossip.DefaultForgetAfter,
 		KeepRunning: f.KeepRunning, RotateKeys: f.RotateKeys, EBPF: f.EBPF,
+		EncryptionRotateAfter: DefaultRotateAfter,
 	}
 	errs := []error{unknown, f.parseAddresses(&c), f.parseOthers(&c)}
 	if f.KeyFile != "" && !filepath.IsAbs(f.KeyFile) {
@@ -130,26 +137,27 @@ func (f *rawConfig) decode(text string) error {
 		}
 		errs = append(errs,
 			fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, "+
-				"dns_upstreams, metrics, keep_running, join_port, rotate_keys and ebpf", key))
+				"dns_upstreams, metrics, keep_running, join_port, rotate_keys, ebpf and encryption_rotate_after", key))
 	}
 	return errors.Join(errs...)
 }
 
 // examples are the settings as they are written in the file.
 var examples = map[string]string{
-	"bind":          `bind = "192.168.1.10"`,
-	"port":          `port = 7947`,
-	"key_file":      `key_file = "/etc/vxlan/key"`,
-	"cluster":       `cluster = "vxlan"`,
-	"seeds":         `seeds = ["192.168.1.10", "192.168.1.11"]`,
-	"forget_after":  `forget_after = "24h"`,
-	"log_level":     `log_level = "info"`,
-	"dns_upstreams": `dns_upstreams = ["192.168.1.1"]`,
-	"keep_running":  `keep_running = true`,
-	"join_port":     `join_port = 7949`,
-	"rotate_keys":   `rotate_keys = true`,
-	"ebpf":          `ebpf = true`,
-	"metrics":       `metrics = "127.0.0.1:7948"`,
+	"bind":                    `bind = "192.168.1.10"`,
+	"port":                    `port = 7947`,
+	"key_file":                `key_file = "/etc/vxlan/key"`,
+	"cluster":                 `cluster = "vxlan"`,
+	"seeds":                   `seeds = ["192.168.1.10", "192.168.1.11"]`,
+	"forget_after":            `forget_after = "24h"`,
+	"log_level":               `log_level = "info"`,
+	"dns_upstreams":           `dns_upstreams = ["192.168.1.1"]`,
+	"keep_running":            `keep_running = true`,
+	"join_port":               `join_port = 7949`,
+	"rotate_keys":             `rotate_keys = true`,
+	"ebpf":                    `ebpf = true`,
+	"encryption_rotate_after": `encryption_rotate_after = "720h"`,
+	"metrics":                 `metrics = "127.0.0.1:7948"`,
 }
 
 // explainSyntax says what to write where the file is not TOML, or a value not of the setting's
@@ -222,6 +230,14 @@ func (f rawConfig) parseOthers(c *Config) error {
 		}
 		c.ForgetAfter = d
 	}
+	if f.EncryptionRotateAfter != "" {
+		d, err := time.ParseDuration(f.EncryptionRotateAfter)
+		if err != nil || d != 0 && (d < minRotateAfter || d > maxForgetAfter) {
+			errs = append(errs, fmt.Errorf(`encryption_rotate_after %q: must be from 10m to 87600h, such as "720h", or "0"`,
+				f.EncryptionRotateAfter))
+		}
+		c.EncryptionRotateAfter = d
+	}
 	if f.LogLevel != "" {
 		if err := c.LogLevel.UnmarshalText([]byte(f.LogLevel)); err != nil {
 			errs = append(errs, fmt.Errorf("log_level %q: must be debug, info, warn or error", f.LogLevel))
@@ -238,6 +254,8 @@ func (f rawConfig) parseOthers(c *Config) error {
 const (
 	maxCluster     = 64
 	maxForgetAfter = 87600 * time.Hour
+	// minRotateAfter is far above what a rotation takes, which waits for each host.
+	minRotateAfter = 10 * time.Minute
 )
 
 // parseAddrPorts parses addresses with or without a port.

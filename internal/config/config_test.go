@@ -52,6 +52,7 @@ keep_running = true
 join_port = 7001
 rotate_keys = false
 ebpf = false
+encryption_rotate_after = "48h"
 metrics = "127.0.0.1:7948"`)
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +62,7 @@ metrics = "127.0.0.1:7948"`)
 		Bind: netip.MustParseAddr("192.0.2.1"), Port: 7000, Cluster: "blue",
 		Seeds:       []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:7000"), netip.MustParseAddrPort("[2001:db8::1]:7001")},
 		ForgetAfter: 2 * time.Hour, LogLevel: -4, Upstreams: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")},
-		KeepRunning: true, JoinPort: 7001,
+		KeepRunning: true, JoinPort: 7001, EncryptionRotateAfter: 48 * time.Hour,
 		Metrics: Endpoint{"tcp", "127.0.0.1:7948"},
 	}
 	if !reflect.DeepEqual(c, want) {

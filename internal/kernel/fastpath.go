@@ -21,11 +21,10 @@ type FastPath struct {
 	// must check it, since the bridge does not see the packets.
 	PortSecurity bool
 	Sources      []FastPathSource
-	// Encrypted tells that all packets to other hosts must leave by the VXLAN device, which sends them
-	// through WireGuard.
-	Encrypted bool
 	// Checksum tells that packets to other hosts need a UDP checksum.
 	Checksum bool
+	// Encrypted is for a network whose packets leave by WireGuard only; nil: it is not encrypted.
+	Encrypted *EncryptedPath
 	// Partial tells that Remote may lack MACs of hosts that are not known yet. So those that the
 	// kernel has stay.
 	Partial bool
@@ -38,6 +37,30 @@ type FastPath struct {
 	// MayWait tells that what takes long may be left to a later call: somebody may be starting a container.
 	// The error is ErrFastPathUnfinished then.
 	MayWait bool
+}
+
+// EncryptedPath says which IP packets of an encrypted network pass between a container's port and a WireGuard device
+// without a VXLAN header.
+type EncryptedPath struct {
+	// Send is the WireGuard device by which packets leave; "": there is none yet.
+	Send string
+	// Receive are the names of the WireGuard devices by which packets may come. Some may not be there.
+	Receive []string
+	// Takers are the VTEPs of the hosts that take packets without a VXLAN header by Send.
+	Takers []netip.Addr
+	// Local are the addresses of all containers on this host. With SkipPorts they are not looked at.
+	Local []ContainerAddress
+	// Remote are the addresses of containers on other hosts.
+	Remote []ContainerAddress
+	// Only are the addresses of Remote that are looked at; nil: all. Remote has none but those then.
+	Only []netip.Addr
+}
+
+// ContainerAddress is an IP address of a container.
+type ContainerAddress struct {
+	Addr netip.Addr
+	MAC  MAC
+	VTEP netip.Addr // of its host; on this host it is the zero Addr
 }
 
 // ErrPortsNeeded says that there is no fast path yet, and that its ports were not given.

@@ -26,12 +26,11 @@ type Kind string
 
 // The kinds that this project creates.
 const (
-	KindBridge Kind = "bridge"
-	KindVeth   Kind = "veth"
-	KindVXLAN  Kind = "vxlan"
-	// WireGuard's devices: the kernel's own, and that of a program which does its work.
+	KindBridge    Kind = "bridge"
+	KindVeth      Kind = "veth"
+	KindVXLAN     Kind = "vxlan"
 	KindWireGuard Kind = "wireguard"
-	KindTun       Kind = "tun"
+	KindTun       Kind = "tun" // of wireguard-go, where the kernel has no WireGuard
 )
 
 // MAC is an Ethernet address; the zero MAC stands for "what the kernel chose".

@@ -40,8 +40,10 @@ func (d *Differences) Find(n Network, s cluster.Snapshot) (all []Difference) {
 		for len(before) > 0 && before[0] != h && before[0].Compare(*h) <= 0 {
 			before = before[1:] // another state of the host, or one that is gone
 		}
-		differs := d.found[h]
-		if len(before) == 0 || before[0] != h {
+		var differs []Difference
+		if len(before) > 0 && before[0] == h {
+			before, differs = before[1:], d.found[h]
+		} else {
 			differs = d.compare(n, h)
 		}
 		if len(differs) > 0 {

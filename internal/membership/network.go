@@ -13,6 +13,7 @@ type Network struct {
 	network.Network
 	VTEP      network.VTEP
 	Endpoints []*network.Endpoint
+	Keys      []cluster.TunnelKey // this host's, of an encrypted network
 }
 
 // EndpointKey names a container's endpoint on a network of this host.
@@ -47,21 +48,27 @@ func (n Network) AwaitsAddresses(e *network.Endpoint) bool {
 //
 // The list must not be changed: mostly it is the snapshot's.
 func (n Network) Members(s cluster.Snapshot) []*cluster.Member {
-	trustsAll, listed := n.Gossip || n.Tunnel.Group.IsValid(), make(map[netip.Addr]bool)
+	isForeign, all := n.isForeign(), s.Members(n.Key())
+	if !slices.ContainsFunc(all, isForeign) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), isForeign)
+}
+
+func (n Network) trustsAll() bool { return n.Gossip || n.Tunnel.Group.IsValid() }
+
+// isForeign returns what tells whether a member has no part in the network.
+func (n Network) isForeign() func(*cluster.Member) bool {
+	trustsAll, listed := n.trustsAll(), make(map[netip.Addr]bool)
 	if !trustsAll {
 		for _, r := range n.VTEP.Remotes {
 			listed[r] = true
 		}
 	}
-	isForeign := func(m *cluster.Member) bool {
+	return func(m *cluster.Member) bool {
 		_, inside := n.SubnetOf(m.VTEP)
 		return !trustsAll && !listed[m.VTEP] || inside || m.VTEP == n.VTEP.Local || m.VTEP.Is4() != n.VTEP.Local.Is4()
 	}
-	all := s.Members(n.Key())
-	if !slices.ContainsFunc(all, isForeign) {
-		return all
-	}
-	return slices.DeleteFunc(slices.Clone(all), isForeign)
 }
 
 // AddrsOf returns an endpoint's addresses without the subnets' lengths.

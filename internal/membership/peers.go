@@ -39,7 +39,32 @@ func (d Discovery) Converged(n Network) bool {
 // without a static list that is still unheard of stays for as long as an unreachable one: perhaps
 // only its agent is down.
 func (d Discovery) Peers(n Network, recorded *network.Peers) network.Peers {
-	peers := d.heardPeers(n)
+	return new(PeerList).Update(n, d, recorded)
+}
+
+// PeerList is what Discovery.Peers returned last. Whoever asks again and again needs a look only at the
+// members that have changed meanwhile. The zero value has none.
+type PeerList struct {
+	list    MemberList
+	members []*cluster.Member
+	heard   network.Peers // what follows from the members alone; not valid without any
+}
+
+// Update returns what d.Peers does. The addresses must not be changed.
+func (l *PeerList) Update(n Network, d Discovery, recorded *network.Peers) network.Peers {
+	members := l.list.Update(n, d.Snapshot)
+	if !n.trustsAll() || !sameHosts(l.members, members) {
+		l.heard = d.heardPeers(n, members)
+	}
+	if l.members = members; !n.trustsAll() {
+		l.members = nil // the list matters too
+	}
+	peers := l.heard
+	peers.StaticFDB = peers.StaticFDB && d.Carries.ExactForwarding && !n.Tunnel.Group.IsValid()
+	if n.Encrypts() {
+		// A host gets frames once its key is known, and no frame says where a MAC is.
+		peers.StaticFDB = true
+	}
 	if recorded != nil { // it is not for the other hosts to say
 		peers.WireGuard, peers.WireGuardAddrs = recorded.WireGuard, recorded.WireGuardAddrs
 	}
@@ -47,34 +72,44 @@ func (d Discovery) Peers(n Network, recorded *network.Peers) network.Peers {
 	case recorded == nil:
 	case !d.Converged(n):
 		peers.StaticFDB = recorded.StaticFDB
-		peers.Flood = append(peers.Flood, recorded.Flood...)
+		peers.Flood = slices.Concat(peers.Flood, recorded.Flood)
 		sortSet(&peers.Flood)
-	case n.Gossip && !d.ForgetOver:
-		peers.Flood = append(peers.Flood, d.Unheard...)
+	case n.Gossip && !d.ForgetOver && len(d.Unheard) > 0:
+		peers.Flood = slices.Concat(peers.Flood, d.Unheard)
 		sortSet(&peers.Flood)
 	}
 	return peers
 }
 
-// heardPeers are the peers that the snapshot and the static list alone give.
+// sameHosts tells whether members differ in what they have at most, not in where they are. It is false if
+// there are none.
+func sameHosts(before, now []*cluster.Member) bool {
+	if len(before) != len(now) || len(now) == 0 {
+		return false
+	}
+	for i, m := range now {
+		if b := before[i]; m != b && (m.VTEP != b.VTEP || m.StaticFDB != b.StaticFDB) {
+			return false
+		}
+	}
+	return true
+}
+
+// heardPeers are the peers that the members, the snapshot and the static list alone give.
 //
 // The flood list has the hosts with a container on the network. A listed host without an agent,
 // such as a switch, does not say whether it has containers or which MACs. So it is flooded to, and
 // MACs are learned as long as there is such a host.
 //
 // Unreachable hosts remain members: perhaps only the agent is gone, not the containers.
-func (d Discovery) heardPeers(n Network) network.Peers {
-	peers := network.Peers{StaticFDB: d.Carries.ExactForwarding && !n.Tunnel.Group.IsValid()}
-	members := n.Members(d.Snapshot)
+func (d Discovery) heardPeers(n Network, members []*cluster.Member) network.Peers {
+	peers := network.Peers{StaticFDB: true}
 	peers.Flood = make([]netip.Addr, 0, len(members))
 	for _, m := range members {
 		peers.Flood = append(peers.Flood, m.VTEP)
 		peers.StaticFDB = peers.StaticFDB && m.StaticFDB
 	}
-	if n.Encrypts() {
-		// A host gets frames once its key is known, and no frame says where a MAC is.
-		peers.StaticFDB = true
-	} else if !n.Gossip {
+	if !n.Gossip && !n.Encrypts() {
 		isMember := make(map[netip.Addr]bool, len(members))
 		for _, m := range members {
 			isMember[m.VTEP] = true
@@ -112,8 +147,7 @@ func addressesOf(s cluster.Snapshot, selected func(*cluster.Host) bool) map[neti
 	return addrs
 }
 
-// sortSet sorts addresses, and drops those that are repeated. It is called in each turn, so it makes
-// no copy.
+// sortSet sorts addresses, and drops those that are repeated.
 func sortSet(addrs *[]netip.Addr) {
 	slices.SortFunc(*addrs, netip.Addr.Compare)
 	*addrs = slices.Compact(*addrs)

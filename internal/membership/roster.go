@@ -23,9 +23,12 @@ import (
 type Roster struct {
 	self     cluster.HostID   // this host
 	revision cluster.Revision // of the members
+	list     MemberList
 	members  []*cluster.Member
 	hosts    map[string]*rosterHost // by keyOf; "" has the listed hosts' bridges
-	shown    map[*cluster.Member]*rosterHost
+	inOrder  []*rosterHost          // those of the members; nil: to be found anew
+	names    []*dns.RecordGroup     // those of inOrder
+	sharing  int                    // how many names are shared with this host
 	remotes  *plan.Remotes
 	network  Network // without what members follow from
 	listed   []netip.Addr
@@ -38,6 +41,7 @@ type rosterHost struct {
 	member  *cluster.Member // nil for listed hosts
 	remotes []*plan.Remote
 	names   *dns.RecordGroup // nil while the host cannot be reached
+	place   int              // in Roster.inOrder
 	shared  []MemberEndpoint // containers that have the name of one of this host
 }
 
@@ -56,7 +60,7 @@ func (r *Roster) Update(n Network, s cluster.Snapshot) (changed kernel.Forwardin
 	if r.hosts == nil || r.self != s.Self || !sameButEndpoints(before, r.network) {
 		*r = Roster{
 			self: s.Self, network: r.network, local: localAddrs(n), own: ownNames(n),
-			hosts: make(map[string]*rosterHost), shown: make(map[*cluster.Member]*rosterHost), remotes: new(plan.Remotes),
+			hosts: make(map[string]*rosterHost), remotes: new(plan.Remotes),
 		}
 		r.update(n, s)
 		return kernel.ForwardingKeys{}, true
@@ -106,7 +110,7 @@ func (r *Roster) update(n Network, s cluster.Snapshot) (keys []kernel.Forwarding
 		return nil
 	}
 	r.revision = revision
-	members := n.Members(s)
+	members := r.list.Update(n, s)
 	gone, come := cluster.ChangedMembers(r.members, members)
 	r.members = members
 	changed := make(map[string]*cluster.Member)
@@ -120,6 +124,9 @@ func (r *Roster) update(n Network, s cluster.Snapshot) (keys []kernel.Forwarding
 		of := r.setHost(host, m)
 		r.updateRivals(host, of)
 		keys = append(keys, of...)
+	}
+	if r.inOrder == nil || !sameOrder(gone, come) {
+		r.updateOrder()
 	}
 	if !slices.Equal(r.listed, n.VTEP.Remotes) {
 		r.listed = n.VTEP.Remotes
@@ -136,15 +143,33 @@ func (r *Roster) setHost(host string, m *cluster.Member) []kernel.ForwardingKeys
 	}
 	keys := r.setRemotes(host, remotesOf(m, r.network.VTEP.StaticFDB, before))
 	h := r.hosts[host]
-	delete(r.shown, h.member)
 	if m == nil {
+		r.sharing -= len(h.shared)
 		delete(r.hosts, host)
 		return keys
 	}
-	h.member, r.shown[m] = m, h
-	r.updateNames(h)
+	earlier := earlierRecordsOf(h, keys)
+	h.member = m
+	r.setNames(h, earlier)
 	r.updateShared(h)
 	return keys
+}
+
+// sameOrder tells whether each member that has gone was replaced by one in the same place.
+func sameOrder(gone, come []*cluster.Member) bool {
+	return slices.EqualFunc(gone, come, func(g, c *cluster.Member) bool {
+		return g.Addr == c.Addr && keyOf(g) == keyOf(c)
+	})
+}
+
+// updateOrder puts the hosts in the order of the members.
+func (r *Roster) updateOrder() {
+	r.inOrder, r.names = make([]*rosterHost, 0, len(r.members)), make([]*dns.RecordGroup, 0, len(r.members))
+	for i, m := range r.members {
+		h := r.hosts[keyOf(m)]
+		h.place = i
+		r.inOrder, r.names = append(r.inOrder, h), append(r.names, h.names)
+	}
 }
 
 // isLocal tells whether no other host's container can have an address. One that a container of this
@@ -190,25 +215,10 @@ func (r *Roster) setRemotes(host string, now []*plan.Remote) (keys []kernel.Forw
 	return keys
 }
 
-// updateNames finds a member's names anew. A group that has the same records stays, which tells the
-// name server that nothing has changed.
-func (r *Roster) updateNames(h *rosterHost) {
-	if h.member == nil || !h.member.Reachable {
-		h.names = nil
-		return
-	}
-	host, records := keyOf(h.member), make([]dns.Record, 0, len(h.member.Endpoints))
-	for _, e := range h.member.Endpoints {
-		records = append(records, dns.Record{Names: e.Names, Addrs: credibleAddrs(r.network, r.isLocal,
-			r.keptAddrs(host, e))})
-	}
-	if h.names == nil || !slices.EqualFunc(h.names.Records, records, dns.Record.Equal) {
-		h.names = &dns.RecordGroup{Records: records}
-	}
-}
-
 // updateShared finds which of a member's containers have the name of one of this host.
 func (r *Roster) updateShared(h *rosterHost) {
+	r.sharing -= len(h.shared)
+	defer func() { r.sharing += len(h.shared) }()
 	if h.shared = nil; h.member == nil || !h.member.Reachable {
 		return
 	}
@@ -226,15 +236,6 @@ func (r *Roster) isOwnContainer(m *cluster.Member, e cluster.Endpoint) bool {
 	return isOwn && m.ID.Matches(r.self)
 }
 
-// updateNamesAt finds the names anew of the hosts that have an address.
-func (r *Roster) updateNamesAt(a netip.Addr) {
-	for _, one := range r.remotes.At(a) {
-		if h := r.hosts[one.Trust.Host]; h != nil {
-			r.updateNames(h)
-		}
-	}
-}
-
 // keyOf tells members apart: by what orders them for people, and the id.
 func keyOf(m *cluster.Member) string { return m.Host + string(m.ID[:]) }
 
@@ -244,21 +245,13 @@ func (r *Roster) Remotes() *plan.Remotes { return r.remotes }
 // Members are the network's, as Network.Members returned them.
 func (r *Roster) Members() []*cluster.Member { return r.members }
 
-// Names returns the records of the members that can be reached, by host.
-func (r *Roster) Names() []*dns.RecordGroup {
-	groups := make([]*dns.RecordGroup, 0, len(r.members))
-	for _, m := range r.members {
-		if h := r.shown[m]; h.names != nil {
-			groups = append(groups, h.names)
-		}
-	}
-	return groups
-}
-
 // SharedNames returns the containers of reachable hosts that have the name of one of this host.
 func (r *Roster) SharedNames() (all []MemberEndpoint) {
-	for _, m := range r.members {
-		all = append(all, r.shown[m].shared...)
+	if r.sharing == 0 {
+		return nil
+	}
+	for _, h := range r.inOrder {
+		all = append(all, h.shared...)
 	}
 	return all
 }
@@ -287,7 +280,7 @@ type MemberEndpoint struct {
 
 // withoutHosts drops what members follow from. The rest is all that a roster depends on.
 func withoutHosts(n Network) Network {
-	n.Network.Remotes, n.VTEP.Remotes, n.VTEP.Flood, n.VTEP.Own = nil, nil, nil, nil
+	n.Network.Remotes, n.VTEP.Remotes, n.VTEP.Flood, n.VTEP.Own, n.VTEP.WireGuardAddrs = nil, nil, nil, nil, nil
 	return n
 }
 

@@ -125,7 +125,7 @@ func TestRosterThatFollowsHasWhatANewOneHas(t *testing.T) {
 		n.VTEP.StaticFDB = round%2 == 0
 		var s cluster.Snapshot
 		var have kernelTables
-		r := new(Roster)
+		r, peers, recorded := new(Roster), new(PeerList), network.Peers{StaticFDB: true, Flood: []netip.Addr{vtep(9)}}
 		for step := range 40 {
 			switch host := byte(2 + rnd.IntN(4)); rnd.IntN(8) {
 			case 0:
@@ -145,6 +145,15 @@ func TestRosterThatFollowsHasWhatANewOneHas(t *testing.T) {
 			got, want := followed(n, r), followed(n, NewRoster(n, cluster.Snapshot{Hosts: s.Hosts}))
 			if fmt.Sprint(got) != fmt.Sprint(want) { // no addresses may be nil or an empty list
 				t.Fatalf("step %d: it has\n%+v\na new one has\n%+v", step, got, want)
+			}
+			m := n
+			if rnd.IntN(4) == 0 {
+				m.Gossip, m.VTEP.Remotes = false, []netip.Addr{vtep(2), vtep(3), vtep(8)}
+			}
+			d := Discovery{Snapshot: s, Synced: step > 20, Carries: everything, ForgetOver: step > 30}
+			d.Unheard = []netip.Addr{vtep(9)}[:step%2]
+			if got, want := peers.Update(m, d, &recorded), d.Peers(m, &recorded); !got.Equal(want) {
+				t.Fatalf("step %d: peers are %+v, and found anew %+v", step, got, want)
 			}
 			have.set(want.tables, named, all)
 			var exact kernelTables

@@ -37,7 +37,7 @@ func TestEncryptedNetworkSendsByWireGuardOnly(t *testing.T) {
 		if fmt.Sprint(f.Tables.FDB) != tt.sends || len(f.Tables.Static) != len(f.Tables.FDB) || len(f.Tables.Neighbours) != len(f.Tables.FDB) {
 			t.Errorf("%s: %+v", tt.name, f.Tables)
 		}
-		if f.FastPath.Encrypted != tt.n.Encrypts() {
+		if (f.FastPath.Encrypted != nil) != tt.n.Encrypts() {
 			t.Errorf("%s: the fast path is %+v", tt.name, f.FastPath)
 		}
 		asked := []kernel.FDB{{Dst: remotes[0]}, {Dst: remotes[0], Via: "wg0-blue"}, {Dst: remotes[0], Via: "wg1-blue"}}

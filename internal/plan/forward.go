@@ -24,6 +24,10 @@ type Known struct {
 	SkipPorts bool
 	// FastPathMayWait says that what takes long of the fast path may come later.
 	FastPathMayWait bool
+	// TakesIP are the VTEPs of the hosts that take IP packets of an encrypted network without a VXLAN header, by the
+	// WireGuard device by which packets leave now. A host that does not answer is none: it may not hear of new
+	// containers.
+	TakesIP []netip.Addr
 	// WishFastPath is the function WishFastPath, or nil: packets are to pass the bridge. The plugin,
 	// which sets up no fast path, does without its code.
 	WishFastPath func(*Forwarding, network.Network, network.VTEP, Known)
@@ -77,8 +81,10 @@ func WishFastPath(fw *Forwarding, n network.Network, v network.VTEP, k Known) {
 	}
 	p := &fw.FastPath
 	p.Remote, p.FDB, p.RemoteCount = fw.Tables.Static, fw.Tables.FDB, len(k.Remotes.byMAC)
-	p.Encrypted = n.Encrypts()
 	p.PortSecurity, p.Checksum = n.PortSecurity, n.Tunnel.UDPChecksum.Set && n.Tunnel.UDPChecksum.Value
+	if n.Encrypts() {
+		p.Encrypted = encryptedPath(fw, n, v, k)
+	}
 	if p.SkipPorts = k.SkipPorts; k.SkipPorts {
 		return
 	}

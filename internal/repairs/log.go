@@ -46,6 +46,7 @@ type Log struct {
 	lastRead *[]kernel.Element           // of the firewall, since then; nil: nobody read them
 	suspect  Entries                     // that may be repaired in this run
 	restored map[string]*restoredEntries // by device
+	forgot   time.Time                   // when forgetLocked last looked at all
 }
 
 // timedRemoval is a removal with its time by package boottime.
@@ -210,9 +211,14 @@ func (l *Log) explainLocked(r *Repair) {
 	}
 }
 
-// forgetLocked forgets what nobody will ask for.
+// forgetLocked forgets what nobody will ask for. While other hosts have news there is a lot, and a run each
+// time.
 func (l *Log) forgetLocked() {
 	now := boottime.Now()
+	if now.Sub(l.forgot) < entryAge/2 {
+		return
+	}
+	l.forgot = now
 	l.removals = slices.DeleteFunc(l.removals, func(r timedRemoval) bool { return now.Sub(r.at) > removalAge })
 	for _, entries := range []map[entryKey]time.Time{l.deleted, l.ownAdded} {
 		maps.DeleteFunc(entries, func(_ entryKey, at time.Time) bool { return now.Sub(at) > entryAge })

@@ -17,6 +17,10 @@ import (
 // 13 ms, or 0.6 ms from the cache. A file is replaced as a whole, so a changed record has another
 // inode or time. Only one Store may use it at a time. It also keeps peers, which are many hosts.
 type Cache struct {
+	// trusted returns the records of a network that are all as they were, and trust keeps those that are read
+	// then; nil: each file is looked at. The plugin, which reads once, does without this code.
+	trusted  func(networkID, dir string) ([]*Record, bool)
+	trust    func(networkID, dir string) (keep func([]*Record))
 	networks map[string]cachedRecords
 	peers    map[string]cachedPeers
 }
@@ -49,6 +53,25 @@ func (s *Store) Records(networkID string) ([]*Record, error) { return s.RecordsE
 
 // RecordsExcept is Records without that of one container.
 func (s *Store) RecordsExcept(networkID, containerID string) ([]*Record, error) {
+	if containerID != "" {
+		return s.readRecords(networkID, containerID)
+	}
+	if s.cache == nil || s.cache.trusted == nil {
+		return s.readRecords(networkID, "")
+	}
+	dir := s.endpointsDir(networkID)
+	if records, ok := s.cache.trusted(networkID, dir); ok {
+		return slices.Clone(records), nil
+	}
+	keep := s.cache.trust(networkID, dir)
+	records, err := s.readRecords(networkID, "")
+	if err == nil {
+		keep(records)
+	}
+	return records, err
+}
+
+func (s *Store) readRecords(networkID, containerID string) ([]*Record, error) {
 	dir, err := os.Open(s.endpointsDir(networkID))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

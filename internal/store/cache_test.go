@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/network"
 )
@@ -65,6 +66,76 @@ func TestCacheFollowsTheFiles(t *testing.T) {
 }
 
 // Of a network that is gone nothing is kept.
+// Who trusts directories reads one again only after it was written to, by whomever, and never relies on one
+// that was written to just now.
+func TestCacheTrustsDirectories(t *testing.T) {
+	dir, cache := t.TempDir(), new(Cache)
+	s, err := OpenCached(dir, cache, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	put := func(id, name string) {
+		t.Helper()
+		r := Record{Endpoint: network.Endpoint{ContainerID: id, ContainerName: name}}
+		if err := (&Store{dir: dir}).PutEndpoint("n1", []byte("{}"), vtep, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(when string, names ...string) {
+		t.Helper()
+		all, err := s.Records("n1")
+		var got []string
+		for _, r := range all {
+			got = append(got, r.ContainerName)
+		}
+		if err != nil || fmt.Sprint(got) != fmt.Sprint(names) {
+			t.Errorf("%s: got %v, %v, want %v", when, got, err, names)
+		}
+		if has, err := s.HasEndpointsExcept("n1", ""); has != (len(names) > 0) || err != nil {
+			t.Errorf("%s: any: %v, %v", when, has, err)
+		}
+	}
+	edit := func(text string) {
+		t.Helper()
+		path := s.recordPath("n1", "c1")
+		data, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path, []byte(strings.ReplaceAll(string(data), "first", text)), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	cache.TrustDirs(true)
+	put("c1", "first")
+	want("just now", "first")
+	edit("other")
+	want("edited just now", "other")
+	put("c1", "first")
+	time.Sleep(2 * clockTick)
+	want("before", "first")
+	edit("other")
+	want("trusted", "first")
+	cache.TrustDirs(false)
+	want("not trusted", "other")
+	cache.TrustDirs(true)
+	put("c2", "second")
+	want("one came", "other", "second")
+	time.Sleep(2 * clockTick)
+	want("two", "other", "second")
+	if err := (&Store{dir: dir}).RemoveEndpoint("n1", "c2"); err != nil {
+		t.Fatal(err)
+	}
+	want("one went", "other")
+	time.Sleep(2 * clockTick)
+	want("one", "other")
+	if err := (&Store{dir: dir}).RemoveEndpoint("n1", "c1"); err != nil {
+		t.Fatal(err)
+	}
+	want("none")
+}
+
 func TestCacheForgetsNetworks(t *testing.T) {
 	cache := new(Cache)
 	s, err := OpenCached(t.TempDir(), cache, nil)

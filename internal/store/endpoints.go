@@ -132,6 +132,11 @@ func (s *Store) EndpointsExcept(networkID, containerID string) iter.Seq2[string,
 
 // HasEndpointsExcept tells whether the network has any other endpoint than that of the container.
 func (s *Store) HasEndpointsExcept(networkID, containerID string) (bool, error) {
+	if s.cache != nil && s.cache.trusted != nil && containerID == "" {
+		if records, ok := s.cache.trusted(networkID, s.endpointsDir(networkID)); ok {
+			return len(records) > 0, nil
+		}
+	}
 	for _, err := range s.EndpointsExcept(networkID, containerID) {
 		return err == nil, err
 	}

@@ -45,7 +45,7 @@ func Host() *hoststate.Host {
 		DNSPort:       dnsPortFromEnv(),
 		Warn:          warnUser,
 	}
-	if hasSystemd() {
+	if HasSystemd() {
 		h.SysctlDir = sysctlDir
 	}
 	return h
@@ -60,13 +60,14 @@ func Plugin() *plugin.Plugin {
 func Agent() agentapi.Client {
 	return agentapi.Client{
 		Socket: agentapi.SocketPath, Log: AgentLog, Lock: store.Dir + "/" + agentapi.LockFile,
-		Binary: os.Getenv("VXLAND"), Warn: warnUser, Systemd: hasSystemd(),
+		Binary: os.Getenv("VXLAND"), Warn: warnUser, Systemd: HasSystemd(),
 	}
 }
 
 func warnUser(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) }
 
-func hasSystemd() bool {
+// HasSystemd tells whether systemd runs on this host.
+func HasSystemd() bool {
 	_, err := os.Stat(systemdDir)
 	return err == nil
 }

@@ -8,6 +8,7 @@ mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /run
 ln -sf busybox /usr/bin/modprobe
 echo /usr/bin/modprobe >/proc/sys/kernel/modprobe
+modprobe tun # makes /dev/net/tun, which systemd makes of static nodes
 ip link set lo up
 uptime() { cut -d. -f1 /proc/uptime; }
 echo "tests begin after $(uptime) s"

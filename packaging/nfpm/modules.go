@@ -69,7 +69,7 @@ func readModules(dir string) ([]module, error) {
 }
 
 // licenceFiles are the names under which modules have their licences.
-var licenceFiles = []string{"LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "PATENTS*"}
+var licenceFiles = []string{"LICENSE*", "license*", "LICENCE*", "COPYING*", "NOTICE*", "PATENTS*"}
 
 // writeLicences writes the licences of all modules. root is the driver's source.
 func writeLicences(w io.Writer, root string, modules []module) error {

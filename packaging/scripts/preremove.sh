@@ -9,6 +9,7 @@ case "$1" in upgrade | failed-upgrade | deconfigure | [1-9]) exit 0 ;; esac
 if [ -d /run/vxlan ]; then
 	/usr/bin/vxlanctl cleanup
 	rm -rf /sys/fs/bpf/vxlan-driver # of an agent that was killed
+	rmdir /run/wireguard 2>/dev/null || true # other programs' WireGuard may use it
 fi
 if command -v systemctl >/dev/null; then
 	systemctl --no-reload disable vxland.socket vxland.service vxlan-reload@firewalld.service vxlan-reload@nftables.service >/dev/null 2>&1 || true

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,6 +39,9 @@ const (
 
 // describe returns how a VXLAN device wraps packets.
 func describe(ns Namespace, want kernel.FastPath) (n programsNetwork, err error) {
+	if i := slices.IndexFunc(want.FDB, func(e kernel.FDB) bool { return e.Via != "" }); i >= 0 {
+		return n, unfitError{fmt.Sprintf("packets leave by %s", want.FDB[i].Via)} // they may have to be encrypted there
+	}
 	device, err := ns.Link(want.Device, kernel.FacetOffload)
 	if err != nil {
 		return n, err

@@ -156,11 +156,18 @@ func newQuietPair(t *testing.T, u underlay, script string) (a, b *realHost) {
 	t.Helper()
 	a, b = newPair(t, u)
 	for _, h := range []*realHost{a, b} {
-		h.in("sysctl -qw net.ipv6.conf.all.disable_ipv6=1; ip address flush dev eth0; ip link set eth0 arp off")
-		// Filters of routed packets would see bridged ones, and cut off what follows the IP packet.
-		h.sh("sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 || true; bridge link set dev vx.0 learning off; " + script)
+		h.quiet()
+		h.sh(script)
 	}
 	return a, b
+}
+
+// quiet lets a container's kernel say nothing.
+func (h *realHost) quiet() {
+	h.Helper()
+	h.in("sysctl -qw net.ipv6.conf.all.disable_ipv6=1; ip address flush dev eth0; ip link set eth0 arp off")
+	// Filters of routed packets would see bridged ones, and cut off what follows the IP packet.
+	h.sh("sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 || true; bridge link set dev vx.0 learning off")
 }
 
 // compare sends random frames through both wires, in batches.

@@ -21,7 +21,24 @@ import (
 const (
 	devicePin   = "device"
 	underlayPin = "underlay"
+	// wireguardPin is followed by a WireGuard device's name.
+	wireguardPin = "wireguard-"
 )
+
+// portProgram is attached to containers' ports. The number tells it from others.
+type portProgram struct {
+	*ebpf.Program
+	id ebpf.ProgramID
+}
+
+func newPortProgram(program *ebpf.Program) (portProgram, error) {
+	info, err := program.Info()
+	if err != nil {
+		return portProgram{}, err
+	}
+	id, _ := info.ID()
+	return portProgram{program, id}, nil
+}
 
 // errNoTCX says that the kernel is too old.
 var errNoTCX = errors.New("the kernel has no tcx (Linux 6.6)")
@@ -116,11 +133,11 @@ func openPinned(pin string) (link.Link, int, error) {
 // attachPorts attaches the program of containers' ports where it is not. The kernel takes 10 to 20 ms for
 // each, on an idle machine of two processors: it waits for all readers, under the lock of all links
 // (synchronize_rcu in tcx_link_attach). So nothing is attached twice, and an agent attaches one at a time.
-func (p *Programs) attachPorts(device string, t networkTables) error {
+func (p *Programs) attachPorts(device string, t networkTables, program portProgram) error {
 	var errs []error
 	for index, port := range t.ports {
-		if pin := fastpath.PortPin(p.layoutDir(), device, port.Mac); !p.hasPort(pin, int(index)) {
-			errs = append(errs, p.attach(pin, int(index), p.objects.FromContainer))
+		if pin := fastpath.PortPin(p.layoutDir(), device, port.Mac); !hasPort(pin, int(index), program) {
+			errs = append(errs, p.attach(pin, int(index), program.Program))
 		}
 	}
 	return errors.Join(errs...)
@@ -128,12 +145,12 @@ func (p *Programs) attachPorts(device string, t networkTables) error {
 
 // hasPort tells whether the program of a port is attached, and what attaches it is pinned. To open what is
 // pinned takes ten times as long.
-func (p *Programs) hasPort(pin string, index int) bool {
+func hasPort(pin string, index int, program portProgram) bool {
 	if _, err := os.Lstat(pin); err != nil {
 		return false
 	}
 	have, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: ebpf.AttachTCXIngress})
-	isOurs := func(a link.AttachedProgram) bool { return a.ID == p.fromContainer }
+	isOurs := func(a link.AttachedProgram) bool { return a.ID == program.id }
 	return err == nil && slices.ContainsFunc(have.Programs, isOurs)
 }
 

@@ -53,7 +53,7 @@ func TestLeftBehind(t *testing.T) {
 	c.programs = &Programs{Dir: filepath.Join(all, "netns-2")}
 	c.open()
 	c.set(c.want(b))
-	for _, dir := range []string{"1/networks/vx:0", "netns-3/2/networks"} {
+	for _, dir := range []string{"1/networks/vx:0", "netns-3/3/networks"} {
 		if err := os.MkdirAll(filepath.Join(all, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}

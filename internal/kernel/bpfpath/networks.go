@@ -40,7 +40,7 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 		return fmt.Errorf("fill tables of %s: %w", want.Device, err)
 	}
 	// A port that has another MAC now has the program already.
-	attachErr := errors.Join(p.detachOtherPorts(want), p.attachNetwork(want, network, t))
+	attachErr := errors.Join(p.detachOthers(want, devicePin, underlayPin), p.attachNetwork(want, network, t))
 	if attachErr != nil && !errors.Is(attachErr, kernel.ErrFastPathUnfinished) {
 		return fmt.Errorf("attach programs of %s: %w", want.Device, attachErr)
 	}
@@ -140,12 +140,11 @@ func (p *Programs) attachNetwork(want kernel.FastPath, network programsNetwork, 
 	return errors.Join(
 		p.attach(filepath.Join(pins, devicePin), int(network.Device), p.objects.FromDevice),
 		p.attachUnderlay(want.Device, int(network.Underlay)),
-		p.attachPorts(want.Device, t))
+		p.attachPorts(want.Device, t, p.fromContainer))
 }
 
-// detachOtherPorts detaches the programs of ports that are not wanted.
-func (p *Programs) detachOtherPorts(want kernel.FastPath) error {
-	keep := []string{devicePin, underlayPin}
+// detachOthers detaches the programs of ports that are not wanted, and all others but those to keep.
+func (p *Programs) detachOthers(want kernel.FastPath, keep ...string) error {
 	for _, port := range want.Ports {
 		keep = append(keep, filepath.Base(fastpath.PortPin("", "", port.MAC)))
 	}
@@ -163,6 +162,7 @@ func (p *Programs) detachOtherPorts(want kernel.FastPath) error {
 // detach removes the programs of a network, and what the tables have of it. With the last network all
 // goes.
 func (p *Programs) detach(device string, ns Namespace) error {
+	delete(p.takesIP, device)
 	pins := fastpath.NetworkPins(p.layoutDir(), device)
 	_, missing := os.Stat(pins)
 	if err := os.RemoveAll(pins); err != nil {
@@ -201,12 +201,14 @@ func (p *Programs) clearUnused(ns Namespace) error {
 	p.peers.free(func(k peerKey) bool { return !used[k.device] })
 	maps.DeleteFunc(p.networks, func(device uint32, _ programsNetwork) bool { return !used[device] })
 	maps.DeleteFunc(p.followed, func(device uint32, _ bool) bool { return !used[device] })
+	maps.DeleteFunc(p.exits, func(device uint32, _ exit) bool { return !used[device] })
 	only(ports, func(_ uint32, v programsPort) bool { return used[v.Network.Device] })
 	ofDevice := func(k programsStation) bool { return used[k.Device] }
 	return errors.Join(
 		deleteWhere(o.Locals, func(k programsStation, _ uint32) bool { return !ofDevice(k) }),
 		deleteWhere(o.Remotes, func(k programsStation, _ programsRemote) bool { return !ofDevice(k) }),
 		deleteWhere(o.Tunnels, func(_ programsTunnel, v programsTunnelEnd) bool { return !used[v.Device] }),
+		p.clearUnusedEncrypted(used),
 		deleteWhere(o.Former, func(k uint32, _ programsCounters) bool { return !used[k] }),
 		deleteWhere(o.Ports, func(k uint32, _ programsPort) bool { _, ok := ports[k]; return !ok }),
 		deleteWhere(o.Sources, func(k programsSource, _ uint32) bool { _, ok := ports[k.Port]; return !ok }))

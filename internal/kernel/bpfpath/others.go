@@ -21,7 +21,7 @@ import (
 type others struct {
 	ns       Namespace
 	filtered map[string]string // devices with a chain of nftables, as kernel.IsDevice has them, and its table
-	own      ebpf.ProgramID    // that of containers' ports
+	own      [2]ebpf.ProgramID // those of containers' ports
 	queued   map[int][]string  // by index: kinds of the queueing disciplines, clsact where tc filters may be
 }
 
@@ -85,7 +85,7 @@ func (o others) hasForeignPrograms(index int) bool {
 
 // isForeign tells a program from this project's: those of this agent, and those of one before.
 func (o others) isForeign(a link.AttachedProgram) bool {
-	if a.ID == o.own {
+	if slices.Contains(o.own[:], a.ID) {
 		return false
 	}
 	program, err := ebpf.NewProgramFromID(a.ID)
@@ -94,7 +94,8 @@ func (o others) isForeign(a link.AttachedProgram) bool {
 	}
 	defer program.Close()
 	info, err := program.Info()
-	return err != nil || info.Name != programsProgFromContainer && info.Name != programsProgFromDevice
+	return err != nil || !slices.Contains(
+		[]string{programsProgFromContainer, programsProgFromEncrypted, programsProgFromDevice}, info.Name)
 }
 
 // checkDevice wants nothing on a VXLAN device but the fast path's own filters.
@@ -173,7 +174,7 @@ func (p Path) hasForeignFilters(index int) (bool, error) {
 }
 
 func (p Path) findOthers() (o others, err error) {
-	o.ns, o.own = p.ns, p.programs.fromContainer
+	o.ns, o.own = p.ns, [2]ebpf.ProgramID{p.programs.fromContainer.id, p.programs.fromEncrypted.id}
 	if o.filtered, err = p.ns.FilteredDevices(); err != nil {
 		return o, err
 	}

@@ -31,7 +31,10 @@ func (p Path) Set(want kernel.FastPath) error {
 	defer p.programs.mu.Unlock()
 	p.programs.begin(want.MayWait)
 	err := netns.DoIn(p.nspath, func() error {
-		if want.IsEmpty() {
+		switch {
+		case want.Encrypted != nil:
+			return p.setEncrypted(want)
+		case want.IsEmpty():
 			return p.setNothing(want)
 		}
 		return p.set(want)
@@ -141,12 +144,8 @@ func (p Path) setPorts(want kernel.FastPath) (attached []kernel.FastPathPort, er
 	return want.Ports, p.SetStaticEntries(want)
 }
 
-// checkEncryption keeps the programs from sending around WireGuard and IPsec, which they know nothing
-// of.
+// checkEncryption keeps the programs from sending around IPsec, which they know nothing of.
 func (p Path) checkEncryption(want kernel.FastPath) error {
-	if want.Encrypted {
-		return unfitError{"the network is encrypted"}
-	}
 	device, err := p.ns.Link(want.Device, 0)
 	if err != nil {
 		return err

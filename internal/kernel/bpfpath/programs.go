@@ -18,7 +18,7 @@ import (
 // layout names the directory of the pinned tables. It must change with the meaning of a table's
 // values, so that programs of two versions never share one. Until the new version has set up
 // everything, packets go without programs.
-const layout = "2"
+const layout = "3"
 
 // Programs are the programs and tables of a host. An agent has one value of it, since tables are
 // opened once. The zero value is ready.
@@ -35,13 +35,17 @@ type Programs struct {
 	objects *programsObjects // nil: not loaded
 	// mayAttach is how often a program may be attached in this call.
 	mayAttach int
-	// fromContainer is the number of that program.
-	fromContainer ebpf.ProgramID
-	peers         *peerTable
-	states        map[string]State  // by VXLAN device
-	devices       map[string]uint32 // the indexes of these
+	// fromContainer is for ports of networks that are not encrypted, and fromEncrypted for those of others.
+	fromContainer, fromEncrypted portProgram
+	peers                        *peerTable
+	states                       map[string]State  // by VXLAN device
+	devices                      map[string]uint32 // the indexes of these
 	// counted is what tables had counted that are gone, by the device's index.
 	counted map[uint32]programsCounters
+	// exits are how packets of encrypted networks leave, by the index of the VXLAN device.
+	exits map[uint32]exit
+	// takesIP are the WireGuard devices whose IP packets are taken, by the name of the network's VXLAN device.
+	takesIP map[string][]string
 	// leaseEnd is until when the programs take packets, in nanoseconds since the machine's start.
 	leaseEnd uint64
 	// followed are the VXLAN devices, by index, of which remotes has had all that is wanted since it was opened.
@@ -148,6 +152,7 @@ func (p *Programs) forget(device string) {
 	defer p.mu.Unlock()
 	delete(p.states, device)
 	delete(p.devices, device)
+	delete(p.takesIP, device)
 	p.release()
 }
 
@@ -181,16 +186,22 @@ func (p *Programs) load() error {
 		objects.Close()
 		return err
 	}
-	info, err := objects.FromContainer.Info()
-	if err != nil {
+	if err := p.notePortPrograms(objects); err != nil {
 		objects.Close()
 		return err
 	}
-	p.fromContainer, _ = info.ID()
 	p.objects, p.peers = objects, newPeerTable(remotes)
 	p.networks, p.hops, p.routeMTUs, p.leaseEnd = make(map[uint32]programsNetwork), nil, nil, 0
-	p.followed = make(map[uint32]bool)
+	p.followed, p.exits = make(map[uint32]bool), make(map[uint32]exit)
 	return errors.Join(p.dropEarlierHops(), p.dropIfExpired())
+}
+
+func (p *Programs) notePortPrograms(objects *programsObjects) (err error) {
+	if p.fromContainer, err = newPortProgram(objects.FromContainer); err != nil {
+		return err
+	}
+	p.fromEncrypted, err = newPortProgram(objects.FromEncrypted)
+	return err
 }
 
 func (p *Programs) loadPinned() (*programsObjects, error) {

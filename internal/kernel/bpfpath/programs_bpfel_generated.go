@@ -50,6 +50,20 @@ type programsNetwork struct {
 	Flags     uint8
 }
 
+type programsOwner struct {
+	_     structs.HostLayout
+	Since uint64
+	Vtep  programsAddress
+	Mac   [6]uint8
+	Pad   uint16
+}
+
+type programsPlace struct {
+	_       structs.HostLayout
+	Address programsAddress
+	Device  uint32
+}
+
 type programsPort struct {
 	_       structs.HostLayout
 	Network programsNetwork
@@ -92,10 +106,17 @@ type programsTunnelEnd struct {
 	Mtu      uint32
 }
 
+type programsWireguardEnd struct {
+	_      structs.HostLayout
+	Device uint32
+	Mtu    uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	programsMapAddresses       = "addresses"
 	programsMapCounts          = "counts"
 	programsMapFormer          = "former"
 	programsMapHops            = "hops"
@@ -105,11 +126,16 @@ const (
 	programsMapPorts           = "ports"
 	programsMapRemotes         = "remotes"
 	programsMapSources         = "sources"
+	programsMapTakers          = "takers"
 	programsMapTunnels         = "tunnels"
 	programsMapValidUntil      = "valid_until"
+	programsMapWireguard       = "wireguard"
+	programsMapWireguardEnds   = "wireguard_ends"
 	programsProgFromContainer  = "from_container"
 	programsProgFromDevice     = "from_device"
+	programsProgFromEncrypted  = "from_encrypted"
 	programsProgFromUnderlay   = "from_underlay"
+	programsProgFromWireguard  = "from_wireguard"
 	programsVarTakesAggregates = "takes_aggregates"
 )
 
@@ -157,24 +183,30 @@ type programsSpecs struct {
 type programsProgramSpecs struct {
 	FromContainer *ebpf.ProgramSpec `ebpf:"from_container"`
 	FromDevice    *ebpf.ProgramSpec `ebpf:"from_device"`
+	FromEncrypted *ebpf.ProgramSpec `ebpf:"from_encrypted"`
 	FromUnderlay  *ebpf.ProgramSpec `ebpf:"from_underlay"`
+	FromWireguard *ebpf.ProgramSpec `ebpf:"from_wireguard"`
 }
 
 // programsMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsMapSpecs struct {
-	Counts      *ebpf.MapSpec `ebpf:"counts"`
-	Former      *ebpf.MapSpec `ebpf:"former"`
-	Hops        *ebpf.MapSpec `ebpf:"hops"`
-	HopsUntil   *ebpf.MapSpec `ebpf:"hops_until"`
-	Locals      *ebpf.MapSpec `ebpf:"locals"`
-	NarrowUntil *ebpf.MapSpec `ebpf:"narrow_until"`
-	Ports       *ebpf.MapSpec `ebpf:"ports"`
-	Remotes     *ebpf.MapSpec `ebpf:"remotes"`
-	Sources     *ebpf.MapSpec `ebpf:"sources"`
-	Tunnels     *ebpf.MapSpec `ebpf:"tunnels"`
-	ValidUntil  *ebpf.MapSpec `ebpf:"valid_until"`
+	Addresses     *ebpf.MapSpec `ebpf:"addresses"`
+	Counts        *ebpf.MapSpec `ebpf:"counts"`
+	Former        *ebpf.MapSpec `ebpf:"former"`
+	Hops          *ebpf.MapSpec `ebpf:"hops"`
+	HopsUntil     *ebpf.MapSpec `ebpf:"hops_until"`
+	Locals        *ebpf.MapSpec `ebpf:"locals"`
+	NarrowUntil   *ebpf.MapSpec `ebpf:"narrow_until"`
+	Ports         *ebpf.MapSpec `ebpf:"ports"`
+	Remotes       *ebpf.MapSpec `ebpf:"remotes"`
+	Sources       *ebpf.MapSpec `ebpf:"sources"`
+	Takers        *ebpf.MapSpec `ebpf:"takers"`
+	Tunnels       *ebpf.MapSpec `ebpf:"tunnels"`
+	ValidUntil    *ebpf.MapSpec `ebpf:"valid_until"`
+	Wireguard     *ebpf.MapSpec `ebpf:"wireguard"`
+	WireguardEnds *ebpf.MapSpec `ebpf:"wireguard_ends"`
 }
 
 // programsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -204,21 +236,26 @@ func (o *programsObjects) Close() error {
 //
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsMaps struct {
-	Counts      *ebpf.Map `ebpf:"counts"`
-	Former      *ebpf.Map `ebpf:"former"`
-	Hops        *ebpf.Map `ebpf:"hops"`
-	HopsUntil   *ebpf.Map `ebpf:"hops_until"`
-	Locals      *ebpf.Map `ebpf:"locals"`
-	NarrowUntil *ebpf.Map `ebpf:"narrow_until"`
-	Ports       *ebpf.Map `ebpf:"ports"`
-	Remotes     *ebpf.Map `ebpf:"remotes"`
-	Sources     *ebpf.Map `ebpf:"sources"`
-	Tunnels     *ebpf.Map `ebpf:"tunnels"`
-	ValidUntil  *ebpf.Map `ebpf:"valid_until"`
+	Addresses     *ebpf.Map `ebpf:"addresses"`
+	Counts        *ebpf.Map `ebpf:"counts"`
+	Former        *ebpf.Map `ebpf:"former"`
+	Hops          *ebpf.Map `ebpf:"hops"`
+	HopsUntil     *ebpf.Map `ebpf:"hops_until"`
+	Locals        *ebpf.Map `ebpf:"locals"`
+	NarrowUntil   *ebpf.Map `ebpf:"narrow_until"`
+	Ports         *ebpf.Map `ebpf:"ports"`
+	Remotes       *ebpf.Map `ebpf:"remotes"`
+	Sources       *ebpf.Map `ebpf:"sources"`
+	Takers        *ebpf.Map `ebpf:"takers"`
+	Tunnels       *ebpf.Map `ebpf:"tunnels"`
+	ValidUntil    *ebpf.Map `ebpf:"valid_until"`
+	Wireguard     *ebpf.Map `ebpf:"wireguard"`
+	WireguardEnds *ebpf.Map `ebpf:"wireguard_ends"`
 }
 
 func (m *programsMaps) Close() error {
 	return _ProgramsClose(
+		m.Addresses,
 		m.Counts,
 		m.Former,
 		m.Hops,
@@ -228,8 +265,11 @@ func (m *programsMaps) Close() error {
 		m.Ports,
 		m.Remotes,
 		m.Sources,
+		m.Takers,
 		m.Tunnels,
 		m.ValidUntil,
+		m.Wireguard,
+		m.WireguardEnds,
 	)
 }
 
@@ -246,14 +286,18 @@ type programsVariables struct {
 type programsPrograms struct {
 	FromContainer *ebpf.Program `ebpf:"from_container"`
 	FromDevice    *ebpf.Program `ebpf:"from_device"`
+	FromEncrypted *ebpf.Program `ebpf:"from_encrypted"`
 	FromUnderlay  *ebpf.Program `ebpf:"from_underlay"`
+	FromWireguard *ebpf.Program `ebpf:"from_wireguard"`
 }
 
 func (p *programsPrograms) Close() error {
 	return _ProgramsClose(
 		p.FromContainer,
 		p.FromDevice,
+		p.FromEncrypted,
 		p.FromUnderlay,
+		p.FromWireguard,
 	)
 }
 

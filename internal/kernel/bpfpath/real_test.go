@@ -28,6 +28,7 @@ type realHost struct {
 	net       Path
 	stack     *Stack
 	vtep      netip.Addr
+	tunnels   map[string]*os.File // layer-3 devices
 }
 
 // Addresses of host 1 and 2, and of their containers.

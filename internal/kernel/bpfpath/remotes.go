@@ -64,7 +64,9 @@ func (p *Programs) copyRemotes(want kernel.FastPath, device uint32, ns Namespace
 	if err != nil {
 		return err
 	}
-	return errors.Join(putMissing(p.objects.Remotes, remotes, have), deleteExtra(p.objects.Remotes, remotes, have))
+	return errors.Join(
+		putMissing(p.objects.Remotes, remotes, have), deleteExtra(p.objects.Remotes, remotes, have),
+		p.copyAddresses(want, device, all, tables.Neighbours))
 }
 
 func (p *Programs) wantedRemotes(want kernel.FastPath, device uint32) (map[programsStation]programsRemote, error) {

@@ -68,7 +68,7 @@ func joinFlows(frames []string) (flows []string) {
 }
 
 // randomSegments returns a frame of many segments. Its source port is a number of its own.
-func randomSegments(t *testing.T, rnd *rand.Rand, port uint16) []byte {
+func randomSegments(t *testing.T, rnd *rand.Rand, port uint16, mtu int) []byte {
 	f := frame{
 		source: kernel.MAC{2, 0, 10, 0, 0, 1}, destination: kernel.MAC{2, 0, 10, 0, 0, 2}, from: ipA, to: ipB,
 		ttl: uint8(rnd.Uint32()), tos: uint8(rnd.Uint32()), df: rnd.IntN(2) == 0,
@@ -81,7 +81,7 @@ func randomSegments(t *testing.T, rnd *rand.Rand, port uint16) []byte {
 	if rnd.IntN(2) == 0 {
 		f.from, f.to = ip6A, ip6B
 	}
-	most := 1430 - f.headerLen()                    // of longer ones GRO decides what is dropped
+	most := mtu - f.headerLen()                     // of longer ones GRO decides what is dropped
 	size := pick(rnd, most, 300+rnd.IntN(most-299)) // so that queues have room for all pieces
 	return f.inSegments(t, port, size)
 }
@@ -184,7 +184,7 @@ func TestSameSegments(t *testing.T) {
 			}
 			port := uint16(0)
 			arrived := compare(t, newSegmentWire(t, a, b), newSegmentWire(t, c, d),
-				func(rnd *rand.Rand) []byte { port++; return randomSegments(t, rnd, port) },
+				func(rnd *rand.Rand) []byte { port++; return randomSegments(t, rnd, port, 1430) },
 				func(n uint32) []byte { return append(make([]byte, gsoHeaderLen), newMarker(n)...) })
 			taken := a.counted().SentPackets
 			if taken == 0 {

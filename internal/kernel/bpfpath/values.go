@@ -10,6 +10,7 @@ const (
 	networkIPv6         = 1 // the underlay is IPv6
 	networkPortSecurity = 2 // ports send from their own addresses only
 	networkChecksum     = 4 // outer packets have a checksum
+	networkEncrypted    = 8 // packets leave by WireGuard only
 )
 
 // tosInherit is TOS_INHERIT of programs/maps.h: outer packets have the inner one's.

@@ -157,10 +157,10 @@ func (c linkReader) Index(name string) (int, error) {
 // indexOf returns a link's index. It is never cached: another process may have recreated the link.
 func (c linkReader) indexOf(name string) (uint32, error) {
 	msg, err := c.linkByName(name, skipStats)
-	if err != nil {
+	if err != nil || len(msg) < unix.SizeofIfInfomsg {
 		return 0, err
 	}
-	return parseLink(msg).index, nil
+	return netlink.Uint32(msg[4:]), nil
 }
 
 // NameOf returns the name of the link with the index, or "" if there is none.
@@ -172,10 +172,10 @@ func (c linkReader) NameOf(index uint32) (string, error) {
 	if errors.Is(err, kernel.ErrNotFound) {
 		return "", nil
 	}
-	if err != nil {
+	if err != nil || len(msg) < unix.SizeofIfInfomsg {
 		return "", err
 	}
-	return parseLink(msg).Name, nil
+	return netlink.Text(netlink.Find(msg[unix.SizeofIfInfomsg:], unix.IFLA_IFNAME)), nil
 }
 
 // rawLink is a link as the kernel describes it: it refers to others by index.

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"vxlan-driver/internal/cluster"
@@ -103,10 +104,11 @@ func (t *table) putRecord(r wire.AgedRecord, fromOwner bool, now time.Time) bool
 	}
 	t.changes++
 	if before, known := t.entries[r.Key]; known {
-		t.countAddrs(before.Memberships, -1)
+		t.recountAddrs(before.Memberships, r.Memberships)
 		t.taken.count(before, -1)
+	} else {
+		t.countAddrs(r.Memberships, 1)
 	}
-	t.countAddrs(r.Memberships, 1)
 	e := &entry{Record: r.Record, sequence: t.changes, endpoints: countEndpoints(r.Memberships), size: len(r.Raw)}
 	e.hash = e.digestAt(now).Hash()
 	if r.Left || !t.present[r.Key] {
@@ -117,6 +119,31 @@ func (t *table) putRecord(r wire.AgedRecord, fromOwner bool, now time.Time) bool
 	t.changed[r.Key] = true
 	t.forgetSurplusHost()
 	return true
+}
+
+// recountAddrs counts the addresses of a record that replaces another one. Mostly few of the containers
+// differ, and they are next to each other.
+func (t *table) recountAddrs(before, now []cluster.Membership) {
+	for len(before) > 0 && len(now) > 0 {
+		b, n := before[0], now[0] // copies
+		b.Endpoints, n.Endpoints = withoutCommonAddrs(b.Endpoints, n.Endpoints)
+		t.countAddrs([]cluster.Membership{n}, 1)
+		t.countAddrs([]cluster.Membership{b}, -1)
+		before, now = before[1:], now[1:]
+	}
+	t.countAddrs(now, 1)
+	t.countAddrs(before, -1)
+}
+
+// withoutCommonAddrs drops from both lists what has the same addresses at their beginning and at their end.
+func withoutCommonAddrs(a, b []cluster.Endpoint) (restA, restB []cluster.Endpoint) {
+	for len(a) > 0 && len(b) > 0 && slices.Equal(a[0].Addrs, b[0].Addrs) {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && slices.Equal(a[len(a)-1].Addrs, b[len(b)-1].Addrs) {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return a, b
 }
 
 // countAddrs counts the addresses of a record that comes or goes.

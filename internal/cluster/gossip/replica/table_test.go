@@ -1,9 +1,13 @@
 package replica
 
 import (
+	"maps"
+	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
@@ -113,6 +117,32 @@ func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
 	tb.MarkLost(wiretest.Host9, now)
 	if tb.summary() != empty {
 		t.Error("a host that is gone makes a difference")
+	}
+}
+
+// So it is with several networks, and with containers that have an address in common.
+func TestAddressesInUseAreCountedInAllNetworks(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	tb, random := newTable(time.Hour, DefaultLimits), rand.New(rand.NewPCG(1, 2))
+	tb.MarkPresent(wiretest.Host9)
+	for i := range 500 {
+		var memberships []cluster.Membership
+		want := make(map[netip.Addr]int)
+		for range random.IntN(4) {
+			m := wiretest.Membership(wiretest.Sender.Addr(), []string{"a", "b", "c", "d", "e", "f"}[random.IntN(6):]...)
+			for j := range m.Endpoints {
+				m.Endpoints[j].Addrs = []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(random.IntN(3))})}
+				want[m.Endpoints[j].Addrs[0]]++
+			}
+			want[m.HostAddrs[0]]++
+			memberships = append(memberships, m)
+		}
+		r := wiretest.Record()
+		r.Memberships = memberships
+		tb.putRecord(wire.AgedRecord{Record: wiretest.Versioned(r, uint64(i+1))}, true, now)
+		if !maps.Equal(tb.inUse, want) {
+			t.Fatalf("record %d: got %v, want %v", i, tb.inUse, want)
+		}
 	}
 }
 

@@ -57,6 +57,7 @@ func (w *writer) putNetwork(m cluster.Membership) {
 	putList(w, m.HostAddrs, w.putAddr)
 	w.putMAC(m.BridgeMAC)
 	w.putView(m.View)
+	w.putTunnelKeys(m.Keys)
 }
 
 func (w *writer) putNetworkKey(k cluster.NetworkKey) {
@@ -78,6 +79,7 @@ func decodeContent(raw []byte, earlier earlierEndpoints) (Record, error) {
 	r := reader{buf: raw}
 	decoded := Record{Raw: raw}
 	endpoints := 0
+	var checked []bool // endpoints that were decoded earlier, and so checked
 	for first := true; first || r.err == nil && len(r.buf) > 0; first = false {
 		kind, body := r.readUint(maxKind), reader{buf: r.readBytes(MaxRecord)}
 		switch {
@@ -91,7 +93,8 @@ func decodeContent(raw []byte, earlier earlierEndpoints) (Record, error) {
 			r.fail("has more than %d networks", cluster.MaxMemberships)
 		case kind == sectionNetwork:
 			m := body.readNetwork()
-			m.Endpoints = slices.Grow(m.Endpoints, min(r.countEndpoints(), cluster.MaxEndpoints))
+			count := min(r.countEndpoints(), cluster.MaxEndpoints)
+			m.Endpoints, checked = slices.Grow(m.Endpoints, count), slices.Grow(checked, count)
 			decoded.Memberships = append(decoded.Memberships, m)
 		case kind == sectionEndpoint && (len(decoded.Memberships) == 0 || endpoints == cluster.MaxEndpoints):
 			r.fail("has an endpoint without a network, or more than %d endpoints", cluster.MaxEndpoints)
@@ -101,7 +104,7 @@ func decodeContent(raw []byte, earlier earlierEndpoints) (Record, error) {
 			if !known {
 				e = body.readEndpoint()
 			}
-			m.Endpoints = append(m.Endpoints, e)
+			m.Endpoints, checked = append(m.Endpoints, e), append(checked, known)
 			endpoints++
 		}
 		if r.err == nil {
@@ -112,7 +115,7 @@ func decodeContent(raw []byte, earlier earlierEndpoints) (Record, error) {
 		r.fail("a host that left has memberships")
 	}
 	if r.err == nil {
-		if err := cluster.Check(decoded.Memberships); err != nil {
+		if err := cluster.CheckNew(decoded.Memberships, func(i int) bool { return !checked[i] }); err != nil {
 			r.fail("%v", err)
 		}
 	}
@@ -150,7 +153,7 @@ func (r *reader) readNetwork() cluster.Membership {
 		HostAddrs: readList(r, cluster.MaxAddrs, r.readAddr),
 		BridgeMAC: r.readMAC(),
 	}
-	r.readFields(func(tag uint64, field *reader) { field.readNetworkField(tag, &m.View) })
+	r.readFields(func(tag uint64, field *reader) { field.readNetworkField(tag, &m) })
 	return m
 }
 

@@ -202,8 +202,8 @@ func (r *reader) readBytes(limit int) []byte {
 
 func (r *reader) readString(limit int) string { return string(r.readBytes(limit)) }
 
-// maxRaw is the longest value of a fixed size: an IPv6 address.
-const maxRaw = 16
+// maxRaw is the longest value of a fixed size: a public key.
+const maxRaw = 32
 
 // readRaw returns the next n bytes, which are part of the buffer.
 func (r *reader) readRaw(n int) []byte {

@@ -107,6 +107,32 @@ func TestDeltaIsRefused(t *testing.T) {
 	}
 }
 
+// Containers that were checked before are not checked again. Those that come with a delta are, wherever they
+// are in the record.
+func TestDeltaWithInvalidContainerIsRefused(t *testing.T) {
+	twoNetworks := func() wire.Record {
+		r := wiretest.Record("a", "c", "e")
+		r.Memberships = append(r.Memberships, wiretest.Record("a", "c", "e").Memberships...)
+		r.Memberships[1].Network.VNI++
+		return r
+	}
+	base := wiretest.Reencoded(twoNetworks())
+	for network := range 2 {
+		for place := range 4 {
+			invalid := twoNetworks()
+			m := &invalid.Memberships[network]
+			added := wiretest.Membership(wiretest.Sender.Addr(), string("0bdf"[place])).Endpoints[0]
+			added.MAC[0] = 1
+			m.Endpoints = slices.Insert(m.Endpoints, place, added)
+			invalid = wiretest.Reencoded(invalid)
+			d := wire.Diff(base, wiretest.Versioned(invalid, 2))
+			if got, err := d.Apply(base); !errors.Is(err, wire.ErrMalformed) || !strings.Contains(err.Error(), "multicast") {
+				t.Errorf("at %d of network %d: got %v, %v", place, network, got.Memberships, err)
+			}
+		}
+	}
+}
+
 // FuzzDelta: whatever a delta says, what it makes of a record is valid or refused, and the record
 // stays as it was.
 func FuzzDelta(f *testing.F) {

@@ -23,6 +23,8 @@ func TestGoldenBytes(t *testing.T) {
 	granted.Endpoints = []cluster.Endpoint{{ContainerID: "c", Addrs: []netip.Addr{netip.MustParseAddr("10.0.9.2")}, Granted: true}}
 	requested := wiretest.Membership(wiretest.Sender.Addr())
 	requested.Endpoints = []cluster.Endpoint{{ContainerID: "c", Names: []string{"a"}, Requested: true}}
+	encrypted := wiretest.Membership(wiretest.Sender.Addr())
+	encrypted.Keys = wiretest.Keys()
 	later := wiretest.WithUnknown(wiretest.Record("a"))
 	header := wire.Message{Format: 1, From: wiretest.Host9}
 	message := func(m wire.Message) wire.Message {
@@ -42,6 +44,7 @@ func TestGoldenBytes(t *testing.T) {
 		"record":      records(wiretest.WithView(wiretest.Record("a")), 0),
 		"left":        records(wiretest.Versioned(wire.NewLeftRecord(wiretest.HostA), 1), 1e9),
 		"later":       records(later, 0),
+		"encrypted":   records(recordOfHost9(encrypted), 0),
 		"delta":       message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),
 		"ackrequest":  message(wire.Message{Kind: wire.KindAckRequest, Version: digest.Version}),
 		"ack":         message(wire.Message{Kind: wire.KindAck, Version: digest.Version}),

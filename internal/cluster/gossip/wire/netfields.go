@@ -14,6 +14,7 @@ const (
 	tagUnderlayMTU = 4
 	tagList        = 5
 	tagListed      = 6
+	tagTunnelKeys  = 7
 )
 
 // putView writes the optional fields that are set.
@@ -46,7 +47,8 @@ func (w *writer) putSubnet(s cluster.Subnet) {
 }
 
 // readNetworkField reads one of the optional fields of a network, if this version knows it.
-func (r *reader) readNetworkField(tag uint64, v *cluster.NetworkView) {
+func (r *reader) readNetworkField(tag uint64, m *cluster.Membership) {
+	v := &m.View
 	switch tag {
 	case tagName:
 		v.Name = r.readString(cluster.MaxName)
@@ -60,6 +62,8 @@ func (r *reader) readNetworkField(tag uint64, v *cluster.NetworkView) {
 		v.List = cluster.ListHash(r.readRaw(len(v.List)))
 	case tagListed:
 		v.Listed = readList(r, cluster.MaxListed, r.readAddr)
+	case tagTunnelKeys:
+		m.Keys = readList(r, cluster.MaxTunnelKeys, r.readTunnelKey)
 	}
 }
 

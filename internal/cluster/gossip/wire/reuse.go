@@ -67,8 +67,9 @@ func (e *earlierEndpoints) take() (body []byte, endpoint cluster.Endpoint, ok bo
 
 // countEndpoints returns how many endpoints follow in a row.
 func (r reader) countEndpoints() (n int) {
-	for ; r.readUint(maxKind) == sectionEndpoint && r.err == nil; n++ {
+	for len(r.buf) > 0 && r.readUint(maxKind) == sectionEndpoint && r.err == nil {
 		r.readBytes(MaxRecord)
+		n++
 	}
 	return n
 }

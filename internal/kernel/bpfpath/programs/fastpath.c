@@ -5,6 +5,7 @@
 #include "inner.h"
 #include "send.h"
 #include "receive.h"
+#include "straight.h"
 
 /* On the host's end of a container's veth. */
 SEC("tcx/ingress")
@@ -69,6 +70,20 @@ int from_device(struct __sk_buff *skb)
 		return TCX_NEXT;
 	skb->mark = 0;
 	return bpf_redirect_peer(*port, 0);
+}
+
+/* On the host's end of a container's veth, on an encrypted network. */
+SEC("tcx/ingress")
+int from_encrypted(struct __sk_buff *skb)
+{
+	return straight_send(skb);
+}
+
+/* On a WireGuard device. */
+SEC("tcx/ingress")
+int from_wireguard(struct __sk_buff *skb)
+{
+	return straight_receive(skb);
 }
 
 /* No helper that asks for the GPL is called. */

@@ -73,14 +73,18 @@ struct __sk_buff {
 
 #define BPF_CSUM_LEVEL_DEC 2
 
+#define BPF_F_INGRESS (1ULL << 0) /* of bpf_redirect */
+
 /* linux/bpf.h: the helpers, by their numbers. */
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static __u32 (*bpf_get_prandom_u32)(void) = (void *)7;
 static long (*bpf_skb_store_bytes)(struct __sk_buff *skb, __u32 offset, const void *from, __u32 len,
 				   __u64 flags) = (void *)9;
+static long (*bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
 static long (*bpf_skb_change_type)(struct __sk_buff *skb, __u32 type) = (void *)32;
 static __u32 (*bpf_get_hash_recalc)(struct __sk_buff *skb) = (void *)34;
 static long (*bpf_skb_pull_data)(struct __sk_buff *skb, __u32 len) = (void *)39;
+static long (*bpf_skb_change_head)(struct __sk_buff *skb, __u32 len, __u64 flags) = (void *)43;
 static long (*bpf_skb_adjust_room)(struct __sk_buff *skb, __s32 len_diff, __u32 mode,
 				   __u64 flags) = (void *)50;
 static long (*bpf_csum_level)(struct __sk_buff *skb, __u64 level) = (void *)135;
@@ -92,9 +96,18 @@ static __u64 (*bpf_ktime_get_coarse_ns)(void) = (void *)160;
 #define PACKET_HOST 0
 
 /* linux/in.h, linux/in6.h */
+#define IPPROTO_HOPOPTS 0
+#define IPPROTO_IGMP 2
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_ROUTING 43
+#define IPPROTO_FRAGMENT 44
+#define IPPROTO_AH 51
 #define IPPROTO_ICMPV6 58
+#define IPPROTO_DSTOPTS 60
+#define IPPROTO_MH 135
+#define IPPROTO_HIP 139
+#define IPPROTO_SHIM6 140
 
 /* linux/if_ether.h, in the order of the network. */
 #define ETH_P_IP bpf_htons(0x0800)

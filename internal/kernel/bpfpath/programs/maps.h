@@ -8,6 +8,7 @@
 #define MAX_CONTAINERS 8192 /* of this host */
 #define MAX_REMOTES 131072
 #define MAX_PEERS 4096 /* pairs of a network and another host */
+#define MAX_ADDRESSES 131072 /* of containers on encrypted networks, here and on other hosts */
 
 struct address {
 	__be32 word[4];
@@ -33,6 +34,7 @@ struct network {
 #define NETWORK_IPV6 1	       /* the underlay is IPv6 */
 #define NETWORK_PORT_SECURITY 2 /* ports send from their own addresses only */
 #define NETWORK_CHECKSUM 4	       /* outer packets have a checksum */
+#define NETWORK_ENCRYPTED 8	       /* packets leave by WireGuard only */
 
 #define DF_SET 1
 #define DF_INHERIT 2
@@ -191,6 +193,62 @@ static __always_inline __u64 *narrow_time(void)
 	return bpf_map_lookup_elem(&narrow_until, &first);
 }
 
+/* The WireGuard device by which the packets of an encrypted network leave, by the index of its VXLAN device. One
+ * write leads all of them to the device with the next key. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_NETWORKS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u32);
+} wireguard SEC(".maps");
+
+/* The network whose packets come by a WireGuard device. */
+struct wireguard_end {
+	__u32 device; /* index of the VXLAN device */
+	__u32 mtu;    /* of struct network */
+};
+
+/* By the index of the WireGuard device. A network has two while its keys change. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_NETWORKS * 2);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct wireguard_end);
+} wireguard_ends SEC(".maps");
+
+/* An address on an encrypted network: a container's, or another host's VTEP. */
+struct place {
+	struct address address;
+	__u32 device; /* index of the network's VXLAN device */
+};
+
+/* The container that has an address. */
+struct owner {
+	__u64 since;	     /* when this host has learned of it, in nanoseconds since the machine's start */
+	struct address vtep; /* of its host; zero: this one */
+	__u8 mac[ETH_ALEN];
+	__u16 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_ADDRESSES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct place);
+	__type(value, struct owner);
+} addresses SEC(".maps");
+
+/* VTEPs of hosts that take IP packets without a VXLAN header. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PEERS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct place);
+	__type(value, __u32);
+} takers SEC(".maps");
+
 struct counters {
 	__u64 sent_packets;
 	__u64 sent_bytes; /* of inner frames */
@@ -254,6 +312,11 @@ static __always_inline int same_address(const struct address *a, const struct ad
 {
 	return a->word[3] == b->word[3] && a->word[2] == b->word[2] && a->word[1] == b->word[1] &&
 	       a->word[0] == b->word[0];
+}
+
+static __always_inline int is_zero(const struct address *a)
+{
+	return !(a->word[0] | a->word[1] | a->word[2] | a->word[3]);
 }
 
 static __always_inline int same_mac(const __u8 *a, const __u8 *b)

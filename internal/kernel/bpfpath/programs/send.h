@@ -186,6 +186,8 @@ static __always_inline int send(struct __sk_buff *skb)
 	if (!port || skb->vlan_present)
 		return TCX_NEXT;
 	net = &port->network;
+	if (net->flags & NETWORK_ENCRYPTED)
+		return TCX_NEXT; /* from_encrypted is this port's program, or is about to be */
 	if (read_inner(&in, (void *)(long)skb->data, (void *)(long)skb->data_end) ||
 	    skb->protocol != in.ethernet.protocol)
 		return TCX_NEXT;

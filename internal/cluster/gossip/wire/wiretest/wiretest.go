@@ -70,6 +70,22 @@ func WithView(r wire.Record) wire.Record {
 	return Versioned(wire.NewRecord(r.Key, r.Name, r.Memberships), r.Version.Sequence)
 }
 
+// Keys returns the keys of a host whose keys rotate.
+func Keys() []cluster.TunnelKey {
+	return []cluster.TunnelKey{
+		{Generation: 300, Public: [32]byte{0: 1, 31: 2}, Port: 51820, Sends: true},
+		{Generation: 301, Public: [32]byte{0: 3, 31: 4}, Port: 51821, TakesIP: true},
+	}
+}
+
+// WithKeys returns a record in which each network is encrypted.
+func WithKeys(r wire.Record) wire.Record {
+	for i := range r.Memberships {
+		r.Memberships[i].Keys = Keys()
+	}
+	return Versioned(wire.NewRecord(r.Key, r.Name, r.Memberships), r.Version.Sequence)
+}
+
 // Record returns a record of host-9 with a container for each name.
 func Record(names ...string) wire.Record {
 	return Versioned(wire.NewRecord(Host9, "host-9", []cluster.Membership{Membership(Sender.Addr(), names...)}), 300)
@@ -121,7 +137,7 @@ func OwnAnswer() *wire.OwnAnswer {
 func Messages() []wire.Message {
 	record, ipv6 := Record("a", "b"), Record()
 	ipv6.Memberships[0].VTEP = netip.MustParseAddr("fd00::9")
-	ipv6 = WithView(ipv6)
+	ipv6 = WithKeys(WithView(ipv6))
 	left := Versioned(wire.NewLeftRecord(HostA), 1)
 	next := Versioned(Record("b", "c"), 301)
 	empty := Versioned(wire.NewRecord(record.Key, "", nil), 301)

@@ -1,0 +1,225 @@
+package encryption
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/kernel/wireguard"
+	"vxlan-driver/internal/kernel/wireguard/wgtest"
+	"vxlan-driver/internal/network"
+)
+
+// managed is a manager in virtual time, with one network.
+type managed struct {
+	*Manager
+	devices *wgtest.Devices
+	uptime  atomic.Int64
+	network Network
+}
+
+func newManaged(t *testing.T, change func(*Config)) *managed {
+	m := &managed{devices: wgtest.New(), network: Network{
+		ID: "7c7b", Name: "blue", VTEP: netip.MustParseAddr("198.18.0.10"), MTU: 1440,
+		Devices: [2]network.DeviceName{{Name: "wg0-blue"}, {Name: "wg1-blue"}},
+	}}
+	c := Config{
+		Devices: m.devices, Keys: KeyDir(filepath.Join(t.TempDir(), "wireguard")), Log: slog.New(slog.DiscardHandler),
+		IsPortFree: func(uint16) bool { return true },
+		Uptime:     func() time.Duration { return time.Duration(m.uptime.Load()) },
+	}
+	if change != nil {
+		change(&c)
+	}
+	m.Manager = New(c)
+	return m
+}
+
+// follow makes the manager know the network, and hosts on it.
+func (m *managed) follow(t *testing.T, hosts ...cluster.Host) {
+	t.Helper()
+	m.Follow(t.Context(), []Network{m.network}, true, false)
+	if err := m.SetHosts("7c7b", Hosts{Members: membersOf(hosts...), Synced: true, AllHolders: true}); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(time.Second)
+	synctest.Wait()
+}
+
+func (m *managed) port() uint16 {
+	keys := m.TunnelKeys("7c7b")
+	if len(keys) == 0 {
+		return 0
+	}
+	return keys[len(keys)-1].Port
+}
+
+// Keys rotate when they have become old. That is counted from the start of the machine.
+func TestOldKeysRotate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManaged(t, func(c *Config) { c.RotateAfter = 30 * 24 * time.Hour })
+		m.uptime.Store(int64(time.Hour))
+		m.follow(t)
+		for generation := uint64(1); generation < 4; generation++ {
+			time.Sleep(10 * checkInterval)
+			m.Settled("7c7b", m.Device("7c7b"))
+			time.Sleep(10 * checkInterval)
+			if keys := m.TunnelKeys("7c7b"); len(keys) != 1 || keys[0].Generation != generation {
+				t.Errorf("keys %+v, want generation %d", keys, generation)
+			}
+			m.uptime.Add(int64(m.RotateAfter))
+		}
+	})
+}
+
+// A network's ports follow WireGuard's usual one, or what its option says. A port that another program takes is left
+// to that.
+func TestPorts(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		given       uint16
+		used        []uint16
+		first, next uint16
+	}{
+		{"usual", 0, nil, 51820, 51821},
+		{"used", 0, []uint16{51820, 51822}, 51821, 51823},
+		{"given", 4000, nil, 4000, 4001},
+		{"the last", 65535, nil, 65535, 65534},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newManaged(t, func(c *Config) {
+					c.IsPortFree = func(port uint16) bool { return !slices.Contains(tt.used, port) }
+				})
+				m.network.Port = tt.given
+				m.follow(t)
+				if got := m.port(); got != tt.first {
+					t.Errorf("port %d, want %d", got, tt.first)
+				}
+				if err := m.Rotate("7c7b"); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(100 * time.Millisecond)
+				if got := m.port(); got != tt.next {
+					t.Errorf("then port %d, want %d", got, tt.next)
+				}
+			})
+		})
+	}
+}
+
+// A port that was free is taken when the device wants it.
+func TestPortThatIsTakenMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tries atomic.Int32
+		m := newManaged(t, func(c *Config) {
+			c.IsPortFree = func(port uint16) bool { return port != 51820 || tries.Load() == 0 }
+		})
+		m.devices.Fail = func(method, _ string) error {
+			if method == "Ensure" && tries.Add(1) == 1 {
+				return fmt.Errorf("listen: %w", unix.EADDRINUSE)
+			}
+			return nil
+		}
+		m.follow(t)
+		time.Sleep(time.Minute)
+		if got := m.port(); got != 51821 || m.Err("7c7b") != nil {
+			t.Errorf("port %d, %v", got, m.Err("7c7b"))
+		}
+	})
+}
+
+// What an earlier agent has left of networks that have gone meanwhile goes, and nothing else.
+func TestLeftoversGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManaged(t, nil)
+		for _, name := range []string{"wg0-red", "wg1-red", "wg0-blue"} {
+			device := wireguard.Device{Name: name, PrivateKey: wireguard.Key{1}}
+			if _, err := m.devices.Ensure(t.Context(), device); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := m.Keys.save("8d8c", testKeys(t)); err != nil {
+			t.Fatal(err)
+		}
+		m.Follow(t.Context(), []Network{m.network}, false, false)
+		if names, _ := m.devices.List(); len(names) != 3 {
+			t.Errorf("networks cannot be read, and the devices are %v", names)
+		}
+		m.follow(t)
+		if names, _ := m.devices.List(); !slices.Equal(names, []string{"wg0-blue"}) {
+			t.Errorf("devices %v", names)
+		}
+		if files, err := os.ReadDir(string(m.Keys)); err != nil || len(files) != 1 || files[0].Name() != "7c7b.json" {
+			t.Errorf("files %v, %v", files, err)
+		}
+	})
+}
+
+// A host joins while the others' keys rotate: it takes packets of both, and sends by the one that all have.
+func TestJoinsDuringARotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManaged(t, nil)
+		a, b := member(11, 1), member(12, 2)
+		later := cluster.TunnelKey{Generation: 2, Public: [32]byte{9}, Port: 51821}
+		a.Memberships[0].Keys = append(a.Memberships[0].Keys, later)
+		m.follow(t, a, b)
+		keys := m.TunnelKeys("7c7b")
+		if len(keys) != 2 || !keys[0].Sends || keys[1].Sends || m.Device("7c7b") != "wg0-blue" {
+			t.Errorf("sends by %s, keys %+v", m.Device("7c7b"), keys)
+		}
+		state, err := m.devices.State("wg1-blue")
+		if err != nil || len(state.Peers) != 1 || state.Peers[0].PublicKey != (wireguard.Key{9}) {
+			t.Errorf("peers of the later device: %+v, %v", state.Peers, err)
+		}
+	})
+}
+
+// What somebody changed on a device is put right: a peer of his own goes, too.
+func TestPeersAreRepaired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManaged(t, nil)
+		m.follow(t, member(11, 1), member(12, 2))
+		taken := netip.MustParsePrefix("198.18.0.11/32")
+		stranger := wireguard.Peer{PublicKey: wireguard.Key{7}, AllowedIPs: []netip.Prefix{taken}}
+		if err := m.devices.UpdatePeers("wg0-blue", []wireguard.Peer{stranger}, []wireguard.Key{{2}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * checkInterval)
+		state, err := m.devices.State("wg0-blue")
+		var got []string
+		for _, p := range state.Peers {
+			got = append(got, fmt.Sprint(p.PublicKey[0], p.AllowedIPs))
+		}
+		if err != nil || strings.Join(got, " ") != "1 [198.18.0.11/32] 2 [198.18.0.12/32]" {
+			t.Errorf("peers %v, %v", got, err)
+		}
+	})
+}
+
+// A device whose process has ended has its peers again within a moment.
+func TestDeadDeviceIsStartedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManaged(t, nil)
+		go m.Run(t.Context())
+		m.follow(t, member(11, 1))
+		before := m.TunnelKeys("7c7b")
+		m.devices.Kill("wg0-blue")
+		time.Sleep(2 * minCheckInterval)
+		state, err := m.devices.State("wg0-blue")
+		if err != nil || !state.Running || len(state.Peers) != 1 || !slices.Equal(m.TunnelKeys("7c7b"), before) {
+			t.Errorf("%+v, %v", state, err)
+		}
+	})
+}

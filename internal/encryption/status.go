@@ -1,0 +1,98 @@
+package encryption
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/kernel/wireguard"
+)
+
+// Status is how the encryption of a network is.
+type Status struct {
+	Devices []DeviceStatus // by generation
+	Sends   uint64         // the generation by which packets leave; 0: none does
+	// Waiting are the hosts that a rotation waits for.
+	Waiting []string
+	// Disputed are hosts that announce the key of another host.
+	Disputed []string
+	Err      error
+}
+
+// DeviceStatus is a WireGuard device of a network.
+type DeviceStatus struct {
+	Name           string
+	Generation     uint64
+	Age            time.Duration // of its key
+	Implementation wireguard.Implementation
+	Port           uint16
+	PublicKey      wireguard.Key
+	MTU            int
+	Running        bool
+	Peers          []PeerStatus // by VTEP
+}
+
+// PeerStatus is another host as a device's peer.
+type PeerStatus struct {
+	Host           string
+	VTEP           netip.Addr
+	Endpoint       netip.AddrPort // where its packets come from
+	LastHandshake  time.Time      // the time of day; zero: there was none
+	Received, Sent uint64         // bytes
+	TakesIP        bool           // packets go there without a VXLAN header
+}
+
+// Status returns how the encryption of a network is now. It asks the devices.
+func (m *Manager) Status(networkID string) (Status, bool) {
+	t := m.find(networkID)
+	if t == nil {
+		return Status{}, false
+	}
+	return t.status(), true
+}
+
+func (t *tunnel) status() Status {
+	t.mu.Lock()
+	keys := slices.Clone(t.keys.Keys)
+	t.mu.Unlock()
+	states := make([]wireguard.State, len(keys))
+	for i, k := range keys {
+		states[i], _ = t.Devices.State(t.name(k)) // without a device the zero state, which does not run
+	}
+	err := t.problem()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	situation, vteps := t.situationLocked()
+	s := Status{Sends: t.keys.Sends, Err: err, Waiting: t.waitingLocked(situation, vteps), Disputed: t.table.disputedKeys()}
+	for i, k := range keys {
+		s.Devices = append(s.Devices, DeviceStatus{
+			Name: t.name(k), Generation: k.Generation, Age: t.Uptime() - k.Made,
+			Implementation: states[i].Implementation, Port: k.Port, PublicKey: k.public, MTU: t.net.MTU,
+			Running: states[i].Running, Peers: t.peersLocked(k.Generation, states[i]),
+		})
+	}
+	return s
+}
+
+// peersLocked are the hosts that a device of the generation should have as peers, and what it counts of them.
+func (t *tunnel) peersLocked(generation uint64, state wireguard.State) (peers []PeerStatus) {
+	have := make(map[wireguard.Key]wireguard.PeerState, len(state.Peers))
+	for _, p := range state.Peers {
+		have[p.PublicKey] = p
+	}
+	for _, vtep := range t.table.vteps() {
+		want, ok := t.table.peer(vtep, generation)
+		if !ok {
+			continue
+		}
+		m, p := t.table.hosts[vtep].member, have[want.PublicKey]
+		peers = append(peers, PeerStatus{
+			Host: m.Host, VTEP: vtep, Endpoint: p.Endpoint, LastHandshake: p.LastHandshake,
+			Received: p.Received, Sent: p.Sent,
+			TakesIP: slices.ContainsFunc(m.Keys,
+				func(k cluster.TunnelKey) bool { return k.Generation == generation && k.TakesIP }),
+		})
+	}
+	return peers
+}

@@ -1,0 +1,172 @@
+package bpfpath
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/wireguard"
+)
+
+// wireguardNames are of no other test and no other run: sockets are found by a device's name in all namespaces.
+var wireguardNames atomic.Int32
+
+// newWireguardPair makes two hosts whose VXLAN device sends by WireGuard: the kernel's if it has that, or else
+// wireguard-go's. The names are those of the devices.
+func newWireguardPair(t testing.TB, u underlay) (a, b *realHost, names [2]string) {
+	t.Helper()
+	u.mtu = encryptedMTU(u)
+	a, b = newPair(t, u)
+	devices := [2]*wireguardEnds{newWireguardEnds(a, u), newWireguardEnds(b, u)}
+	devices[0].meet(devices[1])
+	devices[1].meet(devices[0])
+	a.sendVXLANBy(b, devices[0].device.Name)
+	b.sendVXLANBy(a, devices[1].device.Name)
+	return a, b, [2]string{devices[0].device.Name, devices[1].device.Name}
+}
+
+// wireguardEnds is a host's WireGuard device.
+type wireguardEnds struct {
+	*realHost
+	host   *wireguard.Host
+	device wireguard.Device
+	state  wireguard.State
+}
+
+func newWireguardEnds(h *realHost, u underlay) *wireguardEnds {
+	h.Helper()
+	key, err := wireguard.NewPrivateKey()
+	if err != nil {
+		h.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		h.Fatal(err)
+	}
+	e := &wireguardEnds{realHost: h, host: &wireguard.Host{
+		Namespace: h.path, Log: slog.New(slog.DiscardHandler),
+		Start: wireguard.Launcher{Program: self, Namespace: h.path, Log: os.Stderr}.Start,
+	}}
+	name := fmt.Sprintf("wg.%d.%d", os.Getpid(), wireguardNames.Add(1))
+	e.device = wireguard.Device{
+		Name: name, Alias: "vxlan-driver network 7c7b n", MTU: wireguardMTU(u), PrivateKey: key, IPv6: u.ipv6,
+	}
+	h.Cleanup(func() {
+		if err := e.host.Remove(name); err != nil {
+			h.Error(err)
+		}
+	})
+	if e.state, err = e.host.Ensure(h.Context(), e.device); err != nil {
+		h.Fatal(err)
+	}
+	return e
+}
+
+// wireguardMTU is what fits the underlay inside WireGuard.
+func wireguardMTU(u underlay) int {
+	if u.ipv6 {
+		return 1500 - 80
+	}
+	return 1500 - 60
+}
+
+// meet lets a host have the other's VTEP and addresses of its container behind its key. The last addresses are the
+// hosts' own, which only benchmarks use.
+func (e *wireguardEnds) meet(other *wireguardEnds) {
+	e.Helper()
+	peer := wireguard.Peer{
+		PublicKey: other.device.PrivateKey.Public(), Endpoint: netip.AddrPortFrom(other.vtep, other.state.Port),
+	}
+	for _, a := range append(other.addresses(), other.vtep, other.inside()) {
+		peer.AllowedIPs = append(peer.AllowedIPs, netip.PrefixFrom(a, a.BitLen()))
+	}
+	if err := e.host.UpdatePeers(e.device.Name, []wireguard.Peer{peer}, nil); err != nil {
+		e.Fatal(err)
+	}
+}
+
+// inside is an address of the host inside WireGuard.
+func (h *realHost) inside() netip.Addr { return netip.AddrFrom4([4]byte{10, 8, 0, byte(h.number)}) }
+
+// connectWireguard lets packets pass without a VXLAN header.
+func connectWireguard(a, b *realHost, names [2]string) {
+	a.Helper()
+	for i, h := range []*realHost{a, b} {
+		w := h.wantEncrypted([]*realHost{b, a}[i])
+		w.Encrypted.Send, w.Encrypted.Receive = names[i], []string{names[i]}
+		h.setEncrypted(w)
+	}
+}
+
+// Content arrives as it was sent by real WireGuard. Of what is inside nothing can be read on the underlay, and no packet
+// that is not WireGuard's is seen there.
+func TestWireguardContent(t *testing.T) {
+	for name, u := range encryptedUnderlays {
+		t.Run(name, func(t *testing.T) {
+			a, b, names := newWireguardPair(t, u)
+			a.in("ping -c 1 -W 5 10.0.0.2; ping -c 1 -W 5 fd00::2") // VXLAN inside
+			connectWireguard(a, b, names)
+			wire := packetSocket(t, b.path, "eth0")
+			if !goesStraight(a, b) {
+				t.Error("not by the programs")
+			}
+			a.in("ping -c 2 -i 0.1 -W 5 fd00::2")
+			exchangeUDPAndTCP(t, a, b, u)
+			for _, h := range []*realHost{a, b} {
+				if c := h.ownCounters(); c.SentPackets < 20 || c.ReceivedPackets < 20 {
+					t.Errorf("host %d: %+v", h.number, c)
+				}
+			}
+			if sees(t, wire, text(300)[:40]) {
+				t.Error("what containers send can be read on the underlay")
+			}
+		})
+	}
+}
+
+// exchangeUDPAndTCP sends streams, datagrams of odd sizes and such that are cut up, and compares what arrives.
+func exchangeUDPAndTCP(t *testing.T, a, b *realHost, u underlay) {
+	t.Helper()
+	sendSegments(t, a, b, 1201)
+	for _, address := range []string{"10.0.0.2:80", "[fd00::2]:80"} {
+		exchangeStream(t, a, b, address)
+	}
+	mtu := encryptedMTU(u)
+	for _, address := range []string{"10.0.0.2:5000", "[fd00::2]:5000"} {
+		send := newDatagrams(t, a, b, address)
+		for _, size := range []int{0, 1, 2, 17, 18, 19, 333, mtu - 29, mtu - 28, mtu - 27, mtu - 49, mtu - 48, mtu - 47, 4001, 20_001} {
+			send(text(size))
+		}
+	}
+}
+
+// A member's packet whose source is another's does not come out of WireGuard. One that is a container's of its own, but
+// that this host has not heard of, is nobody's.
+func TestWireguardProvesSenders(t *testing.T) {
+	a, b, names := newWireguardPair(t, underlay{})
+	connectWireguard(a, b, names)
+	if !goesStraight(a, b) {
+		t.Fatal("not by the programs")
+	}
+	a.in("ip address add 10.0.0.77/24 dev eth0")
+	w := a.wantEncrypted(b)
+	w.Encrypted.Send, w.Encrypted.Receive = names[0], []string{names[0]}
+	extra := kernel.ContainerAddress{Addr: netip.MustParseAddr("10.0.0.77"), MAC: a.mac()}
+	w.Encrypted.Local = append(w.Encrypted.Local, extra)
+	a.setEncrypted(w)
+	before := b.ownCounters()
+	sent := a.ownCounters()
+	a.in("ping -c 1 -W 1 -I 10.0.0.77 10.0.0.2 || true")
+	if got := a.ownCounters(); got.SentPackets == sent.SentPackets {
+		t.Error("it was not sent")
+	}
+	time.Sleep(20 * time.Millisecond)
+	if got := b.ownCounters(); got.ReceivedPackets != before.ReceivedPackets {
+		t.Error("it was taken")
+	}
+}

@@ -1,0 +1,2 @@
+// Package wireguard keeps this host's WireGuard devices, of the kernel or by wireguard-go.
+package wireguard

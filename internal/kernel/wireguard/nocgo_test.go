@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package wireguard_test
+
+const linkedWithC = false

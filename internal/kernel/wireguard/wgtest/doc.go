@@ -1,0 +1,2 @@
+// Package wgtest has WireGuard devices in memory, for tests.
+package wgtest

@@ -38,7 +38,7 @@ var checks = []check{
 	checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides,
 	checkFixedEntries, checkForeignDevices,
 	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains,
-	checkDeviceHooks, checkZones, checkPortFiles,
+	checkDeviceHooks, checkZones, checkPortFiles, checkRefusedUsers,
 	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport, checkRepairs,
 	checkChecksums, checkStrangers, checkTunnels, checkOtherTunnels, checkExchanges, checkNames, checkMisled, checkSilent,
@@ -330,7 +330,7 @@ func explainsNothing(c diagnosis.Code) bool {
 	case diagnosis.PodmanVersion, diagnosis.AgentOutdated, diagnosis.DuplicateName, diagnosis.DeviceNamed,
 		diagnosis.ClockSkew, diagnosis.ClockSetBack, diagnosis.KeysUnsafe, diagnosis.KeyDisputed,
 		diagnosis.AddressPoolFilled, diagnosis.SysctlFile, diagnosis.PortFileOld, diagnosis.UpstreamSilent,
-		diagnosis.FastPathMissing, diagnosis.ProgramMissing:
+		diagnosis.FastPathMissing, diagnosis.ProgramMissing, diagnosis.UserRefused:
 		return true
 	}
 	return false

@@ -50,14 +50,14 @@ type Facts struct {
 	Rules       []Rule          // of other programs, that name a network's port or device
 	Proxies     []InterfaceAddr // for which this host answers in place of others, by interface
 	Contacts    []Contact       // to hosts whose agents do not answer
-	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
-	Traffic []Stream
+	Traffic     []Stream        // what passed the underlays while tunnels were probed; nil: nobody listened
 	// BothProbed tells that the other hosts probed at that time too.
 	BothProbed bool
 	// BadSums are what this host and its containers dropped meanwhile, for wrong checksums.
-	BadSums []BadSum
-	// LockHolder has the store's lock for long; zero: nobody has.
-	LockHolder Holder
+	BadSums    []BadSum
+	LockHolder Holder // who has the store's lock for long; zero: nobody has
+	// Refused are those of the firewall's rules that have dropped what users' processes sent.
+	Refused []kernel.DropCounter
 	// Damaged are records that cannot be read.
 	Damaged []Damage
 	// Unrecorded are containers whose record is lost, as sentences.

@@ -72,6 +72,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.denials()
 	c.links()
 	c.rules()
+	c.refused()
 	c.hooks()
 	c.sockets()
 	c.routing()

@@ -93,7 +93,8 @@ func (p *Programs) observeAddresses(want kernel.FastPath, device uint32) (map[pr
 	})
 }
 
-func (p *Programs) dumpAddresses(keep func(programsPlace, programsOwner) bool) (map[programsPlace]programsOwner, error) {
+func (p *Programs) dumpAddresses(
+	keep func(programsPlace, programsOwner) bool) (map[programsPlace]programsOwner, error) {
 	all, err := dump[programsPlace, programsOwner](p.objects.Addresses)
 	return only(all, keep), err
 }
@@ -122,7 +123,8 @@ func (p *Programs) copyAddresses(want kernel.FastPath, device uint32, remotes ke
 	if err != nil {
 		return err
 	}
-	return p.replaceAddresses(want.Device, wanted, have, func(_ programsPlace, o programsOwner) bool { return !o.isHere() })
+	isElsewhere := func(_ programsPlace, o programsOwner) bool { return !o.isHere() }
+	return p.replaceAddresses(want.Device, wanted, have, isElsewhere)
 }
 
 // exit is how packets of an encrypted network leave.

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+
 	"vxlan-driver/internal/kernel"
 )
 
@@ -145,9 +147,15 @@ func TestNothingEncryptedIsLeft(t *testing.T) {
 func TestEncryptedTablesAreCleared(t *testing.T) {
 	a, b := newEncryptedPair(t, underlay{})
 	connectEncrypted(a, b)
-	a.sh(`ip link add br1 type bridge; ip link set br1 up; ip link add vx1 mtu 1450 type vxlan id 101 dstport 4790 local 198.18.0.1 dev eth0 nolearning
-		ip link set vx1 master br1 up; ip link add c1 type veth peer name c1-end; ip link set c1 master br1 up; ip link set c1-end up
-		for i in $(seq 500); do [ $(bridge link | grep -c 'master br1 state forwarding') -lt 2 ] || exit 0; sleep 0.01; done; exit 1`)
+	a.sh(`ip link add br1 type bridge; ip link set br1 up
+		ip link add vx1 mtu 1450 type vxlan id 101 dstport 4790 local 198.18.0.1 dev eth0 nolearning
+		ip link set vx1 master br1 up; ip link add c1 type veth peer name c1-end
+		ip link set c1 master br1 up; ip link set c1-end up
+		for i in $(seq 500); do
+			[ $(bridge link | grep -c 'master br1 state forwarding') -lt 2 ] || exit 0
+			sleep 0.01
+		done
+		exit 1`)
 	second := kernel.FastPath{
 		Device: "vx1", Bridge: "br1", Remote: []kernel.MAC{b.mac()}, FDB: []kernel.FDB{{Dst: b.vtep}}, RemoteCount: 1,
 		Ports: []kernel.FastPathPort{{Name: "c1", MAC: kernel.MAC{2, 7}}},
@@ -162,18 +170,16 @@ func TestEncryptedTablesAreCleared(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := a.programs.objects
-	for _, table := range []struct {
-		name string
-		len  func() (int, error)
-	}{
-		{"addresses", func() (int, error) { m, err := dump[programsPlace, programsOwner](o.Addresses); return len(m), err }},
-		{"takers", func() (int, error) { m, err := dump[programsPlace, uint32](o.Takers); return len(m), err }},
-		{"wireguard", func() (int, error) { m, err := dump[uint32, uint32](o.Wireguard); return len(m), err }},
-		{"wireguard_ends", func() (int, error) { m, err := dump[uint32, programsWireguardEnd](o.WireguardEnds); return len(m), err }},
-	} {
-		if n, err := table.len(); n != 0 || err != nil {
-			t.Errorf("%s has %d entries, %v", table.name, n, err)
-		}
+	wantEmpty[programsPlace, programsOwner](t, o.Addresses)
+	wantEmpty[programsPlace, uint32](t, o.Takers)
+	wantEmpty[uint32, uint32](t, o.Wireguard)
+	wantEmpty[uint32, programsWireguardEnd](t, o.WireguardEnds)
+}
+
+func wantEmpty[K comparable, V any](t *testing.T, table *ebpf.Map) {
+	t.Helper()
+	if all, err := dump[K, V](table); len(all) != 0 || err != nil {
+		t.Errorf("%v has %v, %v", table, all, err)
 	}
 }
 
@@ -268,7 +274,8 @@ func TestNewsOfAddresses(t *testing.T) {
 	want["10.0.0.2"] = own1 + ", new"
 	change("it comes here", func(w *kernel.FastPath) {
 		w.Partial, w.Encrypted.Remote = true, nil
-		w.Encrypted.Local = append(w.Encrypted.Local, kernel.ContainerAddress{Addr: netip.MustParseAddr("10.0.0.2"), MAC: a.mac()})
+		come := kernel.ContainerAddress{Addr: netip.MustParseAddr("10.0.0.2"), MAC: a.mac()}
+		w.Encrypted.Local = append(w.Encrypted.Local, come)
 	})
 	delete(want, "10.0.0.2")
 	change("it ends here", func(w *kernel.FastPath) {
@@ -283,7 +290,8 @@ func TestNewsOfAddresses(t *testing.T) {
 func TestAddressesOfEarlierAgent(t *testing.T) {
 	a, b := newEncryptedPair(t, underlay{})
 	connectEncrypted(a, b)
-	a.sh(fmt.Sprintf(`bridge fdb replace %s dev vx.0 dst 198.18.0.9 via wg0.x; bridge fdb replace %[1]s dev vx.0 master static`, b.mac()))
+	a.sh(fmt.Sprintf(`bridge fdb replace %s dev vx.0 dst 198.18.0.9 via wg0.x
+		bridge fdb replace %[1]s dev vx.0 master static`, b.mac()))
 	a.newAgent()
 	w := a.wantEncrypted(b)
 	w.Remote, w.FDB, w.Only = nil, nil, []kernel.MAC{}
@@ -339,8 +347,10 @@ func TestRecreatedWireguard(t *testing.T) {
 	}
 	for _, h := range []*realHost{a, b} {
 		other := map[*realHost]*realHost{a: b, b: a}[h]
-		h.sh(fmt.Sprintf(`ip link del vx.0; ip link add vx.0 mtu %d type vxlan id 100 dstport 4789 local %s dev eth0 nolearning
-			ip link set vx.0 master br0 up; bridge fdb append %s dev vx.0 dst %s; bridge fdb append 00:00:00:00:00:00 dev vx.0 dst %[4]s
+		h.sh(fmt.Sprintf(`ip link del vx.0
+			ip link add vx.0 mtu %d type vxlan id 100 dstport 4789 local %s dev eth0 nolearning
+			ip link set vx.0 master br0 up; bridge fdb append %s dev vx.0 dst %s
+			bridge fdb append 00:00:00:00:00:00 dev vx.0 dst %[4]s
 			bridge fdb replace %[3]s dev vx.0 master static`,
 			encryptedMTU(underlay{}), h.vtep, other.mac(), other.vtep))
 		h.sendVXLANBy(other, tunnelNames[0])

@@ -131,7 +131,9 @@ func (h *realHost) addresses() []netip.Addr {
 // wantEncrypted is the encrypted fast path to the other host.
 func (h *realHost) wantEncrypted(other *realHost) kernel.FastPath {
 	w := h.want(other)
-	w.Encrypted = &kernel.EncryptedPath{Send: tunnelNames[0], Receive: slices.Clone(tunnelNames), Takers: []netip.Addr{other.vtep}}
+	w.Encrypted = &kernel.EncryptedPath{
+		Send: tunnelNames[0], Receive: slices.Clone(tunnelNames), Takers: []netip.Addr{other.vtep},
+	}
 	for _, a := range h.addresses() {
 		w.Encrypted.Local = append(w.Encrypted.Local, kernel.ContainerAddress{Addr: a, MAC: h.mac()})
 	}

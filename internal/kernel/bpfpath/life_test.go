@@ -330,17 +330,6 @@ func TestFallBack(t *testing.T) {
 		}
 		a.hasPins("")
 	})
-	t.Run("WireGuard", func(t *testing.T) {
-		a, b := newPair(t, underlay{})
-		a.set(a.want(b))
-		w := a.want(b)
-		w.Encrypted = true
-		a.set(w)
-		if s := a.programs.State("vx.0"); s.Attached || s.Reason != "the network is encrypted" {
-			t.Errorf("got %+v", s)
-		}
-		a.hasPins("")
-	})
 	t.Run("IPsec of others", func(t *testing.T) {
 		a, b := newPair(t, underlay{})
 		a.sh(`ip xfrm policy add src 10.9.0.0/16 dst 10.8.0.0/16 dir out tmpl src 198.18.0.1 dst 198.18.0.2 proto esp mode tunnel

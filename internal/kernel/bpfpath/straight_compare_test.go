@@ -22,7 +22,8 @@ func newComparedPairs(t *testing.T, u underlay) (a, b, c, d *realHost) {
 		w.Encrypted.Local, w.Encrypted.Remote = nil, nil
 		for i := range own {
 			w.Encrypted.Local = append(w.Encrypted.Local, kernel.ContainerAddress{Addr: own[i], MAC: h.mac()})
-			w.Encrypted.Remote = append(w.Encrypted.Remote, kernel.ContainerAddress{Addr: others[i], MAC: other.mac(), VTEP: other.vtep})
+			remote := kernel.ContainerAddress{Addr: others[i], MAC: other.mac(), VTEP: other.vtep}
+			w.Encrypted.Remote = append(w.Encrypted.Remote, remote)
 		}
 		h.setEncrypted(w)
 		h.keepValid()

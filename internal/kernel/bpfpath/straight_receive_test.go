@@ -67,7 +67,8 @@ func TestStraightReceived(t *testing.T) {
 		"no agent for long": func(h, other *realHost) { noAgent(h) },
 		"port left out": func(h, other *realHost) {
 			h.sh("nft 'add table netdev mine; add chain netdev mine in { type filter hook ingress device c0 priority 10; }'")
-			h.setWithout(other, State{LeftOut: 1, LeftOutReason: "the table netdev mine of another program filters packets of c0"})
+			const why = "the table netdev mine of another program filters packets of c0"
+			h.setWithout(other, State{LeftOut: 1, LeftOutReason: why})
 		},
 		"device left out": func(h, other *realHost) {
 			h.sh("tc qdisc add dev vx.0 root tbf rate 100mbit burst 64kbit latency 400ms")

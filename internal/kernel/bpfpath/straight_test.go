@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/gopacket/gopacket/layers"
@@ -64,6 +65,7 @@ func straightFrames(t *testing.T) map[string]struct {
 	fragment := func(protocol byte) []byte {
 		return append([]byte{protocol, 0, 0, 1, 0, 0, 0, 9}, icmp6(neighbourQuery)...)
 	}
+	behindOptions := append([]byte{icmp6Number, 0, 1, 4, 0, 0, 0, 0}, icmp6(neighbourQuery)...)
 	options := straightFrame(layers.IPProtocolUDP, 30).bytes(t)
 	options[14] = 0x46 // the first words of UDP are options then
 	with := func(change func(*frame)) []byte { f := udpFrame(9); change(&f); return f.bytes(t) }
@@ -106,13 +108,13 @@ func straightFrames(t *testing.T) map[string]struct {
 		"empty ICMPv6":            {number(raw6(nil), icmp6Number), next},
 		"ICMPv6 in fragments":     {number(raw6(fragment(icmp6Number)), fragmentNumber), next},
 		"options in fragments":    {number(raw6(fragment(60)), fragmentNumber), next},
-		"hop-by-hop options":      {number(raw6(append([]byte{icmp6Number, 0, 1, 4, 0, 0, 0, 0}, icmp6(neighbourQuery)...)), 0), next},
-		"destination options":     {number(raw6(append([]byte{icmp6Number, 0, 1, 4, 0, 0, 0, 0}, icmp6(neighbourQuery)...)), 60), next},
+		"hop-by-hop options":      {number(raw6(behindOptions), 0), next},
+		"destination options":     {number(raw6(behindOptions), 60), next},
 		"routing header":          {number(raw6(text(24)), 43), next},
 		"AH":                      {number(raw6(text(24)), 51), next},
 		"mobility":                {number(raw6(text(24)), 135), next},
 		"mapped addresses":        {mapped(t), next},
-		"ARP":                     {append(append(append([]byte{}, macB[:]...), macA[:]...), append([]byte{8, 6}, make([]byte, 46)...)...), next},
+		"ARP":                     {slices.Concat(macB[:], macA[:], []byte{8, 6}, make([]byte, 46)), next},
 	}
 }
 
@@ -132,7 +134,8 @@ func TestStraightSent(t *testing.T) {
 	for name, test := range straightFrames(t) {
 		t.Run(name, func(t *testing.T) {
 			m := m.with(t, nil)
-			if verdict, out := m.run(m.objects.FromEncrypted, test.frame, skBuff{}); verdict != test.want || !bytes.Equal(test.frame, out) {
+			verdict, out := m.run(m.objects.FromEncrypted, test.frame, skBuff{})
+			if verdict != test.want || !bytes.Equal(test.frame, out) {
 				t.Errorf("verdict %d, %x", verdict, out)
 			}
 		})
@@ -156,12 +159,14 @@ func TestStraightNeedsAll(t *testing.T) {
 		change func(*machine)
 		want   uint32
 	}{
-		"all":                     {func(*machine) {}, redirect},
-		"known for long enough":   {at(ipB, young(b, 5*second)), redirect},
-		"a new container":         {at(ipB, young(b, second)), next},
-		"a new container here":    {at(ipA, young(programsOwner{Mac: macA}, second)), next},
-		"a container has moved":   {at(ipB, elsewhere), next},
-		"its MAC has":             {func(m *machine) { put(m, m.objects.Remotes, station(macB), programsRemote{Vtep: elsewhere.Vtep}) }, next},
+		"all":                   {func(*machine) {}, redirect},
+		"known for long enough": {at(ipB, young(b, 5*second)), redirect},
+		"a new container":       {at(ipB, young(b, second)), next},
+		"a new container here":  {at(ipA, young(programsOwner{Mac: macA}, second)), next},
+		"a container has moved": {at(ipB, elsewhere), next},
+		"its MAC has": {func(m *machine) {
+			put(m, m.objects.Remotes, station(macB), programsRemote{Vtep: elsewhere.Vtep})
+		}, next},
 		"its MAC is another":      {at(ipB, programsOwner{Mac: macA, Vtep: toAddress(peer)}), next},
 		"the address is here":     {at(ipB, programsOwner{Mac: macB}), next},
 		"the source is remote":    {at(ipA, programsOwner{Mac: macA, Vtep: toAddress(peer)}), next},
@@ -226,7 +231,8 @@ func TestStraightSegmentsFit(t *testing.T) {
 	for name := range maps.Keys(tests) {
 		t.Run(name, func(t *testing.T) {
 			m, test := m.with(t, nil), tests[name]
-			if verdict, _ := m.run(m.objects.FromEncrypted, test.frame.bytes(t), skBuff{GSOSize: test.size, GSOSegs: 4}); verdict != test.want {
+			of := skBuff{GSOSize: test.size, GSOSegs: 4}
+			if verdict, _ := m.run(m.objects.FromEncrypted, test.frame.bytes(t), of); verdict != test.want {
 				t.Errorf("verdict %d", verdict)
 			}
 		})

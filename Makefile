@@ -84,9 +84,9 @@ test-kernel: deps bin/lab
 	@result=0; for suite in $(KERNELS); do GO='$(GO)' lab/kerneltest/run.sh $$suite $(KERNELTESTS) || result=1; done; exit $$result
 
 # Side by side with netavark's bridge, VXLAN by hand and Docker's overlay: docs/design/performance.md. Nothing else should run
-# meanwhile. SECTION=start,traffic,scale,plugin,agent picks some; each takes less than six minutes, and TIMES=4 four times as
+# meanwhile. SECTION=start,traffic,scale,plugin,agent,encryption picks some; each takes less than six minutes, and TIMES=4 four times as
 # long, for intervals half as wide.
-SECTION ?= start,traffic,scale,plugin,agent
+SECTION ?= start,traffic,scale,plugin,agent,encryption
 TIMES ?= 1
 bench: deps build bin/bench bin/probe
 	bin/bench -section $(SECTION) -times $(TIMES)
@@ -220,7 +220,7 @@ help:
 	@echo 'make test-matrix  the lab on Podman 5.4, on Debian testing and on Podman 6'
 	@echo 'make test-kernel  tests of fast path and WireGuard on kernels of Debian 12, 13, testing and the newest;  KERNELS=SUITE picks some'
 	@echo 'make test-race    with the race detector'
-	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent picks some'
+	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent,encryption picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
 	@echo 'make dashboard    draw the picture of the dashboard again, from a run of the lab: four minutes'
 	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'

@@ -83,7 +83,7 @@ var layers = map[string][]string{
 	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/adopt", "internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},
-	"internal/doctor/survey":                {"internal/adopt", "internal/config", "internal/doctor", "internal/hoststate", "internal/iptables", "internal/kernel/echo", "internal/kernel/netns", "internal/podmannet"},
+	"internal/doctor/survey":                {"internal/adopt", "internal/config", "internal/doctor", "internal/hoststate", "internal/iptables", "internal/kernel/echo", "internal/kernel/netns", "internal/kernel/netstack", "internal/podmannet"},
 	"internal/bundle":                       {"internal/regfile"},
 	"internal/topology":                     {"internal/agentapi"},
 	"internal/web":                          {},

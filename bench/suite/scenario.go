@@ -18,6 +18,7 @@ type scenario struct {
 	ports           int  // published by the container that comes and goes
 	remotes         int  // remote hosts of a vxlan network
 	noDNS           bool // with --disable-dns
+	encrypted       bool // with encryption=wireguard
 
 	host   *lab.Host
 	client *calls.Client
@@ -68,6 +69,9 @@ func (l *scenario) createNetwork(ctx context.Context, gateway *lab.Host) ([]byte
 		// Packets flooded to the remote hosts end at the gateway, which forwards nothing.
 		if _, err := l.host.Run(ctx, "ip", "route", "add", remoteNet.String(), "via", gateway.Addr4().String()); err != nil {
 			return nil, err
+		}
+		if l.encrypted {
+			options += " --opt encryption=wireguard"
 		}
 		options += fmt.Sprintf(" --opt vni=100 --opt local_ip=%s --opt physical_interface=eth0 --opt remote_ips=%s",
 			l.host.Addr4(), remoteList(l.remotes))

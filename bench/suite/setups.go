@@ -19,14 +19,14 @@ func prepareUnderlay(_ context.Context, client, server *lab.Host) (from, to loca
 // rules.
 const setUpByHand = `
 ip link add br0 type bridge
-ip link add vx0 type vxlan id 100 local %[1]s dev eth0 dstport 4789
+ip link add vx0 type vxlan id 100 local %[1]s dev %[4]s dstport 4789
 bridge fdb append 00:00:00:00:00:00 dev vx0 dst %[2]s
-ip link set vx0 mtu 1450 master br0 up
-ip link set br0 mtu 1450 up
+ip link set vx0 mtu %[5]d master br0 up
+ip link set br0 mtu %[5]d up
 unshare -n sleep infinity >/dev/null 2>&1 </dev/null &
 pid=$!
 while [ "$(readlink /proc/$pid/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.01; done
-ip link add veth0 mtu 1450 type veth peer name eth0 mtu 1450 netns $pid
+ip link add veth0 mtu %[5]d type veth peer name eth0 mtu %[5]d netns $pid
 ip link set veth0 master br0 up
 nsenter -t $pid -n ip link set lo up
 nsenter -t $pid -n ip addr add %[3]s/24 dev eth0
@@ -36,7 +36,7 @@ echo $pid
 
 func prepareByHand(ctx context.Context, client, server *lab.Host) (from, to location, err error) {
 	one := func(h, other *lab.Host, addr string) location {
-		out, startErr := h.Sh(ctx, fmt.Sprintf(setUpByHand, h.Addr4(), other.Addr4(), addr))
+		out, startErr := h.Sh(ctx, fmt.Sprintf(setUpByHand, h.Addr4(), other.Addr4(), addr, "eth0", 1450))
 		err = errors.Join(err, startErr)
 		return location{h, out, netip.MustParseAddr(addr)}
 	}
@@ -94,6 +94,11 @@ docker inspect -f '{{.State.Pid}} {{.NetworkSettings.Networks.bench.IPAddress}}'
 `
 
 func prepareDocker(ctx context.Context, client, server *lab.Host) (from, to location, err error) {
+	return prepareDockerOverlay(ctx, client, server, "")
+}
+
+func prepareDockerOverlay(ctx context.Context, client, server *lab.Host, flags string) (from, to location,
+	err error) {
 	for _, h := range []*lab.Host{client, server} {
 		if _, err := h.Sh(ctx, startDocker); err != nil {
 			return from, to, err
@@ -107,7 +112,8 @@ func prepareDocker(ctx context.Context, client, server *lab.Host) (from, to loca
 	if _, err := server.Sh(ctx, fmt.Sprintf("docker swarm join --token %s %s:2377", token, client.Addr4())); err != nil {
 		return from, to, err
 	}
-	if _, err := client.Sh(ctx, "docker network create -d overlay --attachable --subnet 10.88.0.0/24 bench"); err != nil {
+	create := "docker network create -d overlay " + flags + " --attachable --subnet 10.88.0.0/24 bench"
+	if _, err := client.Sh(ctx, create); err != nil {
 		return from, to, err
 	}
 	one := func(h *lab.Host) (p location) {

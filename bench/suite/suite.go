@@ -41,6 +41,7 @@ var Sections = []Section{
 	{"scale", "Scale", (*Suite).measureScale},
 	{"plugin", "The plugin process", (*Suite).measurePlugin},
 	{"agent", "The agent", (*Suite).measureAgent},
+	{"encryption", "Encryption", (*Suite).measureEncryption},
 }
 
 func (s *Suite) logf(format string, args ...any) {

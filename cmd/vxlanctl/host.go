@@ -53,6 +53,11 @@ func (localHost) ForgetHost(name string) (host, warning string, err error) {
 	return agentapi.ForgetHost(agentapi.SocketPath, name)
 }
 
+// RotateEncryption asks the agent.
+func (localHost) RotateEncryption(name string) (agentapi.RotationReport, error) {
+	return agentapi.RotateEncryption(agentapi.SocketPath, name)
+}
+
 // Events asks the agent.
 func (localHost) Events(r agentapi.EventsRequest) (agentapi.EventsReport, error) {
 	return agentapi.Events(agentapi.SocketPath, r)
@@ -71,14 +76,32 @@ func (localHost) Wait(ctx context.Context, r agentapi.WaitRequest) (missing stri
 // Reload restores what the networks need, and then sees to the agent, where a container needs one.
 // A host may do without an agent.
 func (h localHost) Reload() (networks int, err error) {
-	networks, err = h.Plugin.Reload()
+	c, configErr := h.AgentConfig() // the agent says what is wrong with it
+	if configErr == nil {
+		err = h.allowUsers(c)
+	}
+	networks, reloadErr := h.Plugin.Reload()
+	err = errors.Join(err, reloadErr)
 	containers, _ := h.ContainersWithAgent() // Reload returns why one cannot be read
-	c, _ := h.AgentConfig()                  // the agent says what is wrong with it
 	agentErr := h.agent.Refresh(containers > 0 || c.KeepRunning)
 	if _, notInstalled := errors.AsType[agentapi.NotInstalledError](agentErr); notInstalled {
 		agentErr = nil
 	}
 	return networks, errors.Join(err, agentErr)
+}
+
+// allowUsers records for the firewall whom the configuration allows to send what only root may. An agent
+// does so too. A host may do without one.
+func (h localHost) allowUsers(c config.Config) error {
+	ids, err := c.AllowedUserIDs()
+	if err != nil {
+		h.Warn(err.Error())
+	}
+	s, err := h.Begin()
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.SetAllowedUsers(ids), s.Close())
 }
 
 // AgentConfig implements ctl.AgentConfigured.
@@ -131,8 +154,15 @@ func (h localHost) CaptureConfig(name string) (capture.Config, error) {
 		return capture.Config{}, err
 	}
 	n := found[0]
+	outside := n.VTEP.Interface
+	if n.Encrypts() {
+		if outside = n.VTEP.WireGuard; outside == "" {
+			return capture.Config{}, fmt.Errorf("network %s is encrypted, and no WireGuard device is ready; "+
+				"`vxlanctl encryption status` says why", name)
+		}
+	}
 	return capture.Config{
-		Device: n.Device.Name, Underlay: n.VTEP.Interface, Local: n.VTEP.Local,
+		IPOnly: n.Encrypts(), Device: n.Device.Name, Underlay: outside, Local: n.VTEP.Local,
 		Port: n.Tunnel.Port, VNI: n.Tunnel.VNI, Names: containerNames(n),
 	}, nil
 }

@@ -92,6 +92,8 @@ type Agent struct {
 	verified    time.Time     // when the firewall's elements were last looked at
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
 
+	usersRecorded bool // the store has the users that the configuration allows
+
 	firewallUnfinished bool // the last turn that set the firewall anew has left elements to the next
 
 	forwardMore <-chan time.Time                    // it is time to set more forwarding entries

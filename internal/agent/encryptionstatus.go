@@ -22,6 +22,7 @@ func encryptionStatus(m *encryption.Manager, networkID string) *agentapi.Encrypt
 	}
 	status := &agentapi.EncryptionStatus{
 		Problem: errorResponse(s.Err).Error, Sends: s.Sends, Waiting: s.Waiting, Disputed: s.Disputed,
+		Keyless: s.Keyless, ClockBehind: s.ClockBehind,
 		Devices: []agentapi.WireGuardStatus{},
 	}
 	for _, d := range s.Devices {
@@ -39,7 +40,7 @@ func encryptionStatus(m *encryption.Manager, networkID string) *agentapi.Encrypt
 
 func wireGuardPeer(p encryption.PeerStatus) agentapi.WireGuardPeer {
 	peer := agentapi.WireGuardPeer{
-		Host: p.Host, VTEP: p.VTEP, Endpoint: p.Endpoint, Received: p.Received, Sent: p.Sent, Straight: p.TakesIP,
+		Host: p.Host, VTEP: p.VTEP, Port: p.Port, Reachable: p.Reachable, Endpoint: p.Endpoint, Received: p.Received, Sent: p.Sent, Straight: p.TakesIP,
 	}
 	if !p.LastHandshake.IsZero() {
 		peer.Handshake, peer.HandshakeAge = true, max(0, time.Since(p.LastHandshake.Round(0)))

@@ -116,6 +116,9 @@ func (n *forwardedNetwork) follow(local hoststate.Network, m membership.Network,
 	n.look(keys)
 	known := knownState{complete: d.Converged(m), staticFDB: local.VTEP.StaticFDB, wireGuard: local.VTEP.WireGuard}
 	all = all || known != n.known
+	if known.wireGuard != n.known.wireGuard {
+		n.listed = time.Time{} // a first container waits for its entries, which none had without a device
+	}
 	n.checkAll, n.trusted = n.checkAll || all, n.trusted && !all
 	if hasFirstContainer(before.Endpoints, local.Endpoints) {
 		n.trusted = false // the devices are new, and may have been missing when entries were to be set

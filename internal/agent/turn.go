@@ -20,12 +20,12 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	// Of news of other hosts there are many, and they are no reason to look at each container.
-	a.Host.Records.TrustDirs(what == scopeForwarding && !a.checkDevices)
 	s, err := a.Host.Begin()
 	if err != nil {
 		return false, err
 	}
+	// Of news of other hosts there are many, and they are no reason to look at each container.
+	s.TrustDirs(what == scopeForwarding && !a.checkDevices)
 	a.dns.BeginTurn()
 	followed := a.clusters.Snapshots() // the turn reads these or later ones
 	networks, empty, peersChanged, err := a.turnLocked(ctx, s, what, repair)
@@ -84,6 +84,7 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	if err != nil {
 		return a.networks, false, false, err
 	}
+	usersErr := a.recordUsers(s) // before the networks are read, whose firewall elements have them
 	networks, err = s.NetworksSince(a.networks)
 	if s.AllKnown() {
 		a.confirmer.Retain(networks)
@@ -95,7 +96,7 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	// The kernel comes before clusters start: a cluster opens a port that the firewall must keep
 	// containers from.
 	peersChanged, peersErr := a.peers.UpdatePeers(s, networks)
-	errs := []error{orphansErr, err, peersErr, a.encryptionErrors(networks)}
+	errs := []error{orphansErr, usersErr, err, peersErr, a.encryptionErrors(networks)}
 	switch {
 	case a.rules.aside:
 	case what >= scopeFull:
@@ -113,6 +114,21 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	// announcement leaves the host.
 	a.announcer.AnnouncePending(s, networks, err != nil)
 	return networks, empty, peersChanged, errors.Join(errs...)
+}
+
+// recordUsers keeps for whoever sets the firewall which users the configuration allows to send what only
+// root may. That is once in the agent's life: it has another configuration only after it started anew.
+func (a *Agent) recordUsers(s *hoststate.Session) error {
+	if a.usersRecorded {
+		return nil
+	}
+	ids, err := a.Config.AllowedUserIDs()
+	if err != nil {
+		a.Log.Warn("some users are not allowed to send to the VXLAN port and to agents", "err", err)
+	}
+	err = s.SetAllowedUsers(ids)
+	a.usersRecorded = err == nil
+	return err
 }
 
 // verifyInterval is how long the firewall's elements are not looked at again. Containers that come

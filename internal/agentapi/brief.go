@@ -41,7 +41,7 @@ func (h HostStatus) isHealthy() bool {
 	})
 }
 
-// brief leaves out the peers that have completed a handshake.
+// brief leaves out the peers to which packets pass.
 func (s *EncryptionStatus) brief() *EncryptionStatus {
 	if s == nil {
 		return nil
@@ -51,7 +51,7 @@ func (s *EncryptionStatus) brief() *EncryptionStatus {
 	for i := range short.Devices {
 		d := &short.Devices[i]
 		all := len(d.Peers)
-		d.Peers = slices.DeleteFunc(slices.Clone(d.Peers), func(p WireGuardPeer) bool { return p.Handshake })
+		d.Peers = slices.DeleteFunc(slices.Clone(d.Peers), func(p WireGuardPeer) bool { return p.HasSession() })
 		d.HealthyPeers += all - len(d.Peers)
 	}
 	return &short

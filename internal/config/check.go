@@ -155,6 +155,7 @@ var shown = []struct {
 	{"rotate_keys", func(c Config) string { return strconv.FormatBool(c.RotateKeys) }},
 	{"ebpf", func(c Config) string { return strconv.FormatBool(c.EBPF) }},
 	{"encryption_rotate_after", func(c Config) string { return c.EncryptionRotateAfter.String() }},
+	{"allow_users", func(c Config) string { return strings.Join(c.AllowUsers, ",") }},
 }
 
 func addrText(a netip.Addr) string {

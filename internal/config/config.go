@@ -36,6 +36,9 @@ type Config struct {
 	// EncryptionRotateAfter is how old the keys of encrypted networks become; 0: as old as the machine's uptime.
 	EncryptionRotateAfter time.Duration
 	Metrics               Endpoint // where metrics are served; zero: nowhere
+	// AllowUsers are users of this host, by name or number, whose processes may send VXLAN packets and
+	// talk to agents. Root always may.
+	AllowUsers []string
 }
 
 // rawConfig is the configuration as the administrator typed it.
@@ -55,6 +58,7 @@ type rawConfig struct {
 	EBPF        bool     `toml:"ebpf"`
 
 	EncryptionRotateAfter string `toml:"encryption_rotate_after"`
+	AllowUsers            []any  `toml:"allow_users"`
 }
 
 const (
@@ -71,12 +75,14 @@ const (
 // once.
 func Parse(text string) (Config, error) { return Texts{Main: text}.Parse() }
 
-// ParseSettings is Parse without the keys.
+// ParseSettings is Parse without the keys and the users.
 func ParseSettings(text string) (Config, error) { return Texts{Main: text}.ParseSettings() }
 
-// Parse parses the settings and checks the key file that they name.
+// Parse parses the settings, and checks the key file and the users that they name.
 func (t Texts) Parse() (Config, error) {
 	c, err := t.ParseSettings()
+	_, usersErr := c.AllowedUserIDs()
+	err = errors.Join(err, usersErr)
 	if c.KeyFile != "" {
 		if _, keyErr := clusterkey.Load(c.KeyFile); keyErr != nil {
 			err = errors.Join(err, fmt.Errorf("key_file: %w", keyErr))
@@ -85,7 +91,7 @@ func (t Texts) Parse() (Config, error) {
 	return c, err
 }
 
-// ParseSettings is Parse without the keys.
+// ParseSettings is Parse without the keys and the users.
 func (t Texts) ParseSettings() (Config, error) {
 	f := rawConfig{Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, RotateKeys: true, EBPF: true}
 	clusterErr := inClusterFile(f.decode(t.Cluster))
@@ -137,7 +143,8 @@ func (f *rawConfig) decode(text string) error {
 		}
 		errs = append(errs,
 			fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, "+
-				"dns_upstreams, metrics, keep_running, join_port, rotate_keys, ebpf and encryption_rotate_after", key))
+				"dns_upstreams, metrics, keep_running, join_port, rotate_keys, ebpf, encryption_rotate_after and "+
+				"allow_users", key))
 	}
 	return errors.Join(errs...)
 }
@@ -158,6 +165,7 @@ var examples = map[string]string{
 	"ebpf":                    `ebpf = true`,
 	"encryption_rotate_after": `encryption_rotate_after = "720h"`,
 	"metrics":                 `metrics = "127.0.0.1:7948"`,
+	"allow_users":             `allow_users = ["nobody", 1000]`,
 }
 
 // explainSyntax says what to write where the file is not TOML, or a value not of the setting's
@@ -247,6 +255,8 @@ func (f rawConfig) parseOthers(c *Config) error {
 	if c.Metrics, err = parseEndpoint(f.Metrics, c.Port, c.JoinPort); err != nil {
 		errs = append(errs, fmt.Errorf("metrics %q: %w", f.Metrics, err))
 	}
+	c.AllowUsers, err = parseUsers(f.AllowUsers)
+	errs = append(errs, err)
 	return errors.Join(errs...)
 }
 

@@ -53,7 +53,8 @@ join_port = 7001
 rotate_keys = false
 ebpf = false
 encryption_rotate_after = "48h"
-metrics = "127.0.0.1:7948"`)
+metrics = "127.0.0.1:7948"
+allow_users = ["nobody", 1000]`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ metrics = "127.0.0.1:7948"`)
 		Seeds:       []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:7000"), netip.MustParseAddrPort("[2001:db8::1]:7001")},
 		ForgetAfter: 2 * time.Hour, LogLevel: -4, Upstreams: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")},
 		KeepRunning: true, JoinPort: 7001, EncryptionRotateAfter: 48 * time.Hour,
-		Metrics: Endpoint{"tcp", "127.0.0.1:7948"},
+		Metrics: Endpoint{"tcp", "127.0.0.1:7948"}, AllowUsers: []string{"nobody", "1000"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

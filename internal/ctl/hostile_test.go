@@ -85,6 +85,7 @@ func (h *hostileHost) Name() string { return "host-a" + spite }
 
 func (h *hostileHost) Status() (agentapi.StatusReport, error) {
 	r, err := h.fakePinger.Status()
+	r.Networks[0].Encryption = rotatingEncryption()
 	r.Drops = []agentapi.DropStatus{{Reason: "reason", Comment: "rule", Chain: "chain", Packets: 1}}
 	return spoil(r), err
 }
@@ -228,6 +229,8 @@ var hostileCommands = map[string][]string{
 	"vxlanctl token ls":            {""},
 	"vxlanctl token revoke":        {"1a", "1a -q"},
 	"vxlanctl key ls":              {""},
+	"vxlanctl encryption status":   {"", "-q"},
+	"vxlanctl encryption rotate":   {"--detach"},
 }
 
 // wordlessCommands print nothing of other hosts, or not through the tool's own output.

@@ -24,7 +24,7 @@ import (
 var jsonCommands = []string{
 	"status", "status --all", "host ls", "network ls", "network inspect blue", "endpoints", "names", "conflicts", "fdb", "topology",
 	"address show blue", "address check 10.0.0.8", "config check", "config show", "explain", "explain VX0301",
-	"doctor", "doctor --for podman=6", "drops", "mesh", "ping db -c 1", "trace web db", "events", "key ls", "token ls", "token create", "reload",
+	"doctor", "doctor --for podman=6", "drops", "mesh", "ping db -c 1", "trace web db", "events", "key ls", "encryption status", "token ls", "token create", "reload",
 	"reload --dry-run", "network set blue mtu=1402", "network peer add blue 198.18.0.7", "network peer remove blue 198.18.0.2",
 	"network rm blue", "network adopt green", "host forget c", "cleanup --force", "token revoke 1a",
 }
@@ -32,7 +32,7 @@ var jsonCommands = []string{
 // otherJSON are commands whose JSON another test reads.
 var otherJSON = map[string]string{
 	"init": "as token create", "join": "TestJoinedForScripts", "leave": "TestMembershipForScripts",
-	"key rotate": "TestMembershipForScripts", "bundle": "TestBundleFile",
+	"key rotate": "TestMembershipForScripts", "encryption rotate": "TestRotationForScripts", "bundle": "TestBundleFile",
 }
 
 // jsonHost has one of each thing that other commands print.
@@ -40,6 +40,7 @@ type jsonHost struct{ *hostileHost }
 
 func (jsonHost) Status() (agentapi.StatusReport, error) {
 	r, err := fakeHost{}.Status()
+	r.Networks[0].Encryption = rotatingEncryption()
 	r.Drops = []agentapi.DropStatus{{Reason: "not_a_member", Comment: "not from a member", Chain: "inet vxlan-driver raw", Packets: 3, Bytes: 300}}
 	return r, err
 }

@@ -65,7 +65,9 @@ type networkRow struct {
 	Elsewhere int      `json:"elsewhere"` // containers on other hosts
 	Hosts     int      `json:"hosts"`     // other hosts with containers
 	Subnets   []string `json:"subnets"`
-	State     string   `json:"state"`
+	// Encryption is how packets to other hosts are encrypted; "": they are not, or it is not known.
+	Encryption string `json:"encryption,omitempty"`
+	State      string `json:"state"`
 	// Differs is what hosts have set up differently.
 	Differs string `json:"differs,omitempty"`
 }
@@ -114,7 +116,13 @@ var networkColumns = []output.Column[networkRow]{
 	{Heading: "ELSEWHERE", Text: func(r networkRow) string { return strconv.Itoa(r.Elsewhere) }},
 	{Heading: "HOSTS", Text: func(r networkRow) string { return strconv.Itoa(r.Hosts) }},
 	{Heading: "MTU", Text: func(r networkRow) string { return mtuText(r.MTU) }},
+	{Heading: "ENCRYPTION", Text: func(r networkRow) string { return r.Encryption }, Sparse: true},
 	{Heading: "SUBNETS", Text: func(r networkRow) string { return strings.Join(r.Subnets, ",") }, Shrinks: true},
+}
+
+// encryptionOf is what options say; "": nothing is encrypted.
+func encryptionOf(options map[string]string) string {
+	return strings.TrimPrefix(options["encryption"], "off")
 }
 
 func mtuText(mtu int) string {
@@ -170,7 +178,8 @@ func rowsHere(defined []DefinedNetwork,
 		if slices.ContainsFunc(all.Networks, func(n agentapi.NetworkInventory) bool { return n.ID == d.ID }) {
 			continue
 		}
-		row := networkRow{Name: d.Name, VNI: d.VNI, Port: d.Port, Subnets: d.Subnets, State: networkIdle}
+		row := networkRow{Name: d.Name, VNI: d.VNI, Port: d.Port, Subnets: d.Subnets, State: networkIdle,
+			Encryption: encryptionOf(d.Options)}
 		others = row.take(others)
 		rows = append(rows, row)
 	}
@@ -198,7 +207,8 @@ func rowsElsewhere(missing []adopt.Missing, known []agentapi.NetworkElsewhere) (
 			cmp.Or(row.Name, "without a name"), joinHosts(hosts), cmp.Or(row.Name, "NAME")))
 	}
 	for _, m := range missing {
-		row := networkRow{Name: m.Name, VNI: m.VNI(), Port: m.Port(), Subnets: []string{}, State: networkNotHere}
+		row := networkRow{Name: m.Name, VNI: m.VNI(), Port: m.Port(), Subnets: []string{}, State: networkNotHere,
+			Encryption: encryptionOf(m.Options)}
 		for _, s := range m.Subnets {
 			row.Subnets = append(row.Subnets, s.Prefix)
 		}
@@ -223,7 +233,8 @@ func joinHosts(hosts []string) string {
 }
 
 func rowOfNetwork(n agentapi.NetworkInventory) networkRow {
-	row := networkRow{Name: n.Name, VNI: n.VNI, Port: n.Port, MTU: n.MTU, State: networkUp, Subnets: []string{}}
+	row := networkRow{Name: n.Name, VNI: n.VNI, Port: n.Port, MTU: n.MTU, State: networkUp, Subnets: []string{},
+		Encryption: encryptionOf(n.Options)}
 	for _, s := range n.Subnets {
 		row.Subnets = append(row.Subnets, s.Prefix.String())
 	}

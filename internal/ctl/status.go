@@ -39,6 +39,7 @@ well. Then come the networks with containers on this host, and the other hosts.
   ELSEWHERE   containers on other hosts
   HOSTS       other hosts with containers: how many of them can be reached
   MTU         of the containers' interfaces
+  ENCRYPTION  how packets to other hosts are encrypted; with ! something is wrong
   IN, OUT     bytes a second from other hosts and to them
   SENDS FROM  this host's address on the underlay, and the interface
   STATE       reachable    the agent there answers

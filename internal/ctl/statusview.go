@@ -158,7 +158,7 @@ func (v *statusView) agentLines() string {
 
 // needsAgent tells of a column whether only the agent knows what is in it.
 func needsAgent(c output.Column[agentapi.NetworkStatus]) bool {
-	return slices.Contains([]string{"ELSEWHERE", "HOSTS", "IN", "OUT"}, c.Heading)
+	return slices.Contains([]string{"ELSEWHERE", "HOSTS", "ENCRYPTION", "IN", "OUT"}, c.Heading)
 }
 
 var statusNetworkColumns = []output.Column[agentapi.NetworkStatus]{
@@ -169,6 +169,7 @@ var statusNetworkColumns = []output.Column[agentapi.NetworkStatus]{
 	{Heading: "HOSTS",
 		Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("[%d/%d]", n.Reachable, n.Members) }},
 	{Heading: "MTU", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.MTU) }},
+	{Heading: "ENCRYPTION", Text: encryptionWord, Sparse: true},
 	{Heading: "IN", Text: func(n agentapi.NetworkStatus) string {
 		return rateText(n.Traffic, func(r *agentapi.TrafficRates) float64 { return r.ReceivedBytes })
 	}},

@@ -31,11 +31,12 @@ var groups = []struct{ digits, title string }{
 	{"07", "The agent and its cluster"},
 	{"08", "Container names"},
 	{"09", "Limits and clocks"},
+	{"10", "Encrypted networks"},
 }
 
 // catalog has all codes, in their order.
 var catalog = slices.Concat(hostEntries, underlayEntries, tunnelEntries, deviceEntries, firewallEntries,
-	addressEntries, clusterEntries, nameEntries, limitEntries)
+	addressEntries, clusterEntries, nameEntries, limitEntries, encryptionEntries)
 
 // Entries returns all codes, in their order.
 func Entries() []Entry { return slices.Clone(catalog) }

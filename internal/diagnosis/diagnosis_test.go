@@ -9,7 +9,7 @@ import (
 )
 
 func TestEveryCodeIsExplained(t *testing.T) {
-	form := regexp.MustCompile(`^VX(0[1-9])[0-9]{2}$`)
+	form := regexp.MustCompile(`^VX(0[1-9]|10)[0-9]{2}$`)
 	var before Code
 	ids := make(map[string]Code)
 	for _, e := range Entries() {

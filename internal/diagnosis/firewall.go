@@ -10,6 +10,7 @@ const (
 	ForeignRule    Code = "VX0506"
 	FirewalldPanic Code = "VX0507"
 	PortFileOld    Code = "VX0508"
+	UserRefused    Code = "VX0509"
 )
 
 var firewallEntries = []Entry{
@@ -67,5 +68,16 @@ var firewallEntries = []Entry{
 			"join by a token get no answer from this one.",
 		Causes: []string{"The file is of an older version, or a copy of one below /etc."},
 		Mends:  []string{"Type the commands that the finding prints."},
+	},
+	{
+		Code: UserRefused, Title: "a process that is not root's sent to the VXLAN port or to an agent",
+		Meaning: "Only root may send VXLAN packets of the networks and talk to agents. The firewall has dropped what " +
+			"another user's process sent: UDP fails with \"Operation not permitted\", and TCP connections time out.",
+		Causes: []string{"A check tries whether a port is open, and runs as a user of its own.",
+			"A program of a user sends VXLAN packets itself.",
+			"Somebody on this host tries to get into containers of other hosts."},
+		Mends: []string{"Type `vxlanctl drops -f`: it shows the packets while they are dropped.",
+			"If the user may: add the user to `allow_users` in vxland.toml, and run `vxlanctl reload`. That also sets the " +
+				"count to zero."},
 	},
 }

@@ -31,7 +31,7 @@ var limitEntries = []Entry{
 	},
 	{
 		Code: ClockSkew, Title: "the clocks of two hosts differ",
-		Meaning: "Traffic does not need clocks. Tokens expire at the wrong time, and logs of two hosts are hard to compare.",
+		Meaning: "Traffic that is not encrypted does not need clocks, and for encrypted networks see VX1003. Tokens expire at the wrong time, and logs of two hosts are hard to compare.",
 		Causes:  []string{"No time service runs on one of the hosts."},
 		Mends:   []string{"Enable systemd-timesyncd, chrony or another time service."},
 	},

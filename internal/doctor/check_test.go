@@ -69,7 +69,7 @@ type checkCase struct {
 }
 
 func TestChecks(t *testing.T) {
-	tests := slices.Concat(hostCases, underlayCases, deviceCases, firewallCases, clusterCases)
+	tests := slices.Concat(hostCases, underlayCases, deviceCases, firewallCases, clusterCases, encryptionCases)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := healthy()

@@ -33,11 +33,12 @@ var checks = []check{
 	checkUnderlay, checkOwnAddresses, checkCarrier, checkFlags, checkRoutes, checkNeighbours,
 	checkUnderlayMTU, checkPathPings,
 	checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
+	checkTUN, checkWireGuardPorts, checkWireGuard, checkKeyFiles, checkPlaintext,
 	checkManagers, checkDevices, checkTunnelAttributes,
 	checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides,
 	checkFixedEntries, checkForeignDevices,
 	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains,
-	checkDeviceHooks, checkZones, checkPortFiles,
+	checkDeviceHooks, checkZones, checkPortFiles, checkRefusedUsers,
 	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport, checkRepairs,
 	checkChecksums, checkStrangers, checkTunnels, checkOtherTunnels, checkExchanges, checkNames, checkMisled, checkSilent,
@@ -251,6 +252,8 @@ var explanations = map[diagnosis.Code][]diagnosis.Code{
 	diagnosis.ContainerAltered: {diagnosis.ContainerSilent, diagnosis.NamesUnanswered},
 	diagnosis.NamespaceLost:    {diagnosis.ContainerSilent, diagnosis.NamesUnanswered, diagnosis.FactUnknown},
 	diagnosis.GatewayMissing:   {diagnosis.NamesUnanswered},
+	diagnosis.WireGuardDown:    {diagnosis.WireGuardBlocked, diagnosis.RotationWaits},
+	diagnosis.WireGuardPort:    {diagnosis.WireGuardDown, diagnosis.WireGuardBlocked, diagnosis.RotationWaits},
 	diagnosis.UnderlayMTU:      {diagnosis.DeviceAltered, diagnosis.ContainerAltered},
 	diagnosis.ForeignDrop:      {diagnosis.NamesUnanswered},
 	diagnosis.FirewalldPanic:   {diagnosis.ForeignDrop, diagnosis.NamesBlocked, diagnosis.NamesUnanswered},
@@ -304,7 +307,7 @@ func withoutExplained(findings []diagnosis.Finding) []diagnosis.Finding {
 func isSymptom(c diagnosis.Code) bool {
 	switch c {
 	case diagnosis.TunnelBlocked, diagnosis.TunnelOneWay, diagnosis.TunnelMTU, diagnosis.TunnelLoss,
-		diagnosis.TunnelUntested,
+		diagnosis.TunnelUntested, diagnosis.WireGuardBlocked, diagnosis.RotationWaits,
 		diagnosis.PeerUnreachable, diagnosis.ClusterAlone, diagnosis.ClusterStale, diagnosis.HostRefused,
 		diagnosis.ContainerSilent, diagnosis.AgentProblem, diagnosis.AgentWarning, diagnosis.AgentSyncing,
 		diagnosis.UnderlayMoved, diagnosis.FactUnknown:
@@ -325,9 +328,9 @@ func Order(findings []diagnosis.Finding) []diagnosis.Finding {
 func explainsNothing(c diagnosis.Code) bool {
 	switch c {
 	case diagnosis.PodmanVersion, diagnosis.AgentOutdated, diagnosis.DuplicateName, diagnosis.DeviceNamed,
-		diagnosis.ClockSkew,
+		diagnosis.ClockSkew, diagnosis.ClockSetBack, diagnosis.KeysUnsafe, diagnosis.KeyDisputed,
 		diagnosis.AddressPoolFilled, diagnosis.SysctlFile, diagnosis.PortFileOld, diagnosis.UpstreamSilent,
-		diagnosis.FastPathMissing, diagnosis.ProgramMissing:
+		diagnosis.FastPathMissing, diagnosis.ProgramMissing, diagnosis.UserRefused:
 		return true
 	}
 	return false

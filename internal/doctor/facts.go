@@ -37,6 +37,7 @@ type Facts struct {
 	// SysctlFiles are what files set at boot, in the order in which it counts.
 	SysctlFiles []SysctlSetting
 	PortFiles   []PortFile
+	KeyFiles    []KeyFile // that are not safe
 	Denials     []Denial
 	Devices     []kernel.Link // all VXLAN devices of the host
 	Collectors  []Collector   // those that are up and take packets of all VNIs
@@ -49,14 +50,14 @@ type Facts struct {
 	Rules       []Rule          // of other programs, that name a network's port or device
 	Proxies     []InterfaceAddr // for which this host answers in place of others, by interface
 	Contacts    []Contact       // to hosts whose agents do not answer
-	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
-	Traffic []Stream
+	Traffic     []Stream        // what passed the underlays while tunnels were probed; nil: nobody listened
 	// BothProbed tells that the other hosts probed at that time too.
 	BothProbed bool
 	// BadSums are what this host and its containers dropped meanwhile, for wrong checksums.
-	BadSums []BadSum
-	// LockHolder has the store's lock for long; zero: nobody has.
-	LockHolder Holder
+	BadSums    []BadSum
+	LockHolder Holder // who has the store's lock for long; zero: nobody has
+	// Refused are those of the firewall's rules that have dropped what users' processes sent.
+	Refused []kernel.DropCounter
 	// Damaged are records that cannot be read.
 	Damaged []Damage
 	// Unrecorded are containers whose record is lost, as sentences.
@@ -117,6 +118,7 @@ type Network struct {
 	BridgeSettings map[string]any // as `ip -j -d link` prints them
 	Ports          []Port
 	Neighbours     []Neighbour       // other hosts on the underlay's own link
+	WireGuard      []WireGuardLink   // that are there
 	Silent         []SilentContainer // of this host
 	Misled         []MisledContainer // of this host
 	Unseen         []UnseenContainer // of this host
@@ -236,6 +238,7 @@ type MissingPort struct{ Network, Container, Port string }
 type Kernel struct {
 	Release    string
 	NoVXLAN    bool
+	NoTUN      bool              // neither WireGuard nor /dev/net/tun is there
 	NoModules  bool              // those of the running kernel are gone
 	Parameters map[string]string // that decide what passes, by their path below /proc/sys
 }
@@ -299,13 +302,6 @@ type Socket struct {
 	Addr    netip.AddrPort
 	Program string // "": the kernel itself has it
 	PID     int
-}
-
-// Collector is a VXLAN device that takes packets of all VNIs on its port, as Cilium and Open vSwitch
-// have them ("external").
-type Collector struct {
-	Name string
-	Port uint16
 }
 
 // Limit is a table that has room for so many entries.

@@ -246,3 +246,21 @@ func checkPortFiles(f *Facts) (findings []diagnosis.Finding) {
 	}
 	return findings
 }
+
+// checkRefusedUsers says whether a process that is not root's has sent what only root may.
+func checkRefusedUsers(f *Facts) []diagnosis.Finding {
+	if len(f.Refused) == 0 {
+		return nil
+	}
+	found := diagnosis.Finding{
+		Code: diagnosis.UserRefused, Level: diagnosis.Warning,
+		Summary: "a process that is not root's has sent to the VXLAN port or to an agent, and was refused",
+		// A user who may send is a decision, which `vxlanctl doctor --fix` does not take.
+		Mend:     []string{reload + "   # sets the counts to zero, once the process ended or allow_users names its user"},
+		Evidence: []string{"vxlanctl drops -f shows such packets while they are dropped"},
+	}
+	for _, d := range f.Refused {
+		found.Evidence = append(found.Evidence, fmt.Sprintf("%d packets since the rules were set: %s", d.Packets, d.Comment))
+	}
+	return []diagnosis.Finding{found}
+}

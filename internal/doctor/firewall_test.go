@@ -29,6 +29,10 @@ var firewallCases = []checkCase{
 		f.PortFiles = []PortFile{{Path: "/etc/x.xml", Port: "7949/tcp", Mend: []string{"firewall-cmd x"}}}
 	},
 		[]string{"VX0508 warning /etc/x.xml does not open port 7949/tcp, by which hosts join"}, []string{"firewall-cmd x"}},
+	{"users who were refused", func(f *Facts) {
+		f.Refused = []kernel.DropCounter{{Reason: "user_to_vtep", Comment: "to a VTEP", Packets: 3}}
+	}, []string{"VX0509 warning a process that is not root's has sent to the VXLAN port or to an agent, and was refused"},
+		[]string{"vxlanctl reload   # sets the counts to zero, once the process ended or allow_users names its user"}},
 	{"chain in the driver's table", func(f *Facts) { f.AlienChains = []string{"inet vxlan-driver evil"} },
 		[]string{"VX0501 failure chain inet vxlan-driver evil is not the driver's, and drops all packets by its policy"},
 		[]string{reload}},

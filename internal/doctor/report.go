@@ -15,9 +15,9 @@ import (
 // FromReport returns what an agent's report says is wrong.
 func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 	add := func(f diagnosis.Finding) { findings = append(findings, f) }
-	if r.Problem != "" {
+	if problem := withoutEncryption(r); problem != "" {
 		add(diagnosis.Finding{
-			Code: diagnosis.AgentProblem, Level: diagnosis.Failure, Summary: r.Problem,
+			Code: diagnosis.AgentProblem, Level: diagnosis.Failure, Summary: problem,
 			Evidence: []string{"the agent met this in its last turn, and tries again"}, Mend: []string{reload},
 		})
 	}
@@ -69,8 +69,10 @@ func fromNetwork(r agentapi.StatusReport, n agentapi.NetworkStatus) (findings []
 				n.Name, n.VTEP, n.Interface, n.Home),
 		})
 	}
+	findings = append(findings, fromEncryption(n)...)
 	for _, t := range n.Tunnels {
-		if !isPartial(pathOf(r, n.Name, t.Host)) {
+		isOfWireGuard := n.Encryption != nil && t.Passing == 0 // see fromEncryption
+		if !isOfWireGuard && !isPartial(pathOf(r, n.Name, t.Host)) {
 			findings = append(findings, fromTunnel(n.Name, t))
 		}
 	}

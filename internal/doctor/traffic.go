@@ -17,6 +17,9 @@ func (f *Facts) withTraffic(findings []diagnosis.Finding) []diagnosis.Finding {
 		return findings
 	}
 	for _, n := range f.Networks {
+		if n.Encrypts() { // nothing of it is to be seen
+			continue
+		}
 		for _, t := range f.lostTunnels(n) {
 			i := slices.IndexFunc(findings, func(o diagnosis.Finding) bool {
 				return o.Network == n.Name && isSymptom(o.Code) && strings.Contains(o.Summary, t.Host)
@@ -103,6 +106,9 @@ func (f *Facts) countPackets(n Network, peer netip.Addr) (out, in int) {
 // find each other one that has just come is not known yet.
 func checkStrangers(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
+		if n.Encrypts() { // see checkPlaintext
+			continue
+		}
 		lost := f.lostTunnels(n)
 		for _, s := range f.Traffic {
 			known := s.From == n.VTEP.Local || slices.Contains(n.VTEP.Remotes, s.From)

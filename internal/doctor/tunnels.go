@@ -278,7 +278,7 @@ func checkOtherTunnels(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, s := range f.Traffic {
 			isMember := slices.Contains(n.VTEP.Remotes, s.From)
-			if s.Out || !isMember || !s.Inner.IsValid() || f.isOwnTunnel(s) || f.cameFrom(n, s.From) {
+			if n.Encrypts() || s.Out || !isMember || !s.Inner.IsValid() || f.isOwnTunnel(s) || f.cameFrom(n, s.From) {
 				continue
 			}
 			if _, isOfNetwork := n.SubnetOf(s.Inner); !isOfNetwork {

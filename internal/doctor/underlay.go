@@ -132,7 +132,7 @@ func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 				Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
 				Summary: fmt.Sprintf("%s has the MTU %d, and the network's packets need %d", n.Underlay.Name, n.Underlay.MTU,
 					wanted),
-				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU,
+				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and %s %d bytes", n.VTEP.MTU, n.adders(),
 					n.Overhead(n.VTEP.Local.Is6()))},
 				Mend: []string{fmt.Sprintf("ip link set %s mtu %d", n.Underlay.Name, wanted), reload},
 			})

@@ -115,6 +115,15 @@ func (d KeyDir) load(networkID string) (keys hostKeys, err error) {
 	return keys, nil
 }
 
+// savedAt is the time of day at which a network's keys were last saved, zero if they never were.
+func (d KeyDir) savedAt(networkID string) time.Time {
+	info, err := os.Stat(d.path(networkID))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
 // save keeps a network's keys. A reader never sees half a file.
 func (d KeyDir) save(networkID string, keys hostKeys) error {
 	path := d.path(networkID)

@@ -52,6 +52,7 @@ type Config struct {
 type Manager struct {
 	Config
 	changed chan struct{}
+	clock   wallClock
 	wg      sync.WaitGroup
 
 	portMu   sync.Mutex // of the choice of a port; before mu

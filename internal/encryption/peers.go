@@ -229,3 +229,13 @@ func (t *peerTable) disputedKeys() (hosts []string) {
 	}
 	return hosts
 }
+
+// keyless returns the hosts that can be reached and announce no key at all.
+func (t *peerTable) keyless() (hosts []string) {
+	for _, vtep := range t.vteps() {
+		if m := t.hosts[vtep].member; m.Reachable && len(m.Keys) == 0 {
+			hosts = append(hosts, m.Host)
+		}
+	}
+	return hosts
+}

@@ -17,7 +17,12 @@ type Status struct {
 	Waiting []string
 	// Disputed are hosts that announce the key of another host.
 	Disputed []string
-	Err      error
+	// Keyless are hosts that announce no key. Nothing is sent to them.
+	Keyless []string
+	// ClockBehind is for how long the time of day will be earlier than it has been, as somebody has set the
+	// clock back. Other hosts refuse handshakes of this one meanwhile.
+	ClockBehind time.Duration
+	Err         error
 }
 
 // DeviceStatus is a WireGuard device of a network.
@@ -37,6 +42,8 @@ type DeviceStatus struct {
 type PeerStatus struct {
 	Host           string
 	VTEP           netip.Addr
+	Port           uint16         // UDP, where it takes packets in
+	Reachable      bool           // its agent answers
 	Endpoint       netip.AddrPort // where its packets come from
 	LastHandshake  time.Time      // the time of day; zero: there was none
 	Received, Sent uint64         // bytes
@@ -64,7 +71,10 @@ func (t *tunnel) status() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	situation, vteps := t.situationLocked()
-	s := Status{Sends: t.keys.Sends, Err: err, Waiting: t.waitingLocked(situation, vteps), Disputed: t.table.disputedKeys()}
+	s := Status{
+		Sends: t.keys.Sends, Err: err, Waiting: t.waitingLocked(situation, vteps), Disputed: t.table.disputedKeys(),
+		Keyless: t.table.keyless(),
+	}
 	for i, k := range keys {
 		s.Devices = append(s.Devices, DeviceStatus{
 			Name: t.name(k), Generation: k.Generation, Age: t.Uptime() - k.Made,
@@ -72,6 +82,7 @@ func (t *tunnel) status() Status {
 			Running: states[i].Running, Peers: t.peersLocked(k.Generation, states[i]),
 		})
 	}
+	s.ClockBehind = t.clock.behind(time.Now()) // after the handshakes were noted
 	return s
 }
 
@@ -87,8 +98,9 @@ func (t *tunnel) peersLocked(generation uint64, state wireguard.State) (peers []
 			continue
 		}
 		m, p := t.table.hosts[vtep].member, have[want.PublicKey]
+		t.clock.note(p.LastHandshake)
 		peers = append(peers, PeerStatus{
-			Host: m.Host, VTEP: vtep, Endpoint: p.Endpoint, LastHandshake: p.LastHandshake,
+			Host: m.Host, VTEP: vtep, Port: want.Endpoint.Port(), Reachable: m.Reachable, Endpoint: p.Endpoint, LastHandshake: p.LastHandshake,
 			Received: p.Received, Sent: p.Sent,
 			TakesIP: slices.ContainsFunc(m.Keys,
 				func(k cluster.TunnelKey) bool { return k.Generation == generation && k.TakesIP }),

@@ -101,6 +101,7 @@ func (t *tunnel) adopt() {
 
 func (t *tunnel) loadLocked() {
 	t.keys, t.keysErr = t.Keys.load(t.id)
+	t.clock.note(t.Keys.savedAt(t.id))
 	if len(t.keys.Keys) > 1 {
 		t.rotating = time.Now()
 	}
@@ -196,6 +197,7 @@ func (t *tunnel) remove() {
 
 // work does what there is to do, and returns when to look again.
 func (t *tunnel) work(ctx context.Context) time.Duration {
+	t.clock.note(time.Now())
 	for {
 		wait := t.ensureDevices(ctx)
 		if ctx.Err() != nil {

@@ -46,7 +46,7 @@ func AllBlockingChains(filters []kernel.FilterTable, h Host, n Network) []Blocki
 // SuspectChains returns the chains that may drop what goes from host to host: by a rate, a size or
 // another condition that packets alone decide, or by a program that is asked.
 func SuspectChains(filters []kernel.FilterTable, h Host, n Network) []BlockingChain {
-	needs := []need{n.bridgeFramesNeed(), n.tunnelNeed(), n.addressNeed()}
+	needs := []need{n.bridgeFramesNeed(), n.tunnelNeed(), n.wireGuardNeed(), n.addressNeed()}
 	for _, s := range n.Subnets {
 		if s.Prefix.Addr().Is4() && h.Bridged4 || s.Prefix.Addr().Is6() && h.Bridged6 {
 			needs = append(needs, n.bridgedNeed(s))

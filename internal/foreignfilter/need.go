@@ -254,19 +254,20 @@ func (n Network) tunnelNeed() need {
 }
 
 // wireGuardNeed is encrypted packets from the other hosts, and to theirs.
-func (n Network) wireGuardNeed() need {
-	var port uint16
-	for _, a := range n.VTEP.WireGuardAddrs {
-		if a.Addr() == n.VTEP.Local {
-			port = a.Port()
+func (n Network) wireGuardNeed() (all need) {
+	addrs := n.VTEP.WireGuardAddrs[:min(len(n.VTEP.WireGuardAddrs), maxRemotes)]
+	for _, here := range addrs {
+		if here.Addr() != n.VTEP.Local {
+			continue
 		}
-	}
-	if port == 0 {
-		return need{}
-	}
-	all := need{what: fmt.Sprintf("encrypted packets from other hosts (UDP port %d on %s)", port, n.Underlay.Name)}
-	for _, r := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxRemotes)] {
-		all.add(n.hostLegs(r, protocolUDP, port, false))
+		if all.what == "" {
+			all.what = fmt.Sprintf("encrypted packets from or to other hosts (UDP port %d on %s)", here.Port(), n.Underlay.Name)
+		}
+		for _, there := range addrs {
+			if there.Addr() != n.VTEP.Local {
+				all.add(n.legsBetween(there.Addr(), protocolUDP, [2]uint16{here.Port(), there.Port()}, false))
+			}
+		}
 	}
 	return all
 }
@@ -285,23 +286,30 @@ func (all *need) add(legs []leg) { all.legs = append(all.legs, legs...) }
 
 // hostLegs is packets from another host to a port of this one, and to the same port there.
 func (n Network) hostLegs(remote netip.Addr, protocol uint8, port uint16, untracked bool) []leg {
+	return n.legsBetween(remote, protocol, [2]uint16{port, port}, untracked)
+}
+
+// legsBetween is packets from another host to the first port, of this host, and to the second one there.
+func (n Network) legsBetween(remote netip.Addr, protocol uint8, ports [2]uint16, untracked bool) []leg {
 	here := netip.PrefixFrom(n.VTEP.Local, n.VTEP.Local.BitLen())
 	there := netip.PrefixFrom(remote, remote.BitLen())
 	if !remote.IsValid() || n.Tunnel.Group.IsValid() {
 		there = netip.PrefixFrom(n.VTEP.Local, 0)
 	}
-	in := packet{in: n.Underlay, src: there, dst: here, protocol: protocol, ports: [2]uint16{port, port},
+	in := packet{in: n.Underlay, src: there, dst: here, protocol: protocol, ports: [2]uint16{ports[0], ports[0]},
 		untracked: untracked}
-	out := packet{out: n.Underlay, src: here, dst: there, protocol: protocol, ports: in.ports, untracked: untracked}
+	out := packet{out: n.Underlay, src: here, dst: there, protocol: protocol, ports: [2]uint16{ports[1], ports[1]},
+		untracked: untracked}
 	if n.Tunnel.Group.IsValid() {
 		in.dst = netip.PrefixFrom(n.VTEP.Local, 0)
 	}
 	var legs []leg
-	allow := permit{protocol: protocolName(protocol), first: port, last: port}
+	allow := permit{protocol: protocolName(protocol), first: ports[0], last: ports[0]}
 	for _, hook := range []kernel.FilterHook{kernel.HookIngress, kernel.HookPrerouting, kernel.HookInput} {
 		allow.hook, allow.in, allow.out = hook, n.Underlay.Name, ""
 		legs = append(legs, leg{hook, []packet{in}, allow})
 	}
+	allow.first, allow.last = ports[1], ports[1]
 	for _, hook := range []kernel.FilterHook{kernel.HookOutput, kernel.HookPostrouting, kernel.HookEgress} {
 		allow.hook, allow.in, allow.out = hook, "", n.Underlay.Name
 		legs = append(legs, leg{hook, []packet{out}, allow})

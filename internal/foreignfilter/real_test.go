@@ -335,7 +335,7 @@ iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables-nft
 // that makes of it by the underlay's.
 func TestFiltersOfAnEncryptedNetwork(t *testing.T) {
 	const inside = "VXLAN packets from or to other hosts (UDP port 4789 on wg0-blue)"
-	const outside = "encrypted packets from other hosts (UDP port 51820 on eth0)"
+	const outside = "encrypted packets from or to other hosts (UDP port 51820 on eth0)"
 	n := blue()
 	n.Encryption, n.Bridge, n.DNS = network.EncryptionWireGuard, Device{}, false
 	ready := n

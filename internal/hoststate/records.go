@@ -155,6 +155,9 @@ func (r records) withPeers(p plan.PlacedNetwork) (plan.PlacedNetwork, error) {
 		return plan.PlacedNetwork{}, err
 	}
 	p.DNSPort = cmp.Or(port, network.FirstResolverPort)
+	if p.VTEP.AllowedUsers, err = r.AllowedUsers(); err != nil {
+		return plan.PlacedNetwork{}, err
+	}
 	peers, ok, err := r.Peers(p.ID)
 	if ok {
 		peers.Place(&p.Network, &p.VTEP)

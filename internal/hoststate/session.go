@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -102,6 +103,9 @@ func (s *Session) Close() error {
 	return err
 }
 
+// TrustDirs says whether containers of which no file has changed need not be looked at: see store.Store.
+func (s *Session) TrustDirs(on bool) { s.records.TrustDirs(on) }
+
 // Empty tells whether the store has no network at all, not even one that cannot be read.
 func (s *Session) Empty() (bool, error) {
 	ids, err := s.records.Networks()
@@ -191,6 +195,15 @@ func (s *Session) SetPeers(n *Network, p network.Peers) error {
 
 // SetDNSPort records the port on which a network's names are answered. Port 53 is redirected to it.
 func (s *Session) SetDNSPort(n Network, port uint16) error { return s.records.SetDNSPort(n.ID, port) }
+
+// SetAllowedUsers records which users of this host, besides root, may send VXLAN and talk to agents.
+func (s *Session) SetAllowedUsers(ids []uint32) error {
+	before, err := s.records.AllowedUsers()
+	if err != nil || slices.Equal(before, ids) {
+		return err
+	}
+	return s.records.SetAllowedUsers(ids)
+}
 
 // NeighbourTables returns the kernel's tables of neighbours.
 func (s *Session) NeighbourTables() ([]kernel.NeighbourTable, error) { return s.ns.NeighbourTables() }

@@ -27,6 +27,7 @@ const (
 	partProtocol = 't'
 	partMAC      = 'm'
 	partVNI      = 'v'
+	partUser     = 'u'
 )
 
 // partLen is how many bytes a part has.
@@ -38,7 +39,7 @@ func partLen(kind byte) int {
 		return 2
 	case partVNI:
 		return 3
-	case partIP4, partSubnet4:
+	case partIP4, partSubnet4, partUser:
 		return 4
 	case partMAC:
 		return 6
@@ -92,6 +93,8 @@ func formatPart(kind byte, first, last string) string {
 		return fmt.Sprint(binary.BigEndian.Uint16(b))
 	case partProtocol:
 		return protocolName(b[0])
+	case partUser:
+		return fmt.Sprint(binary.NativeEndian.Uint32(b))
 	case partMAC:
 		return MAC(b).String()
 	case partVNI:
@@ -181,6 +184,9 @@ func Ethernet(m MAC) Datum { return newDatum(partMAC, m[:]) }
 
 // VNI is a VXLAN network identifier, three bytes in the header (RFC 7348, section 5).
 func VNI(v uint32) Datum { return newDatum(partVNI, binary.BigEndian.AppendUint32(nil, v)[1:]) }
+
+// User is the number of a user, in the machine's byte order.
+func User(id uint32) Datum { return newDatum(partUser, binary.NativeEndian.AppendUint32(nil, id)) }
 
 // Jump is the verdict to go on in a chain.
 func Jump(chain string) Datum { return Datum{chain: chain} }

@@ -25,6 +25,7 @@ func TestDatumPrintsAsNftSyntax(t *testing.T) {
 		"sctp":                                Protocol(132),
 		"02:00:00:00:00:01":                   Ethernet(MAC{2, 5: 1}),
 		"0x64":                                VNI(100),
+		"65534":                               User(65534),
 		"jump there":                          Jump("there"),
 		"198.18.0.1 . 10.0.0.2 . 4789 . 0x64": Concat(IP(netip.MustParseAddr("198.18.0.1")), end),
 		`"a" . 10.0.0.0/8 . 02:00:00:00:00:01 . udp . fd00::2`: Concat(

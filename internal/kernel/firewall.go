@@ -49,6 +49,8 @@ var (
 	VTEPs6         = Set{FamilyInet, "vteps6"}          //
 	Agents4        = Set{FamilyInet, "agents4"}         // address . port of each host's agent
 	Agents6        = Set{FamilyInet, "agents6"}         //
+	RootPorts      = Set{FamilyInet, "root_ports"}      // ports of VXLAN and of agents, to which only root may send
+	AllowedUsers   = Set{FamilyInet, "allowed_users"}   // users of this host whose processes may send to both
 	Subnets4       = Set{FamilyInet, "subnets4"}        // subnet . subnet, each pair of one network
 	Subnets6       = Set{FamilyInet, "subnets6"}        //
 	Masquerade4    = Set{FamilyInet, "masquerade4"}     // subnets that leave by the host's address

@@ -64,6 +64,7 @@ func number(b bool) float64 {
 func (s samples) addNetwork(n agentapi.NetworkStatus) {
 	s.gauge(endpoints, float64(n.Local), n.Name, "local")
 	s.gauge(endpoints, float64(n.Remote), n.Name, "remote")
+	s.addEncryption(n)
 	t := n.Traffic
 	if t == nil {
 		return

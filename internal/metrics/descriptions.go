@@ -39,6 +39,18 @@ var (
 	endpoints = describe("endpoints",
 		"Containers of a network: local ones are on this host, remote ones on others.", "network", "where")
 
+	encryptionFailed = describe("encryption_failed",
+		"1 if nothing of an encrypted network leaves, or its WireGuard device is not in order, else 0.", "network")
+	keyAge        = describe("wireguard_key_age_seconds", "Age of the key of a WireGuard device.", "network", "device")
+	tunnelSession = describe("wireguard_session",
+		"1 if there is a WireGuard session with a host whose agent answers, else 0.", "network", "peer", "address")
+	handshakeAge = describe("wireguard_handshake_age_seconds",
+		"Time since the last WireGuard handshake with the other host.", "network", "peer", "address")
+	tunnelReceived = describe("wireguard_receive_bytes_total",
+		"Encrypted bytes that came from the other host.", "network", "peer", "address")
+	tunnelSent = describe("wireguard_transmit_bytes_total",
+		"Encrypted bytes that were sent to the other host.", "network", "peer", "address")
+
 	drops   = describe("drops_total", "Packets that the driver's firewall rules dropped, by reason.", "reason")
 	repairs = describe("repairs_total",
 		"What other programs altered in the kernel and the agent put right, by kind.", "kind")
@@ -64,6 +76,7 @@ var (
 	descriptions = []*prometheus.Desc{
 		buildInfo, peers, peerUp, peerRTT, peerRTTAge, tunnelLoss, tunnelMTUDeficit,
 		receivedBytes, receivedPackets, receiveDropped, sentBytes, sentPackets, sendDropped, endpoints,
+		encryptionFailed, keyAge, tunnelSession, handshakeAge, tunnelReceived, tunnelSent,
 		drops, repairs, addressConflicts, nameConflicts, findings,
 		queries, turns, turnFailed, keyHosts, planeSynced, planeStale, planeAlone,
 	}

@@ -33,6 +33,12 @@ func path(mtu, sent, answered int) agentapi.PathStatus {
 	return agentapi.PathStatus{FullSize: 1450, MTU: mtu, Full: count, Small: count, Measured: time.Second}
 }
 
+func tunnelTo(name string, last byte, handshake time.Duration, received, sent uint64) agentapi.WireGuardPeer {
+	addr := netip.AddrFrom4([4]byte{192, 0, 2, last})
+	return agentapi.WireGuardPeer{Host: fmt.Sprintf("%s (%v)", name, addr), VTEP: addr, Reachable: true, Handshake: handshake > 0,
+		HandshakeAge: handshake, Received: received, Sent: sent}
+}
+
 // full is a report that has everything.
 var full = agentapi.StatusReport{
 	Version: "1.2", Problem: "no room", Outdated: []string{"a"}, Warnings: []string{"b"}, Differences: []string{"c", "d"},
@@ -42,7 +48,15 @@ var full = agentapi.StatusReport{
 			ReceivedBytes: 1 << 40, ReceivedPackets: 2, SentBytes: 3, SentPackets: 4,
 			ReceiveDropped: 5, SendDropped: 6, ReceiveErrors: 10, SendErrors: 20,
 		}},
-		{Name: "red", Local: 1},
+		{Name: "red", Local: 1, Encryption: &agentapi.EncryptionStatus{Sends: 1, Devices: []agentapi.WireGuardStatus{
+			{Device: "wg0-red", Generation: 1, KeyAge: time.Hour, Running: true, Peers: []agentapi.WireGuardPeer{
+				tunnelTo("b", 2, 20*time.Second, 100, 10), tunnelTo("d", 4, 0, 0, 296),
+			}},
+			{Device: "wg1-red", Generation: 2, KeyAge: time.Second, Running: true, Peers: []agentapi.WireGuardPeer{
+				tunnelTo("b", 2, time.Second, 7, 8),
+			}},
+		}}},
+		{Name: "green", Encryption: &agentapi.EncryptionStatus{Problem: "no"}},
 	},
 	Drops: []agentapi.DropStatus{
 		{Reason: "isolation", Comment: "a", Packets: 2}, {Reason: "isolation", Comment: "b", Packets: 3}, {Reason: "gateway"},
@@ -87,8 +101,12 @@ vxlan_dns_queries_total{result="limited"} 6
 vxlan_dns_queries_total{result="refused"} 5
 vxlan_drops_total{reason="gateway"} 0
 vxlan_drops_total{reason="isolation"} 5
+vxlan_encryption_failed{network="green"} 1
+vxlan_encryption_failed{network="red"} 0
 vxlan_endpoints{network="blue",where="local"} 2
 vxlan_endpoints{network="blue",where="remote"} 3
+vxlan_endpoints{network="green",where="local"} 0
+vxlan_endpoints{network="green",where="remote"} 0
 vxlan_endpoints{network="red",where="local"} 1
 vxlan_endpoints{network="red",where="remote"} 0
 vxlan_findings{kind="blocking_chain"} 0
@@ -124,6 +142,15 @@ vxlan_reconcile_seconds_sum 10
 vxlan_reconcile_seconds_count 6
 vxlan_repairs_total{kind="device"} 0
 vxlan_repairs_total{kind="firewall"} 1
+vxlan_wireguard_handshake_age_seconds{address="192.0.2.2",network="red",peer="b"} 20
+vxlan_wireguard_key_age_seconds{device="wg0-red",network="red"} 3600
+vxlan_wireguard_key_age_seconds{device="wg1-red",network="red"} 1
+vxlan_wireguard_receive_bytes_total{address="192.0.2.2",network="red",peer="b"} 107
+vxlan_wireguard_receive_bytes_total{address="192.0.2.4",network="red",peer="d"} 0
+vxlan_wireguard_session{address="192.0.2.2",network="red",peer="b"} 1
+vxlan_wireguard_session{address="192.0.2.4",network="red",peer="d"} 0
+vxlan_wireguard_transmit_bytes_total{address="192.0.2.2",network="red",peer="b"} 18
+vxlan_wireguard_transmit_bytes_total{address="192.0.2.4",network="red",peer="d"} 296
 `
 	got := scrape(t, registryOf(full))
 	if want := strings.ReplaceAll(want[1:], "GO", runtime.Version()); got != want {

@@ -183,7 +183,7 @@ func TestDashboard(t *testing.T) {
 			shown++
 		}
 	}
-	if len(board.Panels) < 15 || shown < len(descriptions)-5 {
+	if len(board.Panels) < 15 || shown < len(descriptions)-7 {
 		t.Errorf("%d panels show %d of %d metrics", len(board.Panels), shown, len(descriptions))
 	}
 }

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
@@ -176,22 +175,14 @@ func (p placement) interfaceOfAddr() (kernel.Interface, error) {
 		if err != nil {
 			return kernel.Interface{}, err
 		}
-		slices.SortStableFunc(up, func(a, b kernel.Interface) int {
-			return cmp.Compare(distanceFrom(path, a), distanceFrom(path, b))
-		})
+		if i := slices.IndexFunc(up, func(i kernel.Interface) bool { return i.Name == path.Interface }); i >= 0 {
+			return up[i], nil
+		}
 	}
 	for _, iface := range slices.Concat(up, down) {
 		return iface, nil
 	}
 	return kernel.Interface{}, nil
-}
-
-// distanceFrom is 0 for the path's interface, and else 1.
-func distanceFrom(path kernel.Path, iface kernel.Interface) int {
-	if path.Interface == iface.Name {
-		return 0
-	}
-	return 1
 }
 
 // interfaceByRoutes returns the interface by which the kernel sends to the other hosts. For an IPv6

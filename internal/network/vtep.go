@@ -37,6 +37,8 @@ type VTEP struct {
 	// WireGuardAddrs are where this host and the others take in an encrypted network's packets.
 	WireGuardAddrs []netip.AddrPort `json:"-"`
 
+	AllowedUsers []uint32 `json:"-"` // users of this host, besides root, that may send VXLAN and talk to agents
+
 	UnderlayMTU int `json:"-"` // of Interface, bytes; 0: unknown
 
 	Own       []netip.Addr `json:"-"` // listed addresses that this host has

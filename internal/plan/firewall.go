@@ -21,7 +21,7 @@ func networkFingerprint(p PlacedNetwork) kernel.Element {
 	}
 	// To print addresses takes long; those of n are those of v, and the host's own.
 	n.Remotes, v.Remotes = nil, nil
-	fmt.Fprintf(sum, "%+v %v %d %+v", n, v, v.AgentPort, isolatedFrom(n, p.Foreign))
+	fmt.Fprintf(sum, "%+v %v %d %d %+v", n, v, v.AgentPort, v.AllowedUsers, isolatedFrom(n, p.Foreign))
 	for _, o := range p.Foreign {
 		for _, r := range o.Remotes {
 			sum.Write(netip.AddrPortFrom(r, o.Port).AppendTo(nil))
@@ -49,7 +49,7 @@ func networkElements(p PlacedNetwork) []kernel.Element {
 // elementsBeside returns a network's elements, with a fingerprint that may stand for more of them.
 func elementsBeside(fingerprint kernel.Element, p PlacedNetwork) []kernel.Element {
 	n, v := p.Network, p.VTEP
-	e := make(elementList, 0, 32+3*len(v.Remotes)) // at most 3 for each host
+	e := make(elementList, 0, 40+3*len(v.Remotes)) // at most 3 for each host
 	e = append(e, fingerprint)
 	bridge := kernel.Device(n.Bridge.Name)
 	e.addKey(kernel.SameBridge, kernel.Concat(bridge, bridge))
@@ -64,10 +64,18 @@ func elementsBeside(fingerprint kernel.Element, p PlacedNetwork) []kernel.Elemen
 		e.addMembers(n, v)
 	}
 	e.addOtherTunnels(p.Foreign, v.AgentPort)
+	e.addUsers(v)
 	e.addOutbound(n)
 	e.addGateways(n)
 	e.addResolvers(n)
 	return e
+}
+
+// addUsers lets some users of this host send where otherwise only root may.
+func (e *elementList) addUsers(v network.VTEP) {
+	for _, id := range v.AllowedUsers {
+		e.addKey(kernel.AllowedUsers, kernel.User(id))
+	}
 }
 
 // isolatedFrom returns the other networks that n is kept from. Where neither is isolated no rule is
@@ -85,10 +93,14 @@ func isolatedFrom(n network.Network, others []network.Reservation) []network.Res
 // elementList is a list under construction.
 type elementList []kernel.Element
 
+// addKey is not inlined: that would be 16 kB of the plugin, together with addPair.
+//
+//go:noinline
 func (e *elementList) addKey(s kernel.Set, key kernel.Datum) {
 	*e = append(*e, kernel.Element{Set: s, Key: key})
 }
 
+//go:noinline
 func (e *elementList) addPair(s kernel.Set, key, value kernel.Datum) {
 	*e = append(*e, kernel.Element{Set: s, Key: key, Value: value})
 }
@@ -102,12 +114,12 @@ func (e *elementList) addIsolation(bridge kernel.Datum, i network.Isolation) {
 	}
 }
 
-// addTunnel keeps containers from the network's tunnel, and all hosts that are no members. Of a
-// multicast group nobody knows the members.
+// addTunnel keeps containers and this host's users from the network's tunnel, and all hosts that are no
+// members. Of a multicast group nobody knows the members.
 func (e *elementList) addTunnel(n network.Network, v network.VTEP) {
 	port, vni := kernel.Port(n.Tunnel.Port), kernel.VNI(n.Tunnel.VNI)
 	e.addKey(kernel.Underlays, kernel.Device(v.Interface))
-	e.addKey(kernel.VXLANPorts, port)
+	e.addTunnelPort(port)
 	e.addKey(kernel.OwnVNIs, kernel.Concat(port, vni))
 	e.addKey(vtepSet(v.Local), kernel.Concat(kernel.IP(v.Local), port))
 	e.addAgents(v)
@@ -138,6 +150,12 @@ func (e *elementList) addEncryption(n network.Network, v network.VTEP) {
 	}
 }
 
+// addTunnelPort adds a UDP port of VXLAN packets.
+func (e *elementList) addTunnelPort(port kernel.Datum) {
+	e.addKey(kernel.VXLANPorts, port)
+	e.addKey(kernel.RootPorts, port)
+}
+
 // membersOf returns the elements that let the VXLAN packets of other hosts in.
 func membersOf(p PlacedNetwork) []kernel.Element {
 	var e elementList
@@ -166,7 +184,7 @@ func (e *elementList) addMembers(n network.Network, v network.VTEP) {
 func (e *elementList) addOtherTunnels(others []network.Reservation, agentPort uint16) {
 	for _, o := range others {
 		if len(o.Remotes) > 0 {
-			e.addKey(kernel.VXLANPorts, kernel.Port(o.Port))
+			e.addTunnelPort(kernel.Port(o.Port))
 		}
 		for _, r := range o.Remotes {
 			e.addKey(vtepSet(r), kernel.Concat(kernel.IP(r), kernel.Port(o.Port)))
@@ -175,9 +193,12 @@ func (e *elementList) addOtherTunnels(others []network.Reservation, agentPort ui
 	}
 }
 
-// addAgents keeps containers from talking to other hosts' agents. They would arrive with their own
-// host's address, which may be all that an agent asks for.
+// addAgents keeps containers, and users of this host, from talking to hosts' agents. They would arrive
+// with their own host's address, which may be all that an agent asks for.
 func (e *elementList) addAgents(v network.VTEP) {
+	if v.AgentPort != 0 {
+		e.addKey(kernel.RootPorts, kernel.Port(v.AgentPort))
+	}
 	for _, a := range append([]netip.Addr{v.Local}, v.Remotes...) {
 		e.addAgent(a, v.AgentPort)
 	}

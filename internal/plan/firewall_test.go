@@ -30,8 +30,9 @@ func TestFirewall(t *testing.T) {
 	encrypted.AgentPort, encryptedKnown.AgentPort, encryptedKnown.WireGuard = 7947, 7947, "wg1-blue"
 	encryptedKnown.WireGuardAddrs = []netip.AddrPort{netip.MustParseAddrPort("198.18.0.10:51820"), netip.MustParseAddrPort("198.18.0.11:51821")}
 	encrypted6.WireGuardAddrs = []netip.AddrPort{netip.MustParseAddrPort("[fd00:1::11]:51821")}
-	known, known6 := vtep, six
+	known, known6, allowing := vtep, six, vtep
 	known.AgentPort, known6.AgentPort = 7947, 7947
+	allowing.AllowedUsers = []uint32{993, 1000}
 	tests := []struct {
 		name   string
 		change func(*network.Network)
@@ -40,6 +41,7 @@ func TestFirewall(t *testing.T) {
 		{"plain", func(*network.Network) {}, vtep},
 		{"with agents", func(*network.Network) {}, known},
 		{"with agents over IPv6", func(*network.Network) {}, known6},
+		{"with allowed users", func(*network.Network) {}, allowing},
 		{"internal", func(n *network.Network) { n.Internal = true }, vtep},
 		{"strict", func(n *network.Network) { n.Isolate = network.IsolateStrict }, vtep},
 		{"outbound", func(n *network.Network) { n.OutboundAddr4 = netip.MustParseAddr("192.0.2.1") }, vtep},
@@ -73,6 +75,8 @@ func TestFingerprintChangesWithTheElements(t *testing.T) {
 	more.Remotes = append(slices.Clone(vtep.Remotes), netip.MustParseAddr("198.18.0.99"))
 	agents := vtep
 	agents.AgentPort = 7947
+	users := vtep
+	users.AllowedUsers = []uint32{1000}
 	flood := vtep
 	flood.Flood, flood.StaticFDB = nil, true
 	if got := networkFingerprint(PlacedNetwork{Network: blue(), VTEP: flood, Foreign: nil}); got != networkFingerprint(PlacedNetwork{Network: blue(), VTEP: vtep, Foreign: nil}) {
@@ -98,6 +102,7 @@ func TestFingerprintChangesWithTheElements(t *testing.T) {
 		}(),
 		"a host more":     networkFingerprint(PlacedNetwork{Network: blue(), VTEP: more, Foreign: nil}),
 		"agents":          networkFingerprint(PlacedNetwork{Network: blue(), VTEP: agents, Foreign: nil}),
+		"a user":          networkFingerprint(PlacedNetwork{Network: blue(), VTEP: users, Foreign: nil}),
 		"another VNI":     networkFingerprint(PlacedNetwork{Network: other, VTEP: vtep, Foreign: nil}),
 		"a strict bridge": networkFingerprint(PlacedNetwork{Network: blue(), VTEP: vtep, Foreign: []network.Reservation{{Bridge: "podman2", Isolate: network.IsolateStrict}}}),
 	} {

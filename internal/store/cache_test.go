@@ -107,7 +107,7 @@ func TestCacheTrustsDirectories(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cache.TrustDirs(true)
+	s.TrustDirs(true)
 	put("c1", "first")
 	want("just now", "first")
 	edit("other")
@@ -117,9 +117,9 @@ func TestCacheTrustsDirectories(t *testing.T) {
 	want("before", "first")
 	edit("other")
 	want("trusted", "first")
-	cache.TrustDirs(false)
+	s.TrustDirs(false)
 	want("not trusted", "other")
-	cache.TrustDirs(true)
+	s.TrustDirs(true)
 	put("c2", "second")
 	want("one came", "other", "second")
 	time.Sleep(2 * clockTick)

@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TrustDirs says whether a network whose directory of endpoints was not written to has the records that it
-// had. So nobody sees a record that was edited in its place, which no program of ours does.
-func (c *Cache) TrustDirs(on bool) {
-	switch {
+// TrustDirs says whether a network whose directory of endpoints was not written to has the records that the
+// cache has. So nobody sees a record that was edited in its place, which no program of ours does.
+func (s *Store) TrustDirs(on bool) {
+	switch c := s.cache; {
 	case c == nil:
 	case !on:
 		c.trusted, c.trust = nil, nil

@@ -278,3 +278,26 @@ func TestRemoveUnusedKeepsNetworksWithEndpoints(t *testing.T) {
 		t.Errorf("left %q, %v", left, err)
 	}
 }
+
+// Who may send what otherwise only root may is kept, and with a damaged file nobody may.
+func TestAllowedUsers(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	for _, want := range [][]uint32{nil, {993, 65534}, nil} {
+		if err := s.SetAllowedUsers(want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.AllowedUsers(); err != nil || !slices.Equal(got, want) {
+			t.Errorf("got %v, %v, want %v", got, err, want)
+		}
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, "*users*")); err != nil || len(files) > 0 {
+		t.Errorf("left: %v, %v", files, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "allowed-users.json"), []byte("[993, -1]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.AllowedUsers(); err != nil || len(got) > 0 {
+		t.Errorf("damaged: %v, %v", got, err)
+	}
+}

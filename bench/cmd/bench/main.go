@@ -20,7 +20,7 @@ import (
 
 const usage = `Usage: bench [FLAGS], as root, in a checkout of the project in which "make build" was run
 
-  -section LIST   start,traffic,scale,plugin,agent or some of them; each takes less than six minutes (default all)
+  -section LIST   start,traffic,scale,plugin,agent,encryption or some of them; each takes less than six minutes (default all)
   -out DIR        where tables (SECTION.md, report.md) and plots (.svg) go; report.md has the tables of earlier runs
                   too (default bench/out)
   -times N        N times as many rounds: it takes nearly N times as long, and intervals narrow with the root of N
@@ -41,7 +41,7 @@ func main() {
 func runBench(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
-	sections := flags.String("section", "start,traffic,scale,plugin,agent", "")
+	sections := flags.String("section", "start,traffic,scale,plugin,agent,encryption", "")
 	out := flags.String("out", "bench/out", "")
 	quick := flags.Bool("quick", false, "")
 	times := flags.Int("times", 1, "")

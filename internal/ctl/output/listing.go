@@ -23,6 +23,7 @@ type Column[Row any] struct {
 	Text    func(Row) string
 	Shrinks bool // may be cut where the terminal is too narrow
 	Wide    bool // is left out there
+	Sparse  bool // is left out of tables where no row has a value
 }
 
 // Headings returns the headings of columns, by which rows are filtered.
@@ -68,7 +69,17 @@ func (l Listing[Row]) object(rows []Row) any {
 
 // Cells are the texts of the table whole, a line a row, for whoever lays them out. The first line has
 // the headings.
-func (l Listing[Row]) Cells() [][]string { return l.cells(l.Rows) }
+func (l Listing[Row]) Cells() [][]string {
+	l.dropEmpty(l.Rows)
+	return l.cells(l.Rows)
+}
+
+// dropEmpty leaves out sparse columns without a value.
+func (l *Listing[Row]) dropEmpty(rows []Row) {
+	l.Columns = slices.DeleteFunc(slices.Clone(l.Columns), func(c Column[Row]) bool {
+		return c.Sparse && !slices.ContainsFunc(rows, func(r Row) bool { return c.Text(r) != "" })
+	})
+}
 
 // filter leaves out the rows that do not pass. A filter by a column that the table lacks is meant for
 // another table of the same report.
@@ -113,6 +124,7 @@ const (
 )
 
 func (l Listing[Row]) table(p *Printer, rows []Row) string {
+	l.dropEmpty(rows)
 	cells, columns := l.cells(rows), l.Columns
 	widths := columnWidths(cells)
 	if p.Width > 0 {

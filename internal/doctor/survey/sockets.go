@@ -18,6 +18,9 @@ func (c *collector) sockets() {
 	ports := map[uint16]bool{c.Agent.Port: true}
 	for _, n := range c.Networks {
 		ports[n.Tunnel.Port] = true
+		if p := n.EncryptionPort; p != 0 {
+			ports[p], ports[p+1] = true, true
+		}
 	}
 	owners := make(map[string]doctor.Socket)
 	for _, path := range []string{"/proc/self/net/udp", "/proc/self/net/udp6", "/proc/self/net/tcp",

@@ -78,7 +78,8 @@ func dropReason(chain, comment string) string {
 	switch chain {
 	case "vxlan_input":
 		return "not_a_member"
-	case "container_to_vtep", "container_to_agent", "container_to_loopback", "plaintext_in", "plaintext_out", "from_wireguard":
+	case "container_to_vtep", "container_to_agent", "container_to_loopback", "user_to_vtep", "user_to_agent",
+		"plaintext_in", "plaintext_out", "from_wireguard":
 		return chain
 	case "input":
 		return "router_advertisement"

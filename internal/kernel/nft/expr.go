@@ -39,7 +39,7 @@ func loadAll(loads []packetField) []Expr {
 	return exprs
 }
 
-// match compares for equality.
+// match compares for equality. Inlined it would be 14 kB of the plugin.
 //
 //go:noinline
 func match(l packetField, value ...byte) []Expr { return matchBy(l, unix.NFT_CMP_EQ, value) }

@@ -63,6 +63,7 @@ var (
 	nfproto  = metaField(unix.NFT_META_NFPROTO, 1)
 	l4proto  = metaField(unix.NFT_META_L4PROTO, 1)
 	protocol = metaField(unix.NFT_META_PROTOCOL, 2) // EtherType
+	skuid    = metaField(unix.NFT_META_SKUID, 4)    // user of the process that sends
 
 	ipSaddr  = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 12, 4)
 	ipDaddr  = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 16, 4)

@@ -31,7 +31,7 @@ const (
 var inetTable = Table{
 	Family:     kernel.FamilyInet,
 	Name:       kernel.FirewallTable,
-	Version:    "4bf108add4b6",
+	Version:    "abcd79a31ba5",
 	RestoredBy: "vxlanctl reload",
 	Sets: []Set{
 		{Set: kernel.Bridges, Comment: "bridge of each network", Key: []Field{typeDevice}},
@@ -58,6 +58,8 @@ var inetTable = Table{
 		{Set: kernel.VTEPs6, Comment: "VTEPs of all networks", Key: []Field{typeIP6, typePort}},
 		{Set: kernel.Agents4, Comment: "agents of all hosts", Key: []Field{typeIP4, typePort}},
 		{Set: kernel.Agents6, Comment: "agents of all hosts", Key: []Field{typeIP6, typePort}},
+		{Set: kernel.RootPorts, Comment: "to which only root may send", Key: []Field{typePort}},
+		{Set: kernel.AllowedUsers, Comment: "allow_users in vxland.toml", Key: []Field{typeUser}},
 		{Set: kernel.Subnets4, Comment: "pairs of subnets of one network", Key: []Field{typeIP4, typeIP4}, Ranges: true},
 		{Set: kernel.Subnets6, Comment: "pairs of subnets of one network", Key: []Field{typeIP6, typeIP6}, Ranges: true},
 		{Set: kernel.Masquerade4, Comment: "subnets masqueraded by the host's address", Key: []Field{typeIP4}, Ranges: true},
@@ -91,12 +93,11 @@ var inetTable = Table{
 		{"vxlan_input", nil, vxlanInput},
 		{"plaintext_in", nil, []Rule{rule("plaintext of an encrypted network", drop())}},
 		{"container_to_vtep", nil, containerToVTEP},
-		{"output", &Hook{Type: "filter", Number: unix.NF_INET_LOCAL_OUT, Priority: prioRaw}, []Rule{
-			rule("no connection tracking for VXLAN over IPv4", match(nfproto, ipv4), match(l4proto, udp),
-				inSet("vteps4", ipDaddr, dport), notrack(), accept()),
-			rule("no connection tracking for VXLAN over IPv6", match(nfproto, ipv6), match(l4proto, udp),
-				inSet("vteps6", ip6Daddr, dport), notrack()),
-		}},
+		{"output", &Hook{Type: "filter", Number: unix.NF_INET_LOCAL_OUT, Priority: prioRaw}, output},
+		{"vxlan_output", nil, vxlanOutput},
+		{"from_user", nil, fromUser},
+		{"user_to_vtep", nil, userToVTEP},
+		{"user_to_agent", nil, userToAgent},
 		{"input", &Hook{Type: "filter", Number: unix.NF_INET_LOCAL_IN, Priority: prioFilter}, []Rule{
 			rule("route_localnet is for published ports only", match(nfproto, ipv4), match(ipDaddrFirst, 127),
 				inSet("bridges", iifname), Jump("container_to_loopback")),
@@ -232,11 +233,12 @@ func daddrNotUnicast() []Expr {
 const routerAdvertisement = 134
 
 // A container that sent a VXLAN packet to a VTEP would be taken for its host once its address is
-// masqueraded.
+// masqueraded. To this host no container sends VXLAN at all. To look at the VNI would not do: a process
+// may hand several packets to the kernel as one (UDP_SEGMENT), and only the first VNI is seen.
 var containerToVTEP = []Rule{
 	rule("container to a VTEP over IPv4", match(nfproto, ipv4), inSet("vteps4", ipDaddr, dport), drop()),
 	rule("container to a VTEP over IPv6", match(nfproto, ipv6), inSet("vteps6", ip6Daddr, dport), drop()),
-	rule("container to another address of this host", inSet("own_vnis", dport, vni), daddrNotUnicast(), drop()),
+	rule("container to another address of this host", daddrNotUnicast(), drop()),
 }
 
 // The kernel routes no packet from ::1 to another device, so IPv6 has no counterpart of

@@ -86,6 +86,7 @@ var (
 	TypeEther    = Field{id: 9, size: 6}
 	typeProto    = Field{id: 12, size: 1}
 	typePort     = Field{id: 13, size: 2}
+	typeUser     = Field{id: 24, size: 4}
 	typeDevice   = Field{id: 41, size: 16}
 	typeVNI      = Field{id: 4, size: 3, udata: payloadUdata(0, 0, 3, 96, 24)}   // @th,96,24
 	readSaddr4   = Field{id: 7, size: 4, udata: payloadUdata(12, 11)}            // ip saddr
@@ -124,7 +125,7 @@ func (s Set) userdata() []byte {
 	order := uint32(0) // of a concatenation: none
 	if len(s.Key) == 1 {
 		order = 2 // big endian
-		if s.Key[0].id == typeDevice.id {
+		if id := s.Key[0].id; id == typeDevice.id || id == typeUser.id {
 			order = 1 // the machine's
 		}
 	}

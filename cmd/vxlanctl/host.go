@@ -154,8 +154,15 @@ func (h localHost) CaptureConfig(name string) (capture.Config, error) {
 		return capture.Config{}, err
 	}
 	n := found[0]
+	outside := n.VTEP.Interface
+	if n.Encrypts() {
+		if outside = n.VTEP.WireGuard; outside == "" {
+			return capture.Config{}, fmt.Errorf("network %s is encrypted, and no WireGuard device is ready; "+
+				"`vxlanctl encryption status` says why", name)
+		}
+	}
 	return capture.Config{
-		Device: n.Device.Name, Underlay: n.VTEP.Interface, Local: n.VTEP.Local,
+		IPOnly: n.Encrypts(), Device: n.Device.Name, Underlay: outside, Local: n.VTEP.Local,
 		Port: n.Tunnel.Port, VNI: n.Tunnel.VNI, Names: containerNames(n),
 	}, nil
 }

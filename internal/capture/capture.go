@@ -13,13 +13,16 @@ import (
 
 // Config is what to capture.
 type Config struct {
-	Device   string     // the VXLAN device: frames as containers see them
-	Underlay string     // the interface to the other hosts: VXLAN packets
-	Local    netip.Addr // this host's VTEP
-	Port     uint16     // UDP
-	VNI      uint32
-	Filter   string // in tcpdump's language, of frames as containers see them; empty: all
-	Count    int    // of packets after which the capture ends; 0: when ctx is done
+	Device   string // the VXLAN device: frames as containers see them
+	Underlay string // the interface to the other hosts, or the WireGuard device: VXLAN packets
+	// IPOnly tells that Underlay is a WireGuard device: its packets have no Ethernet header, and beside VXLAN
+	// packets it has IP packets of containers.
+	IPOnly bool
+	Local  netip.Addr // this host's VTEP
+	Port   uint16     // UDP
+	VNI    uint32
+	Filter string // in tcpdump's language, of frames as containers see them; empty: all
+	Count  int    // of packets after which the capture ends; 0: when ctx is done
 	// Names are written into the file, so that Wireshark shows them for addresses.
 	Names map[netip.Addr]string
 }
@@ -38,11 +41,16 @@ func Run(ctx context.Context, c Config, out io.Writer) (int, error) {
 		return 0, err
 	}
 	defer inside.Close()
-	outside, err := listen(ctx, c.Underlay, tunnelFilter(c))
+	filter := tunnelFilter(c)
+	if c.IPOnly {
+		filter = "" // all of the device is the network's
+	}
+	outside, err := listen(ctx, c.Underlay, filter)
 	if err != nil {
 		return 0, err
 	}
 	defer outside.Close()
+	outside.ipOnly = c.IPOnly
 	w, err := newWriter(out, []listener{*inside, *outside}, c.Names)
 	if err != nil {
 		return 0, fmt.Errorf("write capture: %w", err)
@@ -51,7 +59,7 @@ func Run(ctx context.Context, c Config, out io.Writer) (int, error) {
 	var tasks errgroup.Group
 	tasks.Go(func() error { return inside.forward(ctx, packets, 0, func([]byte) bool { return true }) })
 	tasks.Go(func() error {
-		return outside.forward(ctx, packets, 1, func(data []byte) bool { return match(innerFrame(data)) })
+		return outside.forward(ctx, packets, 1, func(data []byte) bool { return match(c.carried(data)) })
 	})
 	written, err := w.writeAll(ctx, packets, c.Count)
 	cancel()
@@ -77,6 +85,10 @@ func (l *listener) forward(ctx context.Context, to chan<- packet, index int, mat
 		if err != nil {
 			return l.endError(err)
 		}
+		if l.ipOnly {
+			data = withEthernet(data)
+			info.CaptureLength, info.Length = info.CaptureLength+ethernetHeader, info.Length+ethernetHeader
+		}
 		if !match(data) {
 			continue
 		}
@@ -87,6 +99,15 @@ func (l *listener) forward(ctx context.Context, to chan<- packet, index int, mat
 			return nil
 		}
 	}
+}
+
+// carried is the frame that a packet of the outer interface carries. What is no VXLAN packet, which only a
+// WireGuard device has, is a container's packet itself.
+func (c Config) carried(data []byte) []byte {
+	if c.IPOnly && !isVXLAN(data, c.Local, c.Port) {
+		return data
+	}
+	return innerFrame(data)
 }
 
 // tunnelFilter selects a network's VXLAN packets. IPv6 has its own offsets, since libpcap knows no

@@ -1,6 +1,9 @@
 package capture
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 const (
 	ethernetHeader = 14
@@ -37,4 +40,37 @@ func innerFrame(data []byte) []byte {
 		return nil
 	}
 	return rest[header:]
+}
+
+// withEthernet puts an Ethernet header without addresses before an IP packet.
+func withEthernet(data []byte) []byte {
+	kind := uint16(typeIPv4)
+	if len(data) > 0 && data[0]>>4 == 6 {
+		kind = typeIPv6
+	}
+	frame := make([]byte, ethernetHeader, ethernetHeader+len(data))
+	binary.BigEndian.PutUint16(frame[12:], kind)
+	return append(frame, data...)
+}
+
+// isVXLAN tells whether a packet without VLAN tags is one of a VTEP to or from a UDP port.
+func isVXLAN(frame []byte, local netip.Addr, port uint16) bool {
+	const udp, ipv4Header = 17, 20
+	if len(frame) < ethernetHeader+ipv4Header {
+		return false
+	}
+	packet := frame[ethernetHeader:]
+	protocol, header, addrs, size := packet[9], int(packet[0]&0x0f)*4, packet[12:], 4
+	if binary.BigEndian.Uint16(frame[12:]) == typeIPv6 {
+		if len(packet) < ipv6Header {
+			return false
+		}
+		protocol, header, addrs, size = packet[6], ipv6Header, packet[8:], 16
+	}
+	if protocol != udp || len(packet) < header+udpHeader || len(addrs) < 2*size {
+		return false
+	}
+	src, _ := netip.AddrFromSlice(addrs[:size])
+	dst, _ := netip.AddrFromSlice(addrs[size : 2*size])
+	return (src == local || dst == local) && binary.BigEndian.Uint16(packet[header+2:]) == port
 }

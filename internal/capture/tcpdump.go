@@ -21,6 +21,7 @@ type listener struct {
 	packets *pcapgo.Reader
 	cmd     *exec.Cmd
 	stderr  *bytes.Buffer
+	ipOnly  bool // its packets have no Ethernet header
 }
 
 // listen starts tcpdump, and returns as soon as it captures: it writes the head of a file then.

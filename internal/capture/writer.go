@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
@@ -35,9 +36,13 @@ func newWriter(out io.Writer, listeners []listener, names map[netip.Addr]string)
 }
 
 func describe(l listener, comment string) pcapgo.NgInterface {
+	kind := l.packets.LinkType()
+	if l.ipOnly {
+		kind = layers.LinkTypeEthernet // tcpdump reads no file with two types
+	}
 	return pcapgo.NgInterface{
 		Name: l.iface, Comment: comment, Filter: l.filter, OS: "Linux",
-		LinkType: l.packets.LinkType(), SnapLength: snapLength, TimestampResolution: 9,
+		LinkType: kind, SnapLength: snapLength, TimestampResolution: 9,
 	}
 }
 

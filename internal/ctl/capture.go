@@ -41,6 +41,12 @@ the VXLAN device), and as a VXLAN packet (from the interface to the other hosts)
 TCP and UDP that eBPF programs pass on do not pass the VXLAN device: they are there
 once, as VXLAN packets. Packets between two containers of this host are not recorded.
 
+Of an encrypted network the second interface is the WireGuard device: what is there is
+not encrypted yet, or no longer. IP packets that go straight into WireGuard are there
+once, as the containers see them, with an Ethernet header of zeros before them. To see
+what leaves this host, encrypted: tcpdump -i INTERFACE udp port PORT, with the port
+that "vxlanctl encryption status" lists.
+
 FILTER is in the language of tcpdump (pcap-filter(7)), and is about packets as the
 containers see them. It selects VXLAN packets by what they carry. Type -- before one
 that has a word with a leading hyphen.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/network"
 )
 
 // Difference says, for a person, in what this host and another set up one network differently.
@@ -57,15 +58,34 @@ func (d *Differences) Find(n Network, s cluster.Snapshot) (all []Difference) {
 func (d *Differences) compare(n Network, h *cluster.Host) []Difference {
 	m := findCounterpart(n, d.ours, h.Memberships)
 	if m == nil || h.ID.Matches(d.self) || !h.Reachable() || m.View.Name == "" ||
-		m.Network == d.key && m.View.Equal(d.ours) {
+		m.Network == d.key && m.View.Equal(d.ours) && (n.Encrypts() || len(m.Keys) == 0) {
 		return nil
 	}
 	c := comparison{network: n.Name, host: h.Label()}
 	c.compareKeys(d.key, m.Network)
-	if m.Network == d.key {
-		c.compareViews(d.ours, m.View)
+	if m.Network != d.key {
+		return c.found
 	}
+	theirs := m.View
+	if c.compareEncryption(n, m) {
+		theirs.MTU = 0 // it follows from that
+	}
+	c.compareViews(d.ours, theirs)
 	return c.found
+}
+
+// compareEncryption tells whether only one of the hosts encrypts the network. A host that encrypts may not have
+// made its key yet. One that does not has room for more in a packet.
+func (c *comparison) compareEncryption(n Network, m *cluster.Membership) (differs bool) {
+	switch {
+	case !n.Encrypts() && len(m.Keys) > 0:
+		c.add("encryption", network.EncryptionWireGuard, "off", recreate)
+	case n.Encrypts() && len(m.Keys) == 0 && n.VTEP.MTU > 0 && int(m.View.MTU) > n.VTEP.MTU:
+		c.add("encryption", "off", network.EncryptionWireGuard, recreate)
+	default:
+		return false
+	}
+	return true
 }
 
 // findCounterpart returns the network of a host that is, or should be, the given one of this host:

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/network"
 )
 
 // withView is a host that set up staticNetwork as this one did, but for what change says.
@@ -127,5 +128,41 @@ func TestHostDoesNotDifferFromItself(t *testing.T) {
 	s.Self = cluster.HostID{1}
 	if got := new(Differences).Find(n, s); len(got) > 0 {
 		t.Errorf("got %v", got)
+	}
+}
+
+// A host that has the network without encryption gets no packets, and its own are dropped. That its MTU is another
+// follows from that.
+func TestEncryptionDiffers(t *testing.T) {
+	plain := staticNetwork()
+	plain.VTEP.MTU, plain.VTEP.UnderlayMTU = 1450, 1500
+	secret := plain
+	secret.Encryption, secret.VTEP.MTU = network.EncryptionWireGuard, 1390
+	keys := []cluster.TunnelKey{{Generation: 1, Port: 51820}}
+	tests := []struct {
+		name         string
+		here, there  Network
+		keys         []cluster.TunnelKey
+		what, hasNot string
+	}{
+		{"encrypted there", plain, secret, keys, "encryption is wireguard there and off here", "MTU"},
+		{"encrypted there, of the same MTU", plain, plain, keys, "encryption is wireguard there and off here", "MTU"},
+		{"encrypted here", secret, plain, nil, "encryption is off there and wireguard here", "MTU"},
+		{"encrypted on both", secret, secret, keys, "", "encryption"},
+		{"encrypted on both, without a key yet", secret, secret, nil, "", "encryption"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := otherHost(2, func(h *cluster.Host) {
+				h.Memberships[0].View, h.Memberships[0].Keys = viewOf(tt.there), tt.keys
+			})
+			var got string
+			for _, d := range new(Differences).Find(tt.here, snapshot(h)) {
+				got += d.Text + "\n"
+			}
+			if !strings.Contains(got, tt.what) || strings.Contains(got, tt.hasNot) {
+				t.Errorf("want %q and nothing of %q, got %q", tt.what, tt.hasNot, got)
+			}
+		})
 	}
 }

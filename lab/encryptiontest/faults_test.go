@@ -109,7 +109,7 @@ func whileFrozen(script string) string {
 func rotateKeys(t *testing.T, h *lab.Host) {
 	t.Helper()
 	for _, slots := range [][2]int{{1, 0}, {0, 1}} {
-		askAgent(t, h, "rotate-encryption", nil)
+		labtest.Sh(t, h, "vxlanctl encryption rotate")
 		for _, n := range []string{"four", "six"} {
 			labtest.Within(t, 40*time.Second, h, fmt.Sprintf(
 				`grep -q '"WireGuard":"wg%d-%s"' /run/vxlan/networks/*/peers.json && ! ip link show wg%d-%s`,
@@ -224,7 +224,7 @@ func strangerGetsNothing(t *testing.T, l *lab.Lab, h *lab.Host, pair []container
 	c.stop()
 	c.checkNothingRead(t)
 	said := labtest.Sh(t, h, "vxlanctl status || true") + labtest.Sh(t, pair[0].host, "vxlanctl status || true")
-	if !strings.Contains(said, "encr") {
+	if !strings.Contains(said, "encryption") {
 		t.Errorf("status does not say that hosts have different options:\n%s", said)
 	}
 	labtest.Sh(t, h, "podman rm -f -t0 four2; podman network rm four")

@@ -27,14 +27,15 @@ func Open(path, device string) (*Port, error) {
 			return err
 		}
 		copy(p.mac[:], dev.HardwareAddr)
-		// ETH_P_ALL in network byte order.
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.ETH_P_ALL<<8)
+		// Of no protocol, until it has its device: it would get the frames of all devices meanwhile (packet(7)).
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
 		p.file = os.NewFile(uintptr(fd), device)
 		// Room for a flood of frames that nobody reads meanwhile.
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20)
+		// ETH_P_ALL in network byte order.
 		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: unix.ETH_P_ALL << 8, Ifindex: dev.Index})
 	})
 	if err != nil {

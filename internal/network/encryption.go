@@ -66,7 +66,7 @@ func (n Network) checkEncryption(typed map[string]string, problems *Problems) {
 	case n.Tunnel.Group.IsValid():
 		problems.Add(what, value, "does not go with multicast_group: each packet is encrypted for one host; "+
 			"use discovery=gossip or remote_ips")
-	case !n.NeedsAgent():
+	case !n.Gossip && !(n.DNS && len(n.Subnets) > 0): // gateways, by which NeedsAgent goes, are filled in later
 		problems.Add(what, value, "needs the agents, which exchange the keys; use discovery=gossip, or let containers "+
 			"have names (leave out --disable-dns)")
 	}

@@ -36,6 +36,8 @@ type meshRow struct {
 	RoundTrip time.Duration `json:"round_trip,omitempty"`
 	Measured  time.Duration `json:"measured,omitempty"` // how long ago
 	Where     string        `json:"where,omitempty"`    // frames get lost, as far as the hosts can tell
+	// Encryption is how the frames are encrypted; "": they are not.
+	Encryption string `json:"encryption,omitempty"`
 	// ProgramPackets and ProgramBytes are what eBPF programs have sent that way.
 	ProgramPackets uint64 `json:"program_packets,omitempty"`
 	ProgramBytes   uint64 `json:"program_bytes,omitempty"`
@@ -103,6 +105,7 @@ var meshColumns = []output.Column[meshRow]{
 		return fmt.Sprint(r.MTU)
 	}},
 	{Heading: "RTT", Text: func(r meshRow) string { return roundTripText(r.RoundTrip) }, Wide: true},
+	{Heading: "ENCRYPTION", Text: func(r meshRow) string { return r.Encryption }, Sparse: true},
 	{Heading: "WHERE", Text: func(r meshRow) string { return r.Where }, Shrinks: true},
 }
 
@@ -147,6 +150,11 @@ func direction(answers []agentapi.HostAnswer, from agentapi.HostAnswer, to agent
 	}
 	if path.Programs != nil {
 		r.ProgramPackets, r.ProgramBytes = path.Programs.SentPackets, path.Programs.SentBytes
+	}
+	for _, n := range from.Response.Status.Networks {
+		if n.Name == path.Network {
+			r.Encryption = encryptionWord(n)
+		}
 	}
 	loss, known := path.Loss()
 	switch r.Loss = loss; {

@@ -304,13 +304,6 @@ type Socket struct {
 	PID     int
 }
 
-// Collector is a VXLAN device that takes packets of all VNIs on its port, as Cilium and Open vSwitch
-// have them ("external").
-type Collector struct {
-	Name string
-	Port uint16
-}
-
 // Limit is a table that has room for so many entries.
 type Limit struct {
 	Name      string

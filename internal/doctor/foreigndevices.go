@@ -127,3 +127,10 @@ func checkDriftedEntries(f *Facts) (findings []diagnosis.Finding) {
 	}
 	return findings
 }
+
+// Collector is a VXLAN device that takes packets of all VNIs on its port, as Cilium and Open vSwitch
+// have them ("external").
+type Collector struct {
+	Name string
+	Port uint16
+}

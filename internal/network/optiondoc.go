@@ -157,7 +157,10 @@ var optionDocs = []OptionDoc{
 		Details: "The most that fits is the MTU of `physical_interface` less 50 bytes. On an IPv6 underlay it is 70 " +
 			"bytes less. [Encryption](#encryption) takes 60 or 80 more. With an IPv6 subnet the least is 1280. If the interface's MTU changes later, " +
 			"the [network follows](underlay.md#when-the-underlay-changes), up to this option's value.",
-		Errors: []OptionError{{"and VXLAN adds", "give a value from the range in the message, or leave the option out"}},
+		Errors: []OptionError{
+			{"VXLAN adds", "give a value from the range in the message, or leave the option out"},
+			{"VXLAN and WireGuard add", "the same; encryption takes room, too"},
+		},
 	},
 	{
 		Name: "metric", Group: GroupRouting,
@@ -283,7 +286,6 @@ var optionDocs = []OptionDoc{
 			"IPsec is [not offered](security.md#encryption).",
 		Errors: []OptionError{
 			{"needs the agents, which exchange the keys", "use `discovery=gossip`, or leave out `--disable-dns`"},
-			{"the encryption of a network cannot change in place", "create a network with another name, and move the containers"},
 		},
 	},
 	{

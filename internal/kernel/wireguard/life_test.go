@@ -220,7 +220,8 @@ func TestKeysAreNotSeen(t *testing.T) {
 	}
 	for _, file := range []string{"cmdline", "environ"} {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", h.pid(), file))
-		if err != nil || strings.Contains(string(text), h.device.PrivateKey.String()) || strings.Contains(string(text), "HOME=") {
+		hasKey := strings.Contains(string(text), h.device.PrivateKey.String())
+		if err != nil || hasKey || strings.Contains(string(text), "HOME=") {
 			t.Errorf("%s: %q, %v", file, text, err)
 		}
 	}
@@ -281,7 +282,12 @@ func TestRemove(t *testing.T) {
 
 func netState(t *testing.T, path string) string {
 	t.Helper()
-	return netnstest.Shell(t, path)("ip -o link show | cut -d: -f2; ip rule; ip -6 rule; ip -6 route show table all | grep -v fe80 | grep -v multicast; ip route show table all")
+	return netnstest.Shell(t, path)(`
+		ip -o link show | cut -d: -f2
+		ip rule
+		ip -6 rule
+		ip -6 route show table all | grep -v multicast
+		ip route show table all`)
 }
 
 // A device that somebody has deleted is made anew.
@@ -395,7 +401,8 @@ func TestProcessThatCannotStart(t *testing.T) {
 	d.Name = newName()
 	began := time.Now()
 	_, err := h.Ensure(t.Context(), d)
-	if err == nil || !strings.Contains(err.Error(), "it ended at once: exit status 1") || time.Since(began) > 5*time.Second {
-		t.Errorf("after %v: %v", time.Since(began), err)
+	took := time.Since(began)
+	if err == nil || !strings.Contains(err.Error(), "it ended at once: exit status 1") || took > 5*time.Second {
+		t.Errorf("after %v: %v", took, err)
 	}
 }

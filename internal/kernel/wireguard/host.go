@@ -55,7 +55,7 @@ func NewHost(systemd bool, log *slog.Logger) (*Host, error) {
 const ProcessAlias = OurAlias + "wireguard"
 
 // OurAlias begins the alias of each device of this driver.
-const OurAlias = "vxlan-driver "
+const OurAlias = kernel.OurAlias
 
 // startTimeout is how long a process may take until it can be told its keys. It takes some 10 ms, and
 // systemd on a busy host a second.

@@ -264,8 +264,9 @@ func (h *Host) remove(c *rtnl.Conn, name string) error {
 		return nil // ours is gone, and another program has taken its name
 	}
 	var p *process
+	var connectErr error
 	if !isThere || l.Kind == kernel.KindTun {
-		p, _ = h.connect(name) // if it does not answer, it ends by itself
+		p, connectErr = h.connect(name) // if it does not answer, it ends by itself
 	}
 	if p != nil {
 		p.expectEnd()
@@ -277,8 +278,11 @@ func (h *Host) remove(c *rtnl.Conn, name string) error {
 	if p != nil {
 		errs = append(errs, p.waitEnd())
 	}
-	if err := os.Remove(SocketPath(name)); l.Kind == kernel.KindTun && err != nil && !errors.Is(err, os.ErrNotExist) {
-		errs = append(errs, err) // of a process that was killed
+	if !errors.Is(connectErr, errElsewhere) {
+		err := os.Remove(SocketPath(name)) // of a process that was killed
+		if l.Kind == kernel.KindTun && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
 	delete(h.processes, name)
 	delete(h.ports, name)

@@ -32,6 +32,12 @@ type linkedDevices struct {
 	ensured    int
 }
 
+func (d *linkedDevices) countEnsured() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ensured
+}
+
 func (d *linkedDevices) Ensure(ctx context.Context, want wireguard.Device) (wireguard.State, error) {
 	d.mu.Lock()
 	took := d.ensureTime
@@ -326,8 +332,8 @@ func TestUnreadableKeysFailClosed(t *testing.T) {
 		if got := r.status().Problem; !strings.Contains(got, "7c7b.json: is damaged; nothing of the network leaves") {
 			t.Errorf("status: %s", got)
 		}
-		if got := r.fdb(); got != "" || len(r.publishedKeys()) > 0 || devices.ensured > 0 {
-			t.Errorf("entries %q, published %+v, %d devices", got, r.publishedKeys(), devices.ensured)
+		if got := r.fdb(); got != "" || len(r.publishedKeys()) > 0 || devices.countEnsured() > 0 {
+			t.Errorf("entries %q, published %+v, %d devices", got, r.publishedKeys(), devices.countEnsured())
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)

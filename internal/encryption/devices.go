@@ -60,8 +60,8 @@ func (t *tunnel) wantedDevice(k hostKey) wireguard.Device {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return wireguard.Device{
-		Name: t.name(k), AltNames: t.net.Devices[k.Slot].Alts, Alias: t.net.Alias, MTU: t.net.MTU,
-		PrivateKey: k.Private, Port: port, IPv6: t.net.VTEP.Is6(),
+		Name: t.name(k), AltNames: t.network().Devices[k.Slot].Alts, Alias: t.network().Alias, MTU: t.network().MTU,
+		PrivateKey: k.Private, Port: port, IPv6: t.network().VTEP.Is6(),
 	}
 }
 
@@ -81,7 +81,7 @@ func (t *tunnel) takePort(k hostKey) uint16 {
 // choosePort returns the port of a new device.
 func (t *tunnel) choosePort(slot int) uint16 {
 	t.mu.Lock()
-	given := t.net.Port
+	given := t.network().Port
 	t.mu.Unlock()
 	switch {
 	case given == 65535:
@@ -107,7 +107,7 @@ func (t *tunnel) takeState(k hostKey, state wireguard.State, err error) {
 		return
 	}
 	s.checked, s.check, s.urgent = time.Now(), false, false
-	if errors.Is(err, unix.EADDRINUSE) && t.net.Port == 0 {
+	if errors.Is(err, unix.EADDRINUSE) && t.network().Port == 0 {
 		key.Port = 0 // another program has it now
 	}
 	if err == nil && (!s.made || key.Port != state.Port) {
@@ -137,7 +137,7 @@ func (t *tunnel) failLocked(k hostKey, err error) {
 	if err != nil {
 		s.ready = false
 		if s.err == nil || s.err.Error() != err.Error() {
-			t.Log.Error("the encryption of a network is not in order; retrying", "network", t.net.Name, "err", err)
+			t.Log.Error("the encryption of a network is not in order; retrying", "network", t.network().Name, "err", err)
 			t.notify()
 		}
 	} else if s.err != nil {

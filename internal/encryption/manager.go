@@ -123,9 +123,10 @@ func (m *Manager) Follow(ctx context.Context, networks []Network, complete, chec
 func (m *Manager) startLocked(ctx context.Context, n Network) *tunnel {
 	ctx, cancel := context.WithCancel(ctx)
 	t := &tunnel{
-		Manager: m, id: n.ID, net: n, cancel: cancel, kick: make(chan struct{}, 1), done: make(chan struct{}),
+		Manager: m, id: n.ID, cancel: cancel, kick: make(chan struct{}, 1), done: make(chan struct{}),
 		ready: make(chan struct{}), table: newPeerTable(), heard: make(map[netip.Addr]heardFrom), since: time.Now(),
 	}
+	t.net.Store(&n)
 	m.networks[n.ID] = t
 	before := m.leaving[n.ID]
 	if before == nil {
@@ -154,7 +155,7 @@ func (m *Manager) forget(t *tunnel) {
 func (m *Manager) sweepLocked() {
 	var known []string
 	for _, t := range m.networks {
-		known = append(known, t.net.Devices[0].Name, t.net.Devices[1].Name)
+		known = append(known, t.network().Devices[0].Name, t.network().Devices[1].Name)
 	}
 	names, err := m.Devices.List()
 	if err != nil {

@@ -100,10 +100,13 @@ func newSimulation(t *testing.T, hosts int, seed uint64) *simulation {
 }
 
 // delay is a random time up to most.
-func (s *simulation) delay(most time.Duration) time.Duration {
+func (s *simulation) delay(most time.Duration) time.Duration { return time.Duration(s.intN(int(most))) }
+
+// intN is a random number below n.
+func (s *simulation) intN(n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Duration(s.rng.Int64N(int64(most)))
+	return s.rng.IntN(n)
 }
 
 func pair(a, b int) [2]int { return [2]int{min(a, b), max(a, b)} }
@@ -476,7 +479,7 @@ func (s *simulation) disturb(ctx context.Context) {
 		time.Sleep(time.Second)
 	}
 	time.Sleep(s.delay(3 * time.Second))
-	event := s.rng.IntN(6)
+	event := s.intN(6)
 	s.lastEvent = fmt.Sprintf("event %d of hosts %d and %d at %v", event, a.number, b.number, time.Now().Format("04:05.000"))
 	switch {
 	case event == 0:
@@ -499,7 +502,7 @@ func (s *simulation) disturb(ctx context.Context) {
 		s.rejoin(a.number, b.number)
 	case event == 3:
 		s.mu.Lock()
-		b.killed = []string{"wg0-blue", "wg1-blue"}[s.rng.IntN(2)]
+		b.killed = []string{"wg0-blue", "wg1-blue"}[s.intN(2)]
 		b.devices.Kill(b.killed)
 		s.mu.Unlock()
 	case event == 4:
@@ -510,5 +513,5 @@ func (s *simulation) disturb(ctx context.Context) {
 func (s *simulation) pick() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.rng.IntN(len(s.hosts))
+	return s.intN(len(s.hosts))
 }

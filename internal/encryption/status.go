@@ -78,7 +78,7 @@ func (t *tunnel) status() Status {
 	for i, k := range keys {
 		s.Devices = append(s.Devices, DeviceStatus{
 			Name: t.name(k), Generation: k.Generation, Age: t.Uptime() - k.Made,
-			Implementation: states[i].Implementation, Port: k.Port, PublicKey: k.public, MTU: t.net.MTU,
+			Implementation: states[i].Implementation, Port: k.Port, PublicKey: k.public, MTU: t.network().MTU,
 			Running: states[i].Running, Peers: t.peersLocked(k.Generation, states[i]),
 		})
 	}

@@ -99,7 +99,7 @@ func (t *tunnel) step() (again bool, after time.Duration) {
 		if wait := syncTime - time.Since(t.since); !t.synced && wait > 0 {
 			return false, wait
 		}
-		if !t.known || t.net.MTU <= 0 {
+		if !t.known || t.network().MTU <= 0 {
 			return false, checkInterval // the turn that is under way says which hosts there are
 		}
 	}
@@ -117,7 +117,7 @@ func (t *tunnel) step() (again bool, after time.Duration) {
 	case next.send > 0:
 		t.keys.Sends = next.send
 		t.saveLocked()
-		t.Log.Info("the network's packets leave by the new key", "network", t.net.Name, "generation", next.send)
+		t.Log.Info("the network's packets leave by the new key", "network", t.network().Name, "generation", next.send)
 		t.notify()
 		return true, 0
 	case next.drop > 0:
@@ -131,7 +131,7 @@ func (t *tunnel) step() (again bool, after time.Duration) {
 
 func (t *tunnel) saveLocked() {
 	if t.keysErr = t.Keys.save(t.id, t.keys); t.keysErr != nil {
-		t.Log.Error("the encryption of a network is not in order; retrying", "network", t.net.Name, "err", t.keysErr)
+		t.Log.Error("the encryption of a network is not in order; retrying", "network", t.network().Name, "err", t.keysErr)
 		t.notify()
 	}
 }
@@ -160,7 +160,7 @@ func (t *tunnel) makeLocked(generations []uint64) (done bool) {
 	t.keys, t.rotate = keys, false
 	if len(keys.Keys) > 1 {
 		t.rotating, t.slow = time.Now(), ""
-		t.Log.Info("the network's keys rotate", "network", t.net.Name, "generation", keys.last())
+		t.Log.Info("the network's keys rotate", "network", t.network().Name, "generation", keys.last())
 	}
 	return true
 }
@@ -188,7 +188,7 @@ func (t *tunnel) dropLocked(generation uint64) (again bool, after time.Duration)
 	}
 	t.keys, t.unused, t.rotating = keys, time.Time{}, time.Time{}
 	t.saveLocked()
-	t.Log.Info("the network's keys have rotated", "network", t.net.Name, "generation", keys.last())
+	t.Log.Info("the network's keys have rotated", "network", t.network().Name, "generation", keys.last())
 	t.notify()
 	return true, 0
 }
@@ -202,7 +202,7 @@ func (t *tunnel) warnIfSlowLocked(s situation, vteps []netip.Addr) {
 	if text := strings.Join(waiting, ", "); text != t.slow {
 		if t.slow = text; text != "" {
 			t.Log.Warn("the rotation of a network's keys waits for hosts; until they follow, the earlier keys stay in use",
-				"network", t.net.Name, "hosts", text)
+				"network", t.network().Name, "hosts", text)
 		}
 	}
 }

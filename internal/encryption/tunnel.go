@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"vxlan-driver/internal/cluster"
@@ -48,8 +49,9 @@ type tunnel struct {
 	done   chan struct{} // closed once run has ended
 	ready  chan struct{} // closed once packets can leave
 
+	net atomic.Pointer[Network] // read it by network
+
 	mu       sync.Mutex
-	net      Network
 	table    *peerTable
 	keys     hostKeys
 	keysErr  error // the keys cannot be read or kept
@@ -107,7 +109,10 @@ func (t *tunnel) loadLocked() {
 	}
 }
 
-func (t *tunnel) name(k hostKey) string { return t.net.Devices[k.Slot].Name }
+// network returns how the network is set up. The value is not changed.
+func (t *tunnel) network() *Network { return t.net.Load() }
+
+func (t *tunnel) name(k hostKey) string { return t.network().Devices[k.Slot].Name }
 
 // openLocked lets those know who wait for the network that packets can leave.
 func (t *tunnel) openLocked() {
@@ -124,10 +129,10 @@ func (t *tunnel) openLocked() {
 func (t *tunnel) setNetwork(n Network, check bool) {
 	t.mu.Lock()
 	if n.MTU <= 0 { // as the underlay is away
-		n.MTU = t.net.MTU
+		n.MTU = t.network().MTU
 	}
-	changed := fmt.Sprint(n) != fmt.Sprint(t.net)
-	t.net = n
+	changed := fmt.Sprint(n) != fmt.Sprint(*t.network())
+	t.net.Store(&n)
 	t.mu.Unlock()
 	if changed || check {
 		t.check(false)
@@ -187,11 +192,11 @@ func (t *tunnel) run(ctx context.Context) {
 func (t *tunnel) remove() {
 	defer t.forget(t)
 	err := t.Keys.remove(t.id)
-	for _, d := range t.net.Devices {
+	for _, d := range t.network().Devices {
 		err = errors.Join(err, t.Devices.Remove(d.Name))
 	}
 	if err != nil {
-		t.Log.Warn("cannot take down the encryption of a network that is gone", "network", t.net.Name, "err", err)
+		t.Log.Warn("cannot take down the encryption of a network that is gone", "network", t.network().Name, "err", err)
 	}
 }
 
@@ -231,7 +236,7 @@ func (t *tunnel) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("network %s: encryption: %w", t.net.Name, err)
+	return fmt.Errorf("network %s: encryption: %w", t.network().Name, err)
 }
 
 func (t *tunnel) setHosts(h Hosts) error {
@@ -299,7 +304,7 @@ func (t *tunnel) tunnelKeys() (keys []cluster.TunnelKey) {
 	}
 	var takesIP []string
 	if t.TakesIP != nil {
-		takesIP = t.TakesIP(t.net.VXLAN)
+		takesIP = t.TakesIP(t.network().VXLAN)
 	}
 	for _, k := range t.keys.Keys {
 		if t.slots[k.Slot].made && k.Port != 0 {
@@ -318,7 +323,7 @@ func (t *tunnel) ports() (ports []uint16) {
 	for _, k := range t.keys.Keys {
 		ports = append(ports, k.Port)
 	}
-	if p := t.net.Port; p != 0 {
+	if p := t.network().Port; p != 0 {
 		ports = append(ports, p, p+1)
 	}
 	return ports

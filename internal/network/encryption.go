@@ -66,7 +66,8 @@ func (n Network) checkEncryption(typed map[string]string, problems *Problems) {
 	case n.Tunnel.Group.IsValid():
 		problems.Add(what, value, "does not go with multicast_group: each packet is encrypted for one host; "+
 			"use discovery=gossip or remote_ips")
-	case !n.Gossip && !(n.DNS && len(n.Subnets) > 0): // gateways, by which NeedsAgent goes, are filled in later
+	// Its names will need agents: a network that is being created may have no gateways yet.
+	case !n.Gossip && (!n.DNS || len(n.Subnets) == 0):
 		problems.Add(what, value, "needs the agents, which exchange the keys; use discovery=gossip, or let containers "+
 			"have names (leave out --disable-dns)")
 	}
@@ -78,8 +79,31 @@ func (n Network) checkEncryption(typed map[string]string, problems *Problems) {
 		problems.Add("option encryption_port", typed["encryption_port"], "is the vxlan_port; choose another")
 	}
 	for _, name := range n.Bridge.allNames() {
-		if slices.Contains(slices.Concat(n.WireGuard[0].allNames(), n.WireGuard[1].allNames()), name) {
+		if slices.Contains(n.WireGuard[0].allNames(), name) || slices.Contains(n.WireGuard[1].allNames(), name) {
 			problems.Add("--interface-name", n.Interface, "is what a WireGuard device of the network is called; choose another")
 		}
+	}
+}
+
+// deviceNames are all names of the devices that the network has on a host.
+func (n Network) deviceNames() []string {
+	names := slices.Concat(n.Bridge.allNames(), n.Device.allNames())
+	if n.Encrypts() {
+		names = slices.Concat(names, n.WireGuard[0].allNames(), n.WireGuard[1].allNames())
+	}
+	return names
+}
+
+// checkEncryptionPort refuses a UDP port that another network has: the kernel gives one to a WireGuard
+// device or to VXLAN, and to nobody else besides.
+func (n Network) checkEncryptionPort(t Reservation, problems *Problems) {
+	what := "option encryption_port"
+	switch p := n.EncryptionPort; {
+	case t.EncryptionPort != 0 && t.EncryptionPort == n.Tunnel.Port:
+		problems.Add("option vxlan_port", strconv.Itoa(int(n.Tunnel.Port)), "is the encryption_port of %s; choose another",
+			t.Holder)
+	case p == 0 || problems.haveProblemWith(what):
+	case p == t.Port || p == t.EncryptionPort:
+		problems.Add(what, strconv.Itoa(int(p)), "is used by %s; choose another, or leave the option out", t.Holder)
 	}
 }

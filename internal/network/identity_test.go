@@ -1,6 +1,7 @@
 package network
 
 import (
+	"fmt"
 	"reflect"
 	"regexp"
 	"strings"
@@ -32,6 +33,18 @@ func TestDeviceNames(t *testing.T) {
 			id := newIdentity("7c7b", tt.network, tt.bridge)
 			if !reflect.DeepEqual(id.Bridge, tt.wantBridge) {
 				t.Errorf("bridge %q, want %q", id.Bridge, tt.wantBridge)
+			}
+			for i, d := range id.WireGuard {
+				want := DeviceName{Name: fmt.Sprintf("wg%d-%s", i, tt.network)}
+				if len(want.Name) > kernel.MaxNameLen {
+					want = DeviceName{fmt.Sprintf("wg%d_eaf72b2d", i), []string{want.Name}}
+				}
+				if len(tt.network) > maxAltNameLen {
+					want.Alts = nil
+				}
+				if !reflect.DeepEqual(d, want) {
+					t.Errorf("WireGuard device %q, want %q", d, want)
+				}
 			}
 			if !reflect.DeepEqual(id.Device, tt.wantDevice) {
 				t.Errorf("device %q, want %q", id.Device, tt.wantDevice)

@@ -15,7 +15,7 @@ func TestInstalledFilesMatchTheDevices(t *testing.T) {
 	var names []string
 	for _, name := range []string{"a", "vxlan-network", "a-network-of-a-longer-name"} {
 		id := newIdentity("7c7b", name, "")
-		names = append(names, id.Bridge.Name, id.Device.Name, id.PortName("0123"))
+		names = append(names, id.Bridge.Name, id.Device.Name, id.PortName("0123"), id.WireGuard[0].Name, id.WireGuard[1].Name)
 	}
 	for file, prefix := range map[string]string{
 		"networkd/05-vxlan-driver.network": "Name=", "networkd/05-vxlan-driver.link": "OriginalName=", "NetworkManager/vxlan-driver.conf": "match-device=",
@@ -41,7 +41,7 @@ func TestInstalledFilesMatchTheDevices(t *testing.T) {
 			}
 		}
 		for _, p := range patterns {
-			for _, foreign := range []string{"eth0", "veth0", "veth1a2b3c4", "br-1a2b3c4d5e6f", "docker0", "wlan0"} {
+			for _, foreign := range []string{"eth0", "veth0", "veth1a2b3c4", "br-1a2b3c4d5e6f", "docker0", "wlan0", "wg0", "wg1", "wg2-office"} {
 				if ok, _ := path.Match(strings.TrimPrefix(p, "interface-name:"), foreign); ok {
 					t.Errorf("%s: %s matches another program's %s", file, p, foreign)
 				}

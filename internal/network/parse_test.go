@@ -212,6 +212,16 @@ func TestIPv6WithoutIPv6Subnet(t *testing.T) {
 	}
 }
 
+// A network that lists its hosts is encrypted too. As it is created it has no gateways yet, and so no names.
+func TestCreateEncryptedNetworkOfListedHosts(t *testing.T) {
+	data := exampleNetwork(map[string]string{"encryption": "wireguard"},
+		map[string]any{"dns_enabled": true, "subnets": []map[string]string{{"subnet": "10.9.0.0/24"}}})
+	n, _, problems, err := ParseNew(data, testHost, nil)
+	if err != nil || problems.Err() != nil || !n.Encrypts() || n.HasNames() {
+		t.Errorf("create: %v, %v; encrypts: %v, has names: %v", problems, err, n.Encrypts(), n.HasNames())
+	}
+}
+
 // A kernel without VXLAN, and an address that packets cannot leave from, are found at create.
 func TestCreateRefusesWhatCannotStart(t *testing.T) {
 	without := testHost

@@ -13,15 +13,17 @@ import (
 // Reservation is what another network or a device of the host uses, and a new network therefore
 // cannot.
 type Reservation struct {
-	Holder  string // for the message, such as `network "blue"` or "a route by interface wg0"
-	ID      string // of a network
-	VNI     uint32 // 0: none
-	Port    uint16
-	Names   []string // of devices
-	Subnets []netip.Prefix
-	Isolate Isolation    // of a network
-	Bridge  string       // of a network of another driver
-	Remotes []netip.Addr // that a network of this driver lists
+	Holder string // for the message, such as `network "blue"` or "a route by interface wg0"
+	ID     string // of a network
+	VNI    uint32 // 0: none
+	Port   uint16
+	// EncryptionPort is the one that a network's user gave; 0: none.
+	EncryptionPort uint16
+	Names          []string // of devices
+	Subnets        []netip.Prefix
+	Isolate        Isolation    // of a network
+	Bridge         string       // of a network of another driver
+	Remotes        []netip.Addr // that a network of this driver lists
 
 	HostUse bool // the host itself uses the subnets, so the user may allow that they overlap
 }
@@ -42,8 +44,8 @@ func ReadReservation(data []byte) (t Reservation, ok bool) {
 		t.Subnets = append(t.Subnets, s.Prefix)
 	}
 	if c.Driver == Driver {
-		t.VNI, t.Port = n.Tunnel.VNI, n.Tunnel.Port
-		t.Names = slices.Concat(n.Bridge.allNames(), n.Device.allNames())
+		t.VNI, t.Port, t.EncryptionPort = n.Tunnel.VNI, n.Tunnel.Port, n.EncryptionPort
+		t.Names = n.deviceNames()
 	} else if other, ok := n.ReadForeignReservation(data); ok {
 		t.Names, t.Bridge, t.Isolate = other.Names, other.Bridge, other.Isolate
 	}
@@ -138,7 +140,7 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 	if err := n.checkHostUse(host, taken, &problems); err != nil {
 		return Network{}, VTEP{}, nil, err
 	}
-	for _, name := range slices.Concat(n.Bridge.allNames(), n.Device.allNames()) {
+	for _, name := range n.deviceNames() {
 		iface, err := host.Interface(name)
 		if err != nil {
 			return Network{}, VTEP{}, nil, err
@@ -225,7 +227,8 @@ func (n Network) checkReservation(t Reservation, problems *Problems) {
 		problems.Add("option vni", fmt.Sprint(n.Tunnel.VNI), "is used with port %d by %s; choose another vni or vxlan_port",
 			t.Port, t.Holder)
 	}
-	for _, name := range slices.Concat(n.Bridge.allNames(), n.Device.allNames()) {
+	n.checkEncryptionPort(t, problems)
+	for _, name := range n.deviceNames() {
 		if slices.Contains(t.Names, name) {
 			problems.Add("device name", name, "is held by %s", t.Holder)
 		}

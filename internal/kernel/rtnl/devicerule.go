@@ -62,8 +62,9 @@ func (c *Conn) routeByDevice(device string, index uint32) error {
 	} {
 		header := []byte{unix.AF_INET6, 0, 0, 0, unix.RT_TABLE_UNSPEC, unix.RTPROT_STATIC, unix.RT_SCOPE_UNIVERSE,
 			route.kind, 0, 0, 0, 0}
-		err := c.linkReader.Change(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, header,
-			append(route.attrs, netlink.Uint32Attr(unix.RTA_TABLE, table), netlink.Uint32Attr(unix.RTA_PRIORITY, route.metric))...)
+		attrs := append(route.attrs, netlink.Uint32Attr(unix.RTA_TABLE, table),
+			netlink.Uint32Attr(unix.RTA_PRIORITY, route.metric))
+		err := c.linkReader.Change(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, header, attrs...)
 		if err := ignoreExists(err); err != nil {
 			return err
 		}

@@ -62,7 +62,8 @@ func (l Launcher) startUnit(ctx context.Context, device string) error {
 	unit := strings.Replace(unitTemplate, "@", "@"+device, 1)
 	out, err := exec.CommandContext(ctx, "/usr/bin/systemctl", "restart", unit).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("systemctl restart %s: %w: %s; see `journalctl -u %s`", unit, err, strings.TrimSpace(string(out)), unit)
+		return fmt.Errorf("systemctl restart %s: %w: %s; see `journalctl -u %[1]s`",
+			unit, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

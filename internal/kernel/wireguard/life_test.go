@@ -220,7 +220,8 @@ func TestKeysAreNotSeen(t *testing.T) {
 	}
 	for _, file := range []string{"cmdline", "environ"} {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", h.pid(), file))
-		if err != nil || strings.Contains(string(text), h.device.PrivateKey.String()) || strings.Contains(string(text), "HOME=") {
+		hasKey := strings.Contains(string(text), h.device.PrivateKey.String())
+		if err != nil || hasKey || strings.Contains(string(text), "HOME=") {
 			t.Errorf("%s: %q, %v", file, text, err)
 		}
 	}
@@ -281,7 +282,12 @@ func TestRemove(t *testing.T) {
 
 func netState(t *testing.T, path string) string {
 	t.Helper()
-	return netnstest.Shell(t, path)("ip -o link show | cut -d: -f2; ip rule; ip -6 rule; ip -6 route show table all | grep -v fe80 | grep -v multicast; ip route show table all")
+	return netnstest.Shell(t, path)(`
+		ip -o link show | cut -d: -f2
+		ip rule
+		ip -6 rule
+		ip -6 route show table all | grep -v multicast
+		ip route show table all`)
 }
 
 // A device that somebody has deleted is made anew.
@@ -395,7 +401,35 @@ func TestProcessThatCannotStart(t *testing.T) {
 	d.Name = newName()
 	began := time.Now()
 	_, err := h.Ensure(t.Context(), d)
-	if err == nil || !strings.Contains(err.Error(), "it ended at once: exit status 1") || time.Since(began) > 5*time.Second {
-		t.Errorf("after %v: %v", time.Since(began), err)
+	took := time.Since(began)
+	if err == nil || !strings.Contains(err.Error(), "it ended at once: exit status 1") || took > 5*time.Second {
+		t.Errorf("after %v: %v", took, err)
+	}
+}
+
+// Sockets are found by name in all network namespaces. A process of another one is neither told keys nor ended.
+func TestProcessOfAnotherNamespace(t *testing.T) {
+	paths, vteps := underlay(t, false)
+	other := newHost(t, wireguard.WireGuardGo, paths[0], vteps[0])
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{TB: t, path: paths[1], sh: netnstest.Shell(t, paths[1]), vtep: vteps[1], log: other.log, device: other.device}
+	h.Host = h.newAgent(wireguard.WireGuardGo, self)
+	if h.device.PrivateKey, err = wireguard.NewPrivateKey(); err != nil {
+		t.Fatal(err)
+	}
+	h.sh(fmt.Sprintf(`ip tuntap add %[1]s mode tun; ip link set %[1]s alias "vxlan-driver network 7c7b n"`, h.device.Name))
+	pid := other.pid()
+	if _, err := h.Ensure(t.Context(), h.device); err == nil || !strings.Contains(err.Error(), "in another network namespace") {
+		t.Errorf("set up: %v", err)
+	}
+	if err := h.Remove(h.device.Name); err != nil {
+		t.Errorf("remove: %v", err)
+	}
+	if state, err := other.State(other.device.Name); err != nil || !state.Running || other.pid() != pid ||
+		state.PublicKey != other.device.PrivateKey.Public() {
+		t.Errorf("the other one: %+v, %v", state, err)
 	}
 }

@@ -103,8 +103,9 @@ func TestEndpointIsSetWhenItIsWantedElsewhereOrLost(t *testing.T) {
 }
 
 func TestPeersAreRemovedLast(t *testing.T) {
-	have := State{Peers: []PeerState{{PublicKey: Key{1}, AllowedIPs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}}}}
-	set := []Peer{{PublicKey: Key{2}, Endpoint: netip.MustParseAddrPort("198.18.0.1:1"), AllowedIPs: have.Peers[0].AllowedIPs}}
+	allowed, endpoint := []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}, netip.MustParseAddrPort("198.18.0.1:1")
+	have := State{Peers: []PeerState{{PublicKey: Key{1}, AllowedIPs: allowed}}}
+	set := []Peer{{PublicKey: Key{2}, Endpoint: endpoint, AllowedIPs: allowed}}
 	changes, added := peerChanges(have, set, []Key{{1}, {3}}, nil, time.Now())
 	if len(changes) != 2 || changes[0].Remove || !changes[1].Remove || !slices.Equal(added, []Key{{2}}) {
 		t.Error(fmt.Sprintf("%+v", changes), added)

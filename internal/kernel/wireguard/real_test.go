@@ -179,7 +179,7 @@ func underlay(t testing.TB, ipv6 bool) (paths [2]string, vteps [2]netip.Addr) {
 		}
 		netnstest.Shell(t, path)(fmt.Sprintf(`
 			ip link set lo up
-			ip link set eth0 up
+			ip link set eth0 addrgenmode none up
 			ip address add %s%s dev eth0`, vteps[i], length))
 	}
 	for _, path := range paths {
@@ -215,7 +215,10 @@ func (h *host) addVXLAN(to *host, addr string) {
 		ip link set vx0 mtu 1350 up
 		ip address add %s dev vx0
 		bridge fdb append 00:00:00:00:00:00 dev vx0 dst %s via %s
-		nft 'table inet t { chain c { type filter hook prerouting priority -300; iifname "eth0" udp dport 4789 counter; }; }'`,
+		nft 'table inet t { chain c {
+			type filter hook prerouting priority -300
+			iifname "eth0" udp dport 4789 counter
+		}; }'`,
 		h.vtep, addr, to.vtep, h.device.Name))
 }
 
@@ -248,7 +251,8 @@ const minPace = 5 * time.Millisecond
 // ping sends an echo every 5 ms, or less often where that would be a flood that the machine cannot take.
 func (h *host) ping(addr string) *pinging {
 	h.Helper()
-	p := &pinging{cmd: exec.Command("ping", "-i", fmt.Sprint(max(minPace, h.pace/5).Seconds()), "-s", "1200", "-M", "do", addr)}
+	interval := fmt.Sprint(max(minPace, h.pace/5).Seconds())
+	p := &pinging{cmd: exec.Command("ping", "-i", interval, "-s", "1200", "-M", "do", addr)}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if err := netns.Do(h.path, p.cmd.Start); err != nil {
 		h.Fatal(err)
@@ -342,7 +346,8 @@ func TestEnsureRepairs(t *testing.T) {
 		}
 		h.device.PrivateKey, h.device.Port, h.device.AltNames = key, port+1, []string{"wireguard-of-a-long-name"}
 		h.ensure()
-		if h.state.Port != port+1 || h.state.PublicKey != key.Public() || !strings.Contains(h.describe(), "wireguard-of-a-long-name") {
+		isNamed := strings.Contains(h.describe(), "wireguard-of-a-long-name")
+		if h.state.Port != port+1 || h.state.PublicKey != key.Public() || !isNamed {
 			t.Errorf("%+v\n%s", h.state, h.describe())
 		}
 	})

@@ -25,8 +25,10 @@ func TestLogIsLimited(t *testing.T) {
 	out.Reset()
 	now = now.Add(logPeriod + time.Second)
 	l.errorf("failed again")
-	if got := out.String(); !strings.Contains(got, "messages=990") || !strings.Contains(got, "wireguard-go: failed again") {
-		t.Error(got)
+	for _, want := range []string{"messages=990", "wireguard-go: failed again"} {
+		if got := out.String(); !strings.Contains(got, want) {
+			t.Errorf("no %q in %s", want, got)
+		}
 	}
 	out.Reset()
 	l.errorf("failed to get MTU: %v", fmt.Errorf("ioctl: %w", unix.ENODEV))

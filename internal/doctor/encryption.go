@@ -96,7 +96,7 @@ func fromClock(n agentapi.NetworkStatus) []diagnosis.Finding {
 		Summary: fmt.Sprintf("the clock was set back; for another %v other hosts refuse handshakes of this one",
 			n.Encryption.ClockBehind.Round(time.Second)),
 		Evidence: []string{"the agent has seen a later time of day than it is now: date"},
-		Mend:     []string{"vxlanctl encryption rotate " + n.Name},
+		Mend:     []string{"vxlanctl encryption rotate --detach " + n.Name},
 	}
 	if len(blockedPeers(n)) > 0 {
 		f.Level = diagnosis.Failure

@@ -64,11 +64,11 @@ var encryptionCases = []checkCase{
 	}), []string{"VX0303 failure frames of 1390 bytes to host " + hostA + " are lost"}, nil},
 	{"clock set back", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) { n.Encryption.ClockBehind = time.Hour }),
 		[]string{"VX1003 warning the clock was set back; for another 1h0m0s other hosts refuse handshakes of this one"},
-		[]string{"vxlanctl encryption rotate blue"}},
+		[]string{"vxlanctl encryption rotate --detach blue"}},
 	{"clock set back, no session", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) {
 		n.Encryption.ClockBehind, peerOfA(n).HandshakeAge = time.Hour, 4*time.Minute
 	}), []string{"VX1003 failure the clock was set back; for another 1h0m0s other hosts refuse handshakes of this one",
-		"VX1001 failure no WireGuard packet passes to or from host " + hostA}, []string{"vxlanctl encryption rotate blue"}},
+		"VX1001 failure no WireGuard packet passes to or from host " + hostA}, []string{"vxlanctl encryption rotate --detach blue"}},
 	{"wireguard-go does not start", encrypted(func(f *Facts, n *agentapi.NetworkStatus) {
 		n.Encryption.Problem = "network blue: encryption: set up WireGuard device wg0-blue: start wireguard-go: no memory"
 		n.Encryption.Devices[0].Running = false

@@ -93,7 +93,7 @@ func checkKeyFiles(f *Facts) (findings []diagnosis.Finding) {
 			Summary:  fmt.Sprintf("others than root can read %s, which has private keys", k.Path),
 			Evidence: []string{fmt.Sprintf("its mode is %s", k.Mode)},
 			Mend: []string{fmt.Sprintf("chown root:root %s; chmod %s %s", k.Path, k.Mend, k.Path),
-				"vxlanctl encryption rotate   # somebody may have read the keys"},
+				"vxlanctl encryption rotate --detach   # somebody may have read the keys"},
 		})
 	}
 	return findings

@@ -11,9 +11,9 @@ import (
 // encryptionFaults are tried on a network that is encrypted. A clock that was set back is not among them: all hosts of
 // the lab have the clock of one machine. TestClockSetBack and the checks of doctor have it.
 var encryptionFaults = []fault{
-	{name: "input drops WireGuard", inject: drop("inet", "input", "0", "udp dport 51820-51821 drop"), code: "VX0502", says: "encrypted packets", quick: true},
+	{name: "input drops WireGuard", inject: drop("inet", "input", "0", "udp dport 51820 drop"), code: "VX0502", says: "encrypted packets", quick: true},
 	{name: "keys others can read", inject: "chmod 644 /run/vxlan/wireguard/*.json", code: "VX1004", says: "others than root"},
-	{name: "network not encrypted on one host", look: "host-a", host: "host-a", inject: recreateEncrypted(""), code: "VX1006", says: "sends plaintext",
+	{name: "network not encrypted on one host", look: "host-a", host: "host-a", inject: recreateEncrypted(""), code: "VX0605", says: "encryption is off there",
 		person: decision{"whether the network is to be encrypted is for a person to say", recreateEncrypted("--opt encryption=wireguard")}},
 }
 

@@ -156,9 +156,13 @@ func (t *tunnel) repairPeersLocked(k hostKey) error {
 	if s.peers == nil {
 		s.peers = make(map[netip.Addr]wireguard.Peer)
 	}
-	// What is not there as it was set counts as not set.
+	// What is not there as it was set counts as not set. So does a peer that is not heard of any more, and is
+	// sought elsewhere than it should be: WireGuard goes on to send where packets came from last, and somebody
+	// between the hosts can have passed them on from an address of his own.
+	now := time.Now()
 	for vtep, p := range s.peers {
-		if h, ok := have[p.PublicKey]; !ok || !sameAllowedIPs(h.AllowedIPs, p.AllowedIPs) {
+		h, ok := have[p.PublicKey]
+		if !ok || !sameAllowedIPs(h.AllowedIPs, p.AllowedIPs) || h.Endpoint != p.Endpoint && h.IsLost(now) {
 			delete(s.peers, vtep)
 		}
 	}

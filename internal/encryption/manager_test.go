@@ -65,6 +65,33 @@ func (m *managed) port() uint16 {
 	return keys[len(keys)-1].Port
 }
 
+// A peer whose packets came from elsewhere is sought at its VTEP again once its session has ended. Otherwise whoever
+// passed on one packet between two hosts could keep them apart for good.
+func TestLostPeerIsSoughtAtItsVTEP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManaged(t, nil)
+		m.follow(t, member(11, 1))
+		key, elsewhere := wireguard.Key{1}, netip.MustParseAddrPort("198.18.0.66:9")
+		endpoint := func() netip.AddrPort {
+			state, err := m.devices.State("wg0-blue")
+			if err != nil || len(state.Peers) != 1 {
+				t.Fatalf("%+v, %v", state, err)
+			}
+			return state.Peers[0].Endpoint
+		}
+		m.devices.Handshake("wg0-blue", key, time.Now())
+		m.devices.Roam("wg0-blue", key, elsewhere)
+		time.Sleep(2 * checkInterval)
+		if got := endpoint(); got != elsewhere {
+			t.Errorf("while there is a session it is sought at %s", got)
+		}
+		time.Sleep(3 * checkInterval)
+		if got := endpoint(); got != netip.MustParseAddrPort("198.18.0.11:51820") {
+			t.Errorf("then it is sought at %s", got)
+		}
+	})
+}
+
 // Keys rotate when they have become old. That is counted from the start of the machine.
 func TestOldKeysRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 )
 
 // MaxNameLen is the longest name, in bytes, that a network device can have (IFNAMSIZ in linux/if.h
@@ -32,6 +33,15 @@ const (
 	KindWireGuard Kind = "wireguard"
 	KindTun       Kind = "tun" // of wireguard-go, where the kernel has no WireGuard
 )
+
+// OurAlias begins the alias of each device of this driver.
+const OurAlias = "vxlan-driver "
+
+// IsOurWireGuard tells whether a link is a WireGuard device of this driver. Any other device might have its
+// name, and what left by that would leave in plaintext.
+func (l Link) IsOurWireGuard() bool {
+	return (l.Kind == KindWireGuard || l.Kind == KindTun) && strings.HasPrefix(l.Alias, OurAlias)
+}
 
 // MAC is an Ethernet address; the zero MAC stands for "what the kernel chose".
 type MAC [6]byte

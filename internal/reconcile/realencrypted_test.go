@@ -321,6 +321,20 @@ func TestRealEncryptedNetworkFailsClosed(t *testing.T) {
 	}
 }
 
+// The rules let packets leave by a device that can be WireGuard's, and not by its name alone.
+func TestRealNoEthernetDeviceOfTheName(t *testing.T) {
+	a, b := newEncryptedPair(t, "198.18.0.")
+	if !a.sendMarked(b) {
+		t.Fatal("containers do not reach each other to begin with")
+	}
+	run(t, a.ns, strings.NewReplacer("VX", realDevice, "WG", realWireGuard, "PEER", b.v.Local.String()).Replace(`
+		ip link del WG; ip link add WG type veth peer name other; ip link set other up; ip link set WG up
+		bridge fdb flush dev VX; bridge fdb append 00:00:00:00:00:00 dev VX dst PEER via WG self permanent`))
+	if a.sendMarked(b) || a.drops("plaintext_out") == 0 {
+		t.Errorf("the rules dropped %d", a.drops("plaintext_out"))
+	}
+}
+
 // What a program of this host sends, or the VXLAN device from an address that has gone, is no exception.
 func TestRealNoAddressSendsPlaintext(t *testing.T) {
 	for name, prefix := range underlays {

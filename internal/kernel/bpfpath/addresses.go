@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netns"
 )
 
 // A host takes IP packets of an encrypted network by their addresses. So the tables say whose these are: of containers
@@ -147,7 +148,7 @@ func (e exit) isSame(other exit) bool {
 
 // setExit sets the WireGuard device by which packets leave, and the hosts that take them without a VXLAN header. Those
 // are of that device. So a host that is none of the next device's goes before it, and a new one comes after it.
-func (p *Programs) setExit(want kernel.FastPath, device, send uint32) error {
+func (p *Programs) setExit(want kernel.FastPath, device, send uint32, nspath string) error {
 	wanted := exit{send, make(map[programsPlace]uint32)}
 	for _, vtep := range want.Encrypted.Takers {
 		wanted.takers[placeOf(device, vtep)] = 0
@@ -167,7 +168,8 @@ func (p *Programs) setExit(want kernel.FastPath, device, send uint32) error {
 	if send == 0 {
 		err = deleteExtra(p.objects.Wireguard, map[uint32]uint32(nil), map[uint32]uint32{device: 0})
 	} else {
-		err = p.objects.Wireguard.Put(device, send)
+		// The kernel looks for the device in the caller's namespace.
+		err = netns.DoIn(nspath, func() error { return p.objects.Wireguard.Put(device, send) })
 	}
 	if err = errors.Join(err, putMissing(p.objects.Takers, wanted.takers, have)); err != nil {
 		return fmt.Errorf("lead packets of %s to WireGuard: %w", want.Device, err)

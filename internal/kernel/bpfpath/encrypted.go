@@ -46,7 +46,7 @@ func (p Path) setEncrypted(want kernel.FastPath) error {
 	if err := p.programs.load(); err != nil {
 		return unfitError{err.Error()}
 	}
-	err = p.programs.setEncryptedNetwork(want, uint32(index), ends, p.ns)
+	err = p.programs.setEncryptedNetwork(want, uint32(index), ends, p.ns, p.nspath)
 	if err == nil || errors.Is(err, kernel.ErrFastPathUnfinished) {
 		state.Attached = len(want.Ports) > 0
 		state.PortSecurity = state.Attached && want.PortSecurity
@@ -72,7 +72,7 @@ func (p Path) setKnownEncrypted(want kernel.FastPath) error {
 	return errors.Join(
 		p.programs.setRemotes(want, uint32(index)),
 		p.programs.setAddresses(want, uint32(index)),
-		p.programs.setExit(want, uint32(index), ends[want.Encrypted.Send].index))
+		p.programs.setExit(want, uint32(index), ends[want.Encrypted.Send].index, p.nspath))
 }
 
 // wireguardEnd is a WireGuard device that is there.
@@ -91,6 +91,9 @@ func (p Path) wireguardEnds(want kernel.FastPath) (map[string]wireguardEnd, erro
 		}
 		if err != nil {
 			return nil, err
+		}
+		if !device.IsOurWireGuard() {
+			continue // another program's: it would send in plaintext
 		}
 		index, err := p.ns.Index(name)
 		if err != nil && !errors.Is(err, kernel.ErrNotFound) {
@@ -130,7 +133,7 @@ func (p Path) fitPorts(want kernel.FastPath) (kernel.FastPath, State, error) {
 
 // setEncryptedNetwork fills the tables of an encrypted network, and attaches its programs: first those that receive.
 func (p *Programs) setEncryptedNetwork(want kernel.FastPath, device uint32, ends map[string]wireguardEnd,
-	ns Namespace) (err error) {
+	ns Namespace, nspath string) (err error) {
 	defer func() { p.followed[device] = err == nil || errors.Is(err, kernel.ErrFastPathUnfinished) }()
 	have, err := p.prepare(want, device, ns)
 	if err != nil {
@@ -152,7 +155,7 @@ func (p *Programs) setEncryptedNetwork(want kernel.FastPath, device uint32, ends
 		return fmt.Errorf("fill tables of %s: %w", want.Device, err)
 	}
 	attachErr := errors.Join(
-		p.attachWireguard(want.Device, ends), p.setExit(want, device, ends[want.Encrypted.Send].index),
+		p.attachWireguard(want.Device, ends), p.setExit(want, device, ends[want.Encrypted.Send].index, nspath),
 		p.attachEncryptedPorts(want, network, t, ends))
 	if attachErr != nil && !errors.Is(attachErr, kernel.ErrFastPathUnfinished) {
 		return fmt.Errorf("attach programs of %s: %w", want.Device, attachErr)
@@ -273,6 +276,20 @@ func (p *Programs) clearUnusedEncrypted(used map[uint32]bool) error {
 	return errors.Join(
 		deleteWhere(o.Addresses, func(k programsPlace, _ programsOwner) bool { return !used[k.Device] }),
 		deleteWhere(o.Takers, func(k programsPlace, _ uint32) bool { return !used[k.Device] }),
-		deleteWhere(o.Wireguard, func(k, _ uint32) bool { return !used[k] }),
+		p.clearExits(used),
 		deleteWhere(o.WireguardEnds, func(_ uint32, e programsWireguardEnd) bool { return !used[e.Device] }))
+}
+
+// clearExits deletes the WireGuard devices by which packets of such VXLAN devices leave. The kernel returns one
+// entry of this table at a time.
+func (p *Programs) clearExits(used map[uint32]bool) error {
+	have := make(map[uint32]uint32)
+	var device, send uint32
+	entries := p.objects.Wireguard.Iterate()
+	for entries.Next(&device, &send) {
+		if !used[device] {
+			have[device] = send
+		}
+	}
+	return errors.Join(entries.Err(), deleteExtra(p.objects.Wireguard, map[uint32]uint32(nil), have))
 }

@@ -30,6 +30,48 @@ func goesStraight(a, b *realHost) bool {
 	return after.ReceivedPackets == before.ReceivedPackets+1 && after.SentPackets == before.SentPackets+1
 }
 
+// No other device gets what is to be encrypted: not one that has the index of a WireGuard device which has gone, nor one
+// that has its name.
+func TestStraightByNoOtherDevice(t *testing.T) {
+	for name, take := range map[string]func(a, b *realHost, index int){
+		"its index": func(a, _ *realHost, index int) {
+			a.sh(fmt.Sprintf("ip link add other index %d type veth peer name end; ip link set other up; ip link set end up", index))
+		},
+		"its name": func(a, b *realHost, _ int) {
+			a.sh("ip link add wg0.x type veth peer name end; ip link set wg0.x up; ip link set end up")
+			a.setEncrypted(a.wantEncrypted(b))
+			w := a.wantEncrypted(b)
+			w.SkipPorts = true
+			a.setEncrypted(w)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newEncryptedPair(t, underlay{})
+			connectEncrypted(a, b)
+			if !goesStraight(a, b) {
+				t.Fatal("not by the programs")
+			}
+			index, err := a.stack.Index("wg0.x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.tunnels["wg0.x"].Close()
+			a.sh("for i in $(seq 500); do [ -d /sys/class/net/wg0.x ] || exit 0; sleep 0.01; done; exit 1")
+			take(a, b, index)
+			wires := []int{packetSocket(t, a.path, "end"), packetSocket(t, b.path, "eth0")}
+			if _, err := a.dial("udp", containerB).Write([]byte("a secret")); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Millisecond)
+			for _, wire := range wires {
+				if sees(t, wire, []byte("a secret")) {
+					t.Error("it left by another device, in plaintext")
+				}
+			}
+		})
+	}
+}
+
 // Whatever becomes of programs, agents and keys, packets that flow are neither lost nor doubled.
 func TestEncryptedStreamThroughChanges(t *testing.T) {
 	setThere := func(h, other *realHost, change func(*kernel.FastPath)) {
@@ -172,7 +214,10 @@ func TestEncryptedTablesAreCleared(t *testing.T) {
 	o := a.programs.objects
 	wantEmpty[programsPlace, programsOwner](t, o.Addresses)
 	wantEmpty[programsPlace, uint32](t, o.Takers)
-	wantEmpty[uint32, uint32](t, o.Wireguard)
+	var device, send uint32
+	if entries := o.Wireguard.Iterate(); entries.Next(&device, &send) || entries.Err() != nil {
+		t.Errorf("packets of device %d leave by %d, %v", device, send, entries.Err())
+	}
 	wantEmpty[uint32, programsWireguardEnd](t, o.WireguardEnds)
 }
 

@@ -89,7 +89,7 @@ func (h *realHost) setUpTunnel(name string, u underlay) {
 	if u.ipv6 {
 		mtu = encryptedMTU(u) + overhead6
 	}
-	h.sh(fmt.Sprintf(`ip link set %s mtu %d txqueuelen 10000 up
+	h.sh(fmt.Sprintf(`ip link set %s mtu %d txqueuelen 10000 alias "vxlan-driver network 7c7b n" up
 		echo 0 > /proc/sys/net/ipv4/conf/%[1]s/rp_filter; echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter
 		ip -6 rule add oif %[1]s lookup 10%[3]s; ip -6 route add default dev %[1]s table 10%[3]s`, name, mtu, name[2:3]))
 }

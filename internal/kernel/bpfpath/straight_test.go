@@ -154,6 +154,8 @@ func TestStraightNeedsAll(t *testing.T) {
 	}
 	b := programsOwner{Mac: macB, Vtep: toAddress(peer)}
 	young := func(o programsOwner, age uint64) programsOwner { o.Since = now - age; return o }
+	// The clock that is compared with is as much as 10 ms behind.
+	later := programsOwner{Since: now + 60*second, Mac: macB, Vtep: toAddress(peer)}
 	elsewhere := programsOwner{Mac: macB, Vtep: toAddress(netip.MustParseAddr("198.18.0.66"))}
 	for name, test := range map[string]struct {
 		change func(*machine)
@@ -162,6 +164,7 @@ func TestStraightNeedsAll(t *testing.T) {
 		"all":                   {func(*machine) {}, redirect},
 		"known for long enough": {at(ipB, young(b, 5*second)), redirect},
 		"a new container":       {at(ipB, young(b, second)), next},
+		"one of this moment":    {at(ipB, later), next},
 		"a new container here":  {at(ipA, young(programsOwner{Mac: macA}, second)), next},
 		"a container has moved": {at(ipB, elsewhere), next},
 		"its MAC has": {func(m *machine) {

@@ -1,15 +1,21 @@
 package bpfpath
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/wireguard"
 )
 
@@ -27,6 +33,7 @@ func newWireguardPair(t testing.TB, u underlay) (a, b *realHost, names [2]string
 	devices := [2]*wireguardEnds{newWireguardEnds(a, u), newWireguardEnds(b, u)}
 	devices[0].meet(devices[1])
 	devices[1].meet(devices[0])
+	devices[0].shakeHands(devices[1])
 	a.sendVXLANBy(b, devices[0].device.Name)
 	b.sendVXLANBy(a, devices[1].device.Name)
 	return a, b, [2]string{devices[0].device.Name, devices[1].device.Name}
@@ -92,6 +99,26 @@ func (e *wireguardEnds) meet(other *wireguardEnds) {
 	}
 }
 
+// shakeHands lets the host begin a session, and waits for it. If both ends begin at the same moment, each drops the
+// other's answer, and they try again five seconds later. Containers' neighbours have given up by then.
+func (e *wireguardEnds) shakeHands(other *wireguardEnds) {
+	e.Helper()
+	e.sh(fmt.Sprintf("ip route add %s dev %s; ping -c 1 -W 0.01 %[1]s || true; ip route del %[1]s dev %[2]s",
+		other.inside(), e.device.Name))
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		state, err := e.host.State(e.device.Name)
+		if err != nil {
+			e.Fatal(err)
+		}
+		if !state.Peers[0].LastHandshake.IsZero() {
+			return
+		}
+		if time.Since(began) > connectionDeadline {
+			e.Fatalf("no handshake with host %d", other.number)
+		}
+	}
+}
+
 // inside is an address of the host inside WireGuard.
 func (h *realHost) inside() netip.Addr { return netip.AddrFrom4([4]byte{10, 8, 0, byte(h.number)}) }
 
@@ -147,6 +174,47 @@ func exchangeUDPAndTCP(t *testing.T, a, b *realHost, u underlay) {
 		for _, size := range sizes {
 			send(text(size))
 		}
+	}
+}
+
+// A datagram of IPv6 arrives whose checksum comes out as 0: one without a checksum would be dropped.
+func TestWireguardZeroChecksum(t *testing.T) {
+	a, b, names := newWireguardPair(t, underlay{})
+	connectWireguard(a, b, names)
+	var l net.PacketConn
+	err := netns.Do(b.container, func() (err error) {
+		l, err = net.ListenPacket("udp", "[fd00::2]:5001")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c := a.dial("udp", "[fd00::2]:5001")
+	defer c.Close()
+	header := append(a.addresses()[1].AsSlice(), b.addresses()[1].AsSlice()...)
+	for _, field := range []int{unix.IPPROTO_UDP, 10, c.LocalAddr().(*net.UDPAddr).Port, 5001, 10} {
+		header = binary.BigEndian.AppendUint16(header, uint16(field))
+	}
+	var sum uint32
+	for i := 0; i < len(header); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(header[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	payload := binary.BigEndian.AppendUint16(nil, ^uint16(sum)) // so the sum of all is 0xffff
+	before := a.ownCounters()
+	if _, err := c.Write(payload); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 100)
+	_ = l.SetReadDeadline(time.Now().Add(time.Second))
+	if n, _, err := l.ReadFrom(got); err != nil || !bytes.Equal(got[:n], payload) {
+		t.Errorf("got %x, %v", got[:n], err)
+	}
+	if a.ownCounters().SentPackets == before.SentPackets {
+		t.Error("it was not sent by the programs")
 	}
 }
 

@@ -60,6 +60,7 @@ var (
 	oifname  = metaField(unix.NFT_META_OIFNAME, 16)
 	iifkind  = metaField(metaIIFKind, 16)
 	iiftype  = metaField(unix.NFT_META_IIFTYPE, 2)
+	oiftype  = metaField(unix.NFT_META_OIFTYPE, 2)
 	nfproto  = metaField(unix.NFT_META_NFPROTO, 1)
 	l4proto  = metaField(unix.NFT_META_L4PROTO, 1)
 	protocol = metaField(unix.NFT_META_PROTOCOL, 2) // EtherType

@@ -31,7 +31,7 @@ const (
 var inetTable = Table{
 	Family:     kernel.FamilyInet,
 	Name:       kernel.FirewallTable,
-	Version:    "abcd79a31ba5",
+	Version:    "d3b79a95e11d",
 	RestoredBy: "vxlanctl reload",
 	Sets: []Set{
 		{Set: kernel.Bridges, Comment: "bridge of each network", Key: []Field{typeDevice}},
@@ -163,8 +163,7 @@ var inetTable = Table{
 		// A route may be chosen anew as late as behind the hook output. So what leaves by which device
 		// is known here only.
 		{"postrouting", &Hook{Type: "filter", Number: unix.NF_INET_POST_ROUTING, Priority: prioLast}, []Rule{
-			rule("not by WireGuard to an encrypted network", match(l4proto, udp), inSet("encrypted", dport, vni),
-				notInSet("wireguard", oifname, dport, vni), gotoChain("plaintext_out")),
+			rule("to an encrypted network", match(l4proto, udp), inSet("encrypted", dport, vni), gotoChain("plaintext_out")),
 		}},
 		{"plaintext_out", nil, plaintextOut},
 		{"snat4", nil, []Rule{
@@ -213,10 +212,11 @@ var fromWireGuard = []Rule{
 	rule("not VXLAN from a member, but from WireGuard", drop()),
 }
 
-// plaintextOut drops what this host sends of an encrypted network otherwise than by WireGuard. What
-// only passes through is another cluster's. Over IPv6 a packet may have a source that is no address of
-// this host any more.
+// plaintextOut drops what this host sends of an encrypted network otherwise than by WireGuard. A device of
+// Ethernet may have the name of one. What only passes through is another cluster's. Over IPv6 a packet may
+// have a source that is no address of this host any more.
 var plaintextOut = []Rule{
+	rule("by WireGuard", match(oiftype, noLinkLayer...), inSet("wireguard", oifname, dport, vni), accept()),
 	rule("plaintext to an encrypted network", match(fibSaddrType, native32(unix.RTN_LOCAL)...), drop()),
 	rule("plaintext from an address that this host had", match(nfproto, ipv6), inSet("vteps6", ip6Saddr, dport), drop()),
 }

@@ -22,19 +22,37 @@ type viaName struct {
 }
 
 // viaIndex returns the index of the device that an entry sends by; 0: none. Its error is
-// kernel.ErrNotFound where no device has the name.
+// kernel.ErrNotFound where no device of the driver has the name. What left by another program's device would
+// leave in plaintext.
 func (e *entryChanger) viaIndex(name string) (uint32, error) {
 	if name == "" {
 		return 0, nil
 	}
 	if e.via.name != name {
-		index, err := e.indexOf(name)
+		msg, err := e.linkByName(name, skipStats)
+		l := parseLink(msg)
+		if err == nil && !l.IsOurWireGuard() {
+			err = fmt.Errorf("%w: the one of that name is another program's", kernel.ErrNotFound)
+		}
 		if err != nil {
 			return 0, fmt.Errorf("find the device %s, by which packets are to leave: %w", name, err)
 		}
-		e.via = viaName{name, index}
+		e.via = viaName{name, l.index}
 	}
 	return e.via.index, nil
+}
+
+// viaNameOf returns the name of the driver's device with the index, or "" if there is none. Another device
+// may have the index of one that is gone: it keeps its index when it comes from another namespace.
+func (c linkReader) viaNameOf(index uint32) (string, error) {
+	msg, err := c.getLink(index, netlink.Uint32Attr(unix.IFLA_EXT_MASK, skipStats))
+	if err != nil {
+		return "", ignoreGone(err)
+	}
+	if l := parseLink(msg); l.IsOurWireGuard() {
+		return l.Name, nil
+	}
+	return "", nil
 }
 
 // goneVia begins the name of a device that is gone, before its index.
@@ -43,8 +61,8 @@ const goneVia = "#"
 // formatVia names a device by its index alone.
 func formatVia(index uint32) string { return goneVia + strconv.FormatUint(uint64(index), 10) }
 
-// nameVias gives the entries the names of the devices that they send by, where they are still there.
-// The kernel keeps entries whose device is gone. It comes after the dump of the entries: one
+// nameVias gives the entries the names of the devices that they send by, where they are still there
+// and the driver's. The kernel keeps entries whose device is gone. It comes after the dump of the entries: one
 // connection carries one request at a time.
 func (c forwarding) nameVias(entries []kernel.FDB) error {
 	var last struct{ index, name string }
@@ -57,7 +75,7 @@ func (c forwarding) nameVias(entries []kernel.FDB) error {
 			if err != nil {
 				return err
 			}
-			name, err := c.NameOf(uint32(index))
+			name, err := c.viaNameOf(uint32(index))
 			if err != nil {
 				return fmt.Errorf("find device %s of an entry: %w", e.Via, err)
 			}

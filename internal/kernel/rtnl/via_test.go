@@ -14,7 +14,11 @@ import (
 // the entry stays, and is named by the index.
 func TestEntriesByADevice(t *testing.T) {
 	h := underlay(t)
-	h.tool("ip", "tuntap", "add", "wg0-blue", "mode", "tun")
+	addTunnel := func(name string) {
+		h.tool("ip", "tuntap", "add", name, "mode", "tun")
+		h.tool("ip", "link", "set", name, "alias", "vxlan-driver network 7c7b blue")
+	}
+	addTunnel("wg0-blue")
 	index, err := h.Index("wg0-blue")
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +49,7 @@ func TestEntriesByADevice(t *testing.T) {
 	h.refuses(kernel.AddFDB{Name: "vx", FDB: via}, "find the device wg0-blue, by which packets are to leave")
 	h.apply(kernel.DelFDB{Name: "vx", FDB: via}) // no entry can have the name
 	fresh := kernel.FDB{Dst: host.Next(), Via: "wg1-blue"}
-	h.tool("ip", "tuntap", "add", "wg1-blue", "mode", "tun")
+	addTunnel("wg1-blue")
 	h.apply(kernel.AddFDB{Name: "vx", FDB: fresh}, kernel.AddFDB{Name: "vx", FDB: plain})
 	change := kernel.ForwardingChanges{Bridge: "br", Device: "vx",
 		Add:    kernel.ForwardingTables{FDB: []kernel.FDB{unicast}},
@@ -63,4 +67,42 @@ func TestEntriesByADevice(t *testing.T) {
 		}
 	}
 	sameFDB(t, h.link("vx").FDB, []kernel.FDB{plain})
+}
+
+// Entries by a name lead to the driver's device alone. Those whose index another device has got are as those of a
+// device that is gone.
+func TestEntriesByNoOtherDevice(t *testing.T) {
+	h := underlay(t)
+	host, one := netip.MustParseAddr("198.18.0.2"), kernel.MAC{2, 0, 0, 0, 0, 1}
+	entries := []kernel.FDB{{Dst: host, Via: "wg0-blue"}, {MAC: one, Dst: host, Via: "wg0-blue"}}
+	h.apply(vxlan("vx", v4), kernel.CreateLink{Link: kernel.Link{Name: "br", Kind: kernel.KindBridge}},
+		kernel.SetMaster{Name: "vx", Master: "br"})
+	for _, other := range [][]string{
+		{"ip", "tuntap", "add", "wg0-blue", "mode", "tun"}, {"ip", "link", "add", "wg0-blue", "type", "veth"},
+	} {
+		h.tool(other...)
+		h.refuses(kernel.AddFDB{Name: "vx", FDB: entries[0]}, "the one of that name is another program's")
+		h.refuses(kernel.AddFDB{Name: "vx", FDB: entries[1]}, "the one of that name is another program's")
+		h.tool("ip", "link", "del", "wg0-blue")
+	}
+	sameFDB(t, h.link("vx").FDB, nil)
+
+	h.tool("ip", "tuntap", "add", "wg0-blue", "mode", "tun")
+	h.tool("ip", "link", "set", "wg0-blue", "alias", "vxlan-driver network 7c7b blue")
+	h.apply(kernel.AddFDB{Name: "vx", FDB: entries[0]}, kernel.AddFDB{Name: "vx", FDB: entries[1]})
+	index, err := h.Index("wg0-blue")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.tool("ip", "link", "del", "wg0-blue")
+	h.tool("ip", "link", "add", "wg0-blue", "index", strconv.Itoa(index), "type", "veth")
+	gone := "#" + strconv.Itoa(index)
+	want := []kernel.FDB{{Dst: host, Via: gone}, {MAC: one, Dst: host, Via: gone}}
+	sameFDB(t, h.link("vx").FDB, want)
+	change := kernel.ForwardingChanges{Bridge: "br", Device: "vx",
+		Delete: kernel.ForwardingTables{Flood: want[:1], FDB: want[1:]}}
+	if err := h.ChangeForwardingTables(change); err != nil {
+		t.Error(err)
+	}
+	sameFDB(t, h.link("vx").FDB, nil)
 }

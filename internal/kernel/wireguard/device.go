@@ -55,6 +55,9 @@ type PeerState struct {
 	AllowedIPs     []netip.Prefix
 }
 
+// IsLost tells that a peer has no session any more. So it need not be where its packets came from last.
+func (p PeerState) IsLost(now time.Time) bool { return now.Sub(p.LastHandshake) > sessionTime }
+
 // State is a device as it is.
 type State struct {
 	Implementation Implementation

@@ -55,7 +55,7 @@ func NewHost(systemd bool, log *slog.Logger) (*Host, error) {
 const ProcessAlias = OurAlias + "wireguard"
 
 // OurAlias begins the alias of each device of this driver.
-const OurAlias = "vxlan-driver "
+const OurAlias = kernel.OurAlias
 
 // startTimeout is how long a process may take until it can be told its keys. It takes some 10 ms, and
 // systemd on a busy host a second.
@@ -264,8 +264,9 @@ func (h *Host) remove(c *rtnl.Conn, name string) error {
 		return nil // ours is gone, and another program has taken its name
 	}
 	var p *process
+	var connectErr error
 	if !isThere || l.Kind == kernel.KindTun {
-		p, _ = h.connect(name) // if it does not answer, it ends by itself
+		p, connectErr = h.connect(name) // if it does not answer, it ends by itself
 	}
 	if p != nil {
 		p.expectEnd()
@@ -277,8 +278,11 @@ func (h *Host) remove(c *rtnl.Conn, name string) error {
 	if p != nil {
 		errs = append(errs, p.waitEnd())
 	}
-	if err := os.Remove(SocketPath(name)); l.Kind == kernel.KindTun && err != nil && !errors.Is(err, os.ErrNotExist) {
-		errs = append(errs, err) // of a process that was killed
+	if !errors.Is(connectErr, errElsewhere) {
+		err := os.Remove(SocketPath(name)) // of a process that was killed
+		if l.Kind == kernel.KindTun && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
 	delete(h.processes, name)
 	delete(h.ports, name)

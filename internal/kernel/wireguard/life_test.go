@@ -406,3 +406,30 @@ func TestProcessThatCannotStart(t *testing.T) {
 		t.Errorf("after %v: %v", took, err)
 	}
 }
+
+// Sockets are found by name in all network namespaces. A process of another one is neither told keys nor ended.
+func TestProcessOfAnotherNamespace(t *testing.T) {
+	paths, vteps := underlay(t, false)
+	other := newHost(t, wireguard.WireGuardGo, paths[0], vteps[0])
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{TB: t, path: paths[1], sh: netnstest.Shell(t, paths[1]), vtep: vteps[1], log: other.log, device: other.device}
+	h.Host = h.newAgent(wireguard.WireGuardGo, self)
+	if h.device.PrivateKey, err = wireguard.NewPrivateKey(); err != nil {
+		t.Fatal(err)
+	}
+	h.sh(fmt.Sprintf(`ip tuntap add %[1]s mode tun; ip link set %[1]s alias "vxlan-driver network 7c7b n"`, h.device.Name))
+	pid := other.pid()
+	if _, err := h.Ensure(t.Context(), h.device); err == nil || !strings.Contains(err.Error(), "in another network namespace") {
+		t.Errorf("set up: %v", err)
+	}
+	if err := h.Remove(h.device.Name); err != nil {
+		t.Errorf("remove: %v", err)
+	}
+	if state, err := other.State(other.device.Name); err != nil || !state.Running || other.pid() != pid ||
+		state.PublicKey != other.device.PrivateKey.Public() {
+		t.Errorf("the other one: %+v, %v", state, err)
+	}
+}

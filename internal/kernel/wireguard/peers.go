@@ -137,8 +137,7 @@ func peerChange(want Peer, old PeerState, exists bool, wanted map[Key]netip.Addr
 	before, known := wanted[want.PublicKey]
 	// A peer may have gone elsewhere, and then WireGuard knows better. If it has not been heard of for the
 	// time of a session, it is sought where it should be.
-	lost := now.Sub(old.LastHandshake) > sessionTime
-	if want.Endpoint.IsValid() && want.Endpoint != old.Endpoint && (lost || known && before != want.Endpoint) {
+	if want.Endpoint.IsValid() && want.Endpoint != old.Endpoint && (old.IsLost(now) || known && before != want.Endpoint) {
 		change.Endpoint = net.UDPAddrFromAddrPort(want.Endpoint)
 	}
 	return change, !exists || len(lacks) > 0 || change.Endpoint != nil

@@ -1,6 +1,7 @@
 package wireguard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,9 @@ func (h *Host) ensureProcess(ctx context.Context, name string) error {
 	}
 	if err == nil {
 		return h.renew(ctx, name, p)
+	}
+	if errors.Is(err, errElsewhere) {
+		return err // to take its socket would end it, until its agent takes ours
 	}
 	if h.Start == nil {
 		return errors.New("nobody starts wireguard-go here")
@@ -98,6 +102,9 @@ func (h *Host) connect(name string) (*process, error) {
 		return nil, err
 	}
 	pid, err := listenerPID(conn)
+	if err == nil && h.isElsewhere(pid) {
+		err = fmt.Errorf("process %d listens on %s: %w", pid, SocketPath(name), errElsewhere)
+	}
 	if err != nil {
 		conn.Close()
 		return nil, err
@@ -106,6 +113,17 @@ func (h *Host) connect(name string) (*process, error) {
 	h.processes[name] = p
 	go h.watch(name, p)
 	return p, nil
+}
+
+// errElsewhere says that a process is none of this host. Sockets are found by name in all network namespaces.
+var errElsewhere = errors.New("it has a device of this name in another network namespace; end it, or give the " +
+	"network another name")
+
+// isElsewhere tells whether a process is in another network namespace. One that cannot be looked at is not.
+func (h *Host) isElsewhere(pid int) bool {
+	own, ownErr := os.Stat(cmp.Or(h.Namespace, "/proc/self/ns/net"))
+	its, err := os.Stat(fmt.Sprintf("/proc/%d/ns/net", pid))
+	return ownErr == nil && err == nil && !os.SameFile(own, its)
 }
 
 func dial(device string) (*net.UnixConn, error) {
@@ -162,6 +180,9 @@ func listenerPID(conn *net.UnixConn) (int, error) {
 	})
 	if err := errors.Join(err, credErr); err != nil {
 		return 0, err
+	}
+	if cred.Pid <= 0 { // to send a signal to number 0 would be to send it to this process's group
+		return 0, errors.New("the process that listens is in another process namespace")
 	}
 	return int(cred.Pid), nil
 }

@@ -53,6 +53,7 @@ struct __sk_buff {
 #define BPF_MAP_TYPE_HASH 1
 #define BPF_MAP_TYPE_ARRAY 2
 #define BPF_MAP_TYPE_PERCPU_ARRAY 6
+#define BPF_MAP_TYPE_DEVMAP_HASH 25
 #define BPF_F_NO_PREALLOC (1U << 0)
 
 /* linux/bpf.h: enum tcx_action_base. */

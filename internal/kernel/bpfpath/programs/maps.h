@@ -194,11 +194,13 @@ static __always_inline __u64 *narrow_time(void)
 }
 
 /* The WireGuard device by which the packets of an encrypted network leave, by the index of its VXLAN device. One
- * write leads all of them to the device with the next key. */
+ * write leads all of them to the device with the next key.
+ *
+ * The kernel deletes an entry together with its device, before another one can have its index. So no packet
+ * leaves by that, where it would be in plaintext. Programs cannot write the entries of such a table. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
 	__uint(max_entries, MAX_NETWORKS);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, __u32);
 } wireguard SEC(".maps");

@@ -122,9 +122,10 @@ static __always_inline struct owner *owner_of(__u32 device, const struct address
 	return bpf_map_lookup_elem(&addresses, &p);
 }
 
+/* The clock of now is coarse, so it may be behind that of an entry which has just been written. */
 static __always_inline int has_heard(const struct owner *o, __u64 now)
 {
-	return now - o->since >= HEARD_TIME;
+	return now >= o->since + HEARD_TIME;
 }
 
 /* Tells whether a packet may be sent: both addresses are those of the containers that have the MACs, and the other

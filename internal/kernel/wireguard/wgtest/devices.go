@@ -113,10 +113,11 @@ func (d *Devices) setPeer(dev *device, want wireguard.Peer) {
 	}
 	allowed := slices.Clone(want.AllowedIPs)
 	slices.SortFunc(allowed, netip.Prefix.Compare)
-	if exists && slices.Equal(have.state.AllowedIPs, allowed) && have.wanted == want.Endpoint {
+	lost := have.state.Endpoint != want.Endpoint && have.state.IsLost(time.Now())
+	if exists && slices.Equal(have.state.AllowedIPs, allowed) && have.wanted == want.Endpoint && !lost {
 		return
 	}
-	if have.wanted != want.Endpoint {
+	if have.wanted != want.Endpoint || lost {
 		have.wanted, have.state.Endpoint = want.Endpoint, want.Endpoint
 	}
 	// As in WireGuard, what one peer is given another one loses.

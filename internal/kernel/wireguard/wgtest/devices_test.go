@@ -35,7 +35,7 @@ func TestDevicesInMemory(t *testing.T) {
 		}
 	}
 	set(a, first, second)
-	d.Handshake(want.Name, a, time.Unix(1, 0))
+	d.Handshake(want.Name, a, time.Now())
 	d.Roam(want.Name, a, roamed)
 	set(a, second, first)
 	set(b, second)
@@ -43,6 +43,11 @@ func TestDevicesInMemory(t *testing.T) {
 	if err != nil || len(s.Peers) != 2 || !slices.Equal(s.Peers[0].AllowedIPs, []netip.Prefix{first}) ||
 		s.Peers[0].Endpoint != roamed || s.Peers[0].LastHandshake.IsZero() || s.Peers[1].Endpoint != endpoint {
 		t.Errorf("%+v, %v", s, err)
+	}
+	d.Handshake(want.Name, a, time.Unix(1, 0))
+	set(a, first)
+	if s, err := d.State(want.Name); err != nil || s.Peers[0].Endpoint != endpoint {
+		t.Errorf("without a session: %+v, %v", s, err)
 	}
 	d.Kill(want.Name)
 	<-d.Died()

@@ -108,6 +108,7 @@ func TestContradictionsShowBoth(t *testing.T) {
 		{"another list", "192.0.2.1,192.0.2.2", "192.0.2.1,192.0.2.3", "remote_ips: 192.0.2.1,192.0.2.3 here, 192.0.2.1,192.0.2.2 on host-a"},
 		{"an option more", `"mtu"`, `"port_security": "true", "mtu"`, "port_security: true here, not given on host-a"},
 		{"another discovery", `"vni"`, `"discovery": "gossip", "vni"`, "discovery: gossip here, static on host-a"},
+		{"encryption here alone", `"mtu"`, `"encryption": "wireguard", "mtu"`, "encryption: wireguard here, off on host-a"},
 		{"another name", `"mynet"`, `"other"`, "network other has VNI 100 on port 4789 too"},
 	} {
 		_, err := Conflict([]Definition{read(t, strings.Replace(stored, tt.from, tt.to, 1))}, d)
@@ -120,6 +121,16 @@ func TestContradictionsShowBoth(t *testing.T) {
 	merged, conflicts := Merge([]Definition{d, other, d})
 	if len(merged) != 1 || conflicts["mynet"] == nil || !strings.Contains(conflicts["mynet"].Error(), "mtu: 1400 on host-a, 1300 on host-b") {
 		t.Errorf("merged %d, %v", len(merged), conflicts)
+	}
+}
+
+// A host tells the others its port. So it may differ, and leaving encryption out is to turn it off.
+func TestEncryptionThatIsTheSame(t *testing.T) {
+	d := read(t, stored)
+	for _, options := range []string{`"encryption": "off", "mtu"`, `"encryption_port": "51900", "mtu"`} {
+		if diffs := Differences(read(t, strings.Replace(stored, `"mtu"`, options, 1)), d); len(diffs) > 0 {
+			t.Errorf("%s: %v", options, diffs)
+		}
 	}
 }
 

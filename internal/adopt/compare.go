@@ -16,6 +16,9 @@ func (d Difference) describe(this, other string) string {
 	return fmt.Sprintf("%s: %s %s, %s %s", d.What, cmp.Or(d.This, "not given"), this, cmp.Or(d.Other, "not given"), other)
 }
 
+// comparedOtherwise are options that have a default, and one that each host tells the others.
+var comparedOtherwise = []string{"vni", "vxlan_port", "discovery", "encryption", "encryption_port"}
+
 // Differences returns what must be alike on all hosts of a network, and is not.
 func Differences(this, other Definition) (all []Difference) {
 	add := func(what, a, b string) {
@@ -26,6 +29,7 @@ func Differences(this, other Definition) (all []Difference) {
 	add("vni", fmt.Sprint(this.VNI()), fmt.Sprint(other.VNI()))
 	add("vxlan_port", fmt.Sprint(this.Port()), fmt.Sprint(other.Port()))
 	add("discovery", cmp.Or(this.Options["discovery"], "static"), cmp.Or(other.Options["discovery"], "static"))
+	add("encryption", cmp.Or(this.Options["encryption"], "off"), cmp.Or(other.Options["encryption"], "off"))
 	add("subnets", this.subnetText(), other.subnetText())
 	names := make(map[string]bool)
 	for _, options := range []map[string]string{this.Options, other.Options} {
@@ -34,7 +38,7 @@ func Differences(this, other Definition) (all []Difference) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if _, isHosts := hostOptions[name]; !isHosts && !slices.Contains([]string{"vni", "vxlan_port", "discovery"}, name) {
+		if _, isHosts := hostOptions[name]; !isHosts && !slices.Contains(comparedOtherwise, name) {
 			add(name, this.Options[name], other.Options[name])
 		}
 	}

@@ -122,6 +122,9 @@ var encryptionCases = []checkCase{
 		n.Encryption.Keyless, n.Encryption.Devices[0].Peers = []string{hostA}, nil
 		n.Tunnels = []agentapi.TunnelStatus{{Host: hostA, Port: 4789, Size: 1390}}
 	}), []string{"VX1007 failure host " + hostA + " is on the network, and has no key for it"}, nil},
+	{"network that is not encrypted here", func(f *Facts) {
+		f.Agent.Report.Differences = []string{"network blue differs on host " + hostA + ": encryption is wireguard there and off here; recreate it"}
+	}, []string{"VX0605 failure network blue differs on host " + hostA + ": encryption is wireguard there and off here"}, nil},
 	{"key of another host", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) { n.Encryption.Disputed = []string{hostA} }),
 		[]string{"VX1009 warning host " + hostA + " announces a key that is another host's"}, nil},
 	{"rotation that waits", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) {

@@ -132,6 +132,7 @@ func fromDifference(text string) diagnosis.Finding {
 	case strings.HasPrefix(what, "remote_ips "):
 		f.Code = diagnosis.ListsDiffer
 	case strings.HasPrefix(what, "the MTU is "), strings.HasPrefix(what, "the subnet "),
+		strings.HasPrefix(what, "encryption is "),
 		strings.HasPrefix(what, "the gateway "):
 		f.Level = diagnosis.Failure
 	}

@@ -155,7 +155,8 @@ var optionDocs = []OptionDoc{
 		Value: "bytes, 576 to the most that fits", Default: "the most that fits",
 		Summary: "The MTU of the overlay.",
 		Details: "The most that fits is the MTU of `physical_interface` less 50 bytes. On an IPv6 underlay it is 70 " +
-			"bytes less. [Encryption](#encryption) takes 60 or 80 more. With an IPv6 subnet the least is 1280. If the interface's MTU changes later, " +
+			"bytes less. [Encryption](#encryption) takes 60 or 80 more, and up to 16 for speed unless the option is given. " +
+			"With an IPv6 subnet the least is 1280. If the interface's MTU changes later, " +
 			"the [network follows](underlay.md#when-the-underlay-changes), up to this option's value.",
 		Errors: []OptionError{
 			{"VXLAN adds", "give a value from the range in the message, or leave the option out"},
@@ -282,7 +283,7 @@ var optionDocs = []OptionDoc{
 		Summary: "Packets to other hosts are encrypted.",
 		Details: "Give the same on all hosts. The agents make the keys, exchange them and replace them. " +
 			"Without keys, nothing leaves and nothing is taken in. The network needs [agents](modes.md), and its " +
-			"MTU is 60 bytes less, on an IPv6 underlay 80. Neither `multicast_group` nor `learning=true` goes with it. " +
+			"[MTU](encryption.md#mtu) is smaller. Neither `multicast_group` nor `learning=true` goes with it. " +
 			"IPsec is [not offered](security.md#encryption).",
 		Errors: []OptionError{
 			{"needs the agents, which exchange the keys", "use `discovery=gossip`, or leave out `--disable-dns`"},

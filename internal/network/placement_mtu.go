@@ -51,6 +51,26 @@ func (v VTEP) WireGuardMTU() int {
 	return v.UnderlayMTU - wireGuardOverhead4
 }
 
+// largestInBatches returns the largest MTU, at most the one that is given, with which wireguard-go is fast.
+//
+// It hands the kernel packets in batches, as many of one size as fit a UDP datagram. A batch that is
+// longer with its headers than an interface takes at once (gso_max_size) is cut up before it is sent, and
+// each packet takes the whole way alone: a stream has half the speed. With 1377 to 1390 bytes, 46 packets
+// fit the datagram, and are too long. So it is 1376 on Ethernet.
+func largestInBatches(mtu int, ipv6 bool) int {
+	const maxPackets, gsoMaxSize, ethernet, udp = 64, 1 << 16, 14, 8
+	datagram, headers := 1<<16-1-20-udp, ethernet+20+udp
+	if ipv6 { // whose length leaves out its own header
+		datagram, headers = 1<<16-1-udp, ethernet+40+udp
+	}
+	for ; ; mtu-- {
+		packet := (mtu+15)/16*16 + 32 // padded; WireGuard's header and tag
+		if batch := packet * min(maxPackets, datagram/packet); batch+headers < gsoMaxSize {
+			return mtu
+		}
+	}
+}
+
 // findMTU returns the overlay's MTU: the one asked for, or the most that fits. The underlay's MTU
 // may fall while the network has containers. Then the option is only the upper bound: smaller
 // packets arrive, and ones of the size asked for would be lost.
@@ -68,6 +88,8 @@ func (p placement) findMTU(iface kernel.Interface, v *VTEP) int {
 		p.problems.Add(optionInterface, iface.Name, "has an MTU of %d, which leaves %d for the overlay; it needs %d",
 			iface.MTU, most, least)
 		return 0
+	case p.MTU == 0 && p.Encrypts():
+		return largestInBatches(most, v.Local.Is6())
 	case p.MTU == 0:
 		return most
 	case p.problems.haveProblemWith("option mtu"):

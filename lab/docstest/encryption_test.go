@@ -49,7 +49,7 @@ func TestEncryption(t *testing.T) {
 		t.Errorf("want a ping that is answered, and host-b, in\n%s", out)
 	}
 	labtest.Page(t, b, "secret-b", "secret-a")
-	if mtu := labtest.Sh(t, a, "podman exec secret-a cat /sys/class/net/eth0/mtu"); mtu != "1390" {
+	if mtu := labtest.Sh(t, a, "podman exec secret-a cat /sys/class/net/eth0/mtu"); mtu != "1376" {
 		t.Errorf("the MTU is %s", mtu)
 	}
 	if keys := labtest.Sh(t, a, "stat -c '%a %U' /run/vxlan/wireguard/*"); keys != "600 root" {

@@ -33,6 +33,7 @@ func newWireguardPair(t testing.TB, u underlay) (a, b *realHost, names [2]string
 	devices := [2]*wireguardEnds{newWireguardEnds(a, u), newWireguardEnds(b, u)}
 	devices[0].meet(devices[1])
 	devices[1].meet(devices[0])
+	devices[0].shakeHands(devices[1])
 	a.sendVXLANBy(b, devices[0].device.Name)
 	b.sendVXLANBy(a, devices[1].device.Name)
 	return a, b, [2]string{devices[0].device.Name, devices[1].device.Name}
@@ -95,6 +96,26 @@ func (e *wireguardEnds) meet(other *wireguardEnds) {
 	}
 	if err := e.host.UpdatePeers(e.device.Name, []wireguard.Peer{peer}, nil); err != nil {
 		e.Fatal(err)
+	}
+}
+
+// shakeHands lets the host begin a session, and waits for it. If both ends begin at the same moment, each drops the
+// other's answer, and they try again five seconds later. Containers' neighbours have given up by then.
+func (e *wireguardEnds) shakeHands(other *wireguardEnds) {
+	e.Helper()
+	e.sh(fmt.Sprintf("ip route add %s dev %s; ping -c 1 -W 0.01 %[1]s || true; ip route del %[1]s dev %[2]s",
+		other.inside(), e.device.Name))
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		state, err := e.host.State(e.device.Name)
+		if err != nil {
+			e.Fatal(err)
+		}
+		if !state.Peers[0].LastHandshake.IsZero() {
+			return
+		}
+		if time.Since(began) > connectionDeadline {
+			e.Fatalf("no handshake with host %d", other.number)
+		}
 	}
 }
 

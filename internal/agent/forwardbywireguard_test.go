@@ -50,7 +50,7 @@ func TestEntriesFollowTheWireGuardDevice(t *testing.T) {
 		sleep(2 * time.Second)
 		r.sendsBy("", 0)
 		r.mu.Lock()
-		host.Add(kernel.Link{Name: "wg1-blue", Kind: kernel.KindTun})
+		host.Add(kernel.Link{Name: "wg1-blue", Kind: kernel.KindTun, Alias: "vxlan-driver network"})
 		r.mu.Unlock()
 		r.kernelEvents <- struct{}{}
 		sleep(2 * time.Second)

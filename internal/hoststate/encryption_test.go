@@ -112,6 +112,19 @@ func TestForeignWireGuardDeviceStays(t *testing.T) {
 	}
 }
 
+// Nothing is led to it either, and containers start.
+func TestNoEntryByForeignWireGuardDevice(t *testing.T) {
+	k, h, _, _ := newEncryptedHost(t)
+	k.HostNamespace().Add(kernel.Link{Name: "wg0-blue", Kind: kernel.KindVeth})
+	setPeers(t, h, encryptedPeers)
+	if err := reload(t, h); err != nil {
+		t.Error(err)
+	}
+	if got, _ := entriesOf(k); len(got) > 0 {
+		t.Errorf("got %v", got)
+	}
+}
+
 // An agent that ends leaves the entries of an encrypted network, although it has a list of hosts: by
 // that nobody knows a key.
 func TestEncryptedNetworkDoesNotFallBack(t *testing.T) {

@@ -166,8 +166,8 @@ func (r records) withPeers(p plan.PlacedNetwork) (plan.PlacedNetwork, error) {
 		return p, err
 	}
 	// The agent makes it again. Until then no entry can lead there, and none may lead elsewhere.
-	_, err = r.ns.Link(p.VTEP.WireGuard, 0)
-	if errors.Is(err, kernel.ErrNotFound) {
+	l, err := r.ns.Link(p.VTEP.WireGuard, 0)
+	if errors.Is(err, kernel.ErrNotFound) || err == nil && !l.IsOurWireGuard() {
 		p.VTEP.WireGuard, err = "", nil
 	}
 	return p, err

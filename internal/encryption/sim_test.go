@@ -142,16 +142,20 @@ func (h *simHost) turn(ctx context.Context, m *Manager) {
 	if keys := m.TunnelKeys("7c7b"); len(keys) > 0 {
 		h.publish(keys)
 	}
-	if device == h.leavesBy || device == "" {
+	h.sim.mu.Lock()
+	leavesBy := h.leavesBy
+	h.sim.mu.Unlock()
+	if device == leavesBy || device == "" {
 		m.Settled("7c7b", device)
 		return
 	}
 	slowest := []time.Duration{100 * time.Millisecond, 100 * time.Millisecond, 20 * time.Second}
 	time.Sleep(h.sim.delay(slowest[h.sim.delay(3)])) // while entries are changed one by one
-	if ctx.Err() != nil {
+	h.sim.mu.Lock()
+	if ctx.Err() != nil { // somebody ended it
+		h.sim.mu.Unlock()
 		return
 	}
-	h.sim.mu.Lock()
 	if h.leavesBy != "" {
 		h.sim.rekeys++
 	}
@@ -501,8 +505,9 @@ func (s *simulation) disturb(ctx context.Context) {
 		time.Sleep(s.delay(5 * time.Minute))
 		s.rejoin(a.number, b.number)
 	case event == 3:
+		device := []string{"wg0-blue", "wg1-blue"}[s.intN(2)]
 		s.mu.Lock()
-		b.killed = []string{"wg0-blue", "wg1-blue"}[s.intN(2)]
+		b.killed = device
 		b.devices.Kill(b.killed)
 		s.mu.Unlock()
 	case event == 4:
@@ -510,8 +515,4 @@ func (s *simulation) disturb(ctx context.Context) {
 	}
 }
 
-func (s *simulation) pick() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.intN(len(s.hosts))
-}
+func (s *simulation) pick() int { return s.intN(len(s.hosts)) }

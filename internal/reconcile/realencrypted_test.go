@@ -303,6 +303,9 @@ func TestRealEncryptedNetworkFailsClosed(t *testing.T) {
 				reached := a.sendMarked(b)
 				dropped := a.drops("plaintext_out")
 				b.sendMarked(a)
+				if f.name == "no rules" { // over IPv6 they alone stop what leaves while there is no device
+					a.repair(b)
+				}
 				a.standIn.end()
 				a.connect(b)
 				_, _ = try(a.ns, "ip -6 rule del pref 1")

@@ -115,7 +115,8 @@ func (a *Agent) encryptionErrors(networks []hoststate.Network) error {
 		switch {
 		case !n.Encrypts():
 		case a.encryption == nil:
-			errs = append(errs, fmt.Errorf("network %s: encryption: this agent cannot encrypt, so nothing leaves this host", n.Name))
+			errs = append(errs, fmt.Errorf("network %s: encryption: this agent cannot encrypt, so nothing leaves this host",
+				n.Name))
 		default:
 			errs = append(errs, a.encryption.Err(n.ID))
 		}

@@ -22,7 +22,8 @@ func TestEntriesFollowTheWireGuardDevice(t *testing.T) {
 			c.showQuietly(hosts...)
 		}
 		ns, request := gossipAttachRequest(1, `, "static_ips": ["10.0.0.250"]`)
-		request.Network = json.RawMessage(strings.Replace(string(request.Network), `"vni"`, `"encryption": "wireguard", "vni"`, 1))
+		request.Network = json.RawMessage(strings.Replace(string(request.Network), `"vni"`,
+			`"encryption": "wireguard", "vni"`, 1))
 		if _, err := r.plugin.Setup(ns, request); err != nil {
 			t.Fatal(err)
 		}

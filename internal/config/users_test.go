@@ -45,7 +45,8 @@ func TestAllowedUserWhoIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids, err := c.AllowedUserIDs()
-	if !slices.Equal(ids, []uint32{1000}) || err == nil || !strings.Contains(err.Error(), `allow_users "no such user": this host's /etc/passwd has no such user`) {
+	if !slices.Equal(ids, []uint32{1000}) || err == nil || !strings.Contains(err.Error(),
+		`allow_users "no such user": this host's /etc/passwd has no such user`) {
 		t.Errorf("%v, %v", ids, err)
 	}
 	problems, err := Files{Path: writeConfig(t, "port = 7947\n"+text), Required: true}.Check()

@@ -169,7 +169,8 @@ func readEncryption(host StatusSource, name string) (v encryptionView, err error
 }
 
 func notEncrypted(name string) error {
-	return fmt.Errorf("network %s has no container on this host, or is not encrypted; `vxlanctl network ls` says which", name)
+	return fmt.Errorf("network %s has no container on this host, or is not encrypted; `vxlanctl network ls` says which",
+		name)
 }
 
 func (v *encryptionView) add(n agentapi.NetworkStatus) {

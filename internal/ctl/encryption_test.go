@@ -16,7 +16,8 @@ import (
 func wireGuardTo(host string, last byte, handshake time.Duration, straight bool) agentapi.WireGuardPeer {
 	addr := netip.AddrFrom4([4]byte{198, 18, 0, last})
 	return agentapi.WireGuardPeer{
-		Host: host + " (" + addr.String() + ")", VTEP: addr, Port: 51820, Reachable: true, Endpoint: netip.AddrPortFrom(addr, 51820),
+		Host: host + " (" + addr.String() + ")", VTEP: addr, Port: 51820, Reachable: true, Endpoint: netip.AddrPortFrom(addr,
+			51820),
 		Handshake: handshake > 0, HandshakeAge: handshake, Received: 1234567, Sent: 592, Straight: straight,
 	}
 }
@@ -26,8 +27,10 @@ func rotatingEncryption() *agentapi.EncryptionStatus {
 	return &agentapi.EncryptionStatus{
 		Sends: 1, Waiting: []string{"c (198.18.0.3)"}, Disputed: []string{"d (198.18.0.4)"}, Keyless: []string{"e (198.18.0.5)"},
 		Devices: []agentapi.WireGuardStatus{
-			{Device: "wg0-blue", Generation: 1, KeyAge: 50 * time.Hour, Implementation: "wireguard-go", Running: true, Port: 51820,
-				MTU: 1440, PublicKey: "cHVibGlj", Peers: []agentapi.WireGuardPeer{wireGuardTo("b", 2, 20*time.Second, true), wireGuardTo("c", 3, 0, false)}},
+			{Device: "wg0-blue", Generation: 1, KeyAge: 50 * time.Hour, Implementation: "wireguard-go", Running: true,
+				Port: 51820,
+				MTU:  1440, PublicKey: "cHVibGlj", Peers: []agentapi.WireGuardPeer{wireGuardTo("b", 2, 20*time.Second, true),
+					wireGuardTo("c", 3, 0, false)}},
 			{Device: "wg1-blue", Generation: 2, KeyAge: time.Second, Implementation: "wireguard-go", Running: true, Port: 51821,
 				MTU: 1440, PublicKey: "b3RoZXI=", Peers: []agentapi.WireGuardPeer{wireGuardTo("b", 2, time.Second, true)}},
 		},
@@ -56,7 +59,8 @@ func (h *encryptedHost) Status() (agentapi.StatusReport, error) {
 	}
 	r := agentapi.StatusReport{
 		Networks: []agentapi.NetworkStatus{{Name: "red"}, {Name: "blue", Encryption: h.reports[0]}},
-		Drops:    []agentapi.DropStatus{{Reason: "plaintext_in", Packets: 3}, {Reason: "plaintext_in", Packets: 4}, {Reason: "isolation", Packets: 9}},
+		Drops: []agentapi.DropStatus{{Reason: "plaintext_in", Packets: 3}, {Reason: "plaintext_in", Packets: 4},
+			{Reason: "isolation", Packets: 9}},
 	}
 	if len(h.reports) > 1 {
 		h.reports = h.reports[1:]
@@ -128,7 +132,8 @@ func TestEncryptionStatusIsFiltered(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"red", "nothing"} {
-		if _, err := run(newEncryptedHost(rotatingEncryption()), "encryption", "status", name); err == nil || !strings.Contains(err.Error(), "is not encrypted; ") {
+		if _, err := run(newEncryptedHost(rotatingEncryption()), "encryption", "status", name); err == nil ||
+			!strings.Contains(err.Error(), "is not encrypted; ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -145,7 +150,8 @@ func TestEncryptionInLists(t *testing.T) {
 	for _, tt := range []struct {
 		status *agentapi.EncryptionStatus
 		want   string
-	}{{healthy, "wireguard"}, {rotatingEncryption(), "wireguard!"}, {&agentapi.EncryptionStatus{Problem: "no"}, "wireguard!"}} {
+	}{{healthy, "wireguard"}, {rotatingEncryption(), "wireguard!"}, {&agentapi.EncryptionStatus{Problem: "no"},
+		"wireguard!"}} {
 		out, err := run(newEncryptedHost(tt.status), "status", "--filter", "encryption=wireguard*")
 		lines := strings.Split(out, "\n")
 		at := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "blue ") })
@@ -162,8 +168,10 @@ func TestEncryptionInLists(t *testing.T) {
 
 // settledEncryption is a network with keys of one generation.
 func settledEncryption(generation uint64) *agentapi.EncryptionStatus {
-	return &agentapi.EncryptionStatus{Sends: generation, Devices: []agentapi.WireGuardStatus{{Device: "wg0-blue", Generation: generation,
-		Implementation: "kernel", Running: true, Port: 51820, Peers: []agentapi.WireGuardPeer{wireGuardTo("b", 2, time.Second, true)}}}}
+	return &agentapi.EncryptionStatus{Sends: generation, Devices: []agentapi.WireGuardStatus{{Device: "wg0-blue",
+		Generation:     generation,
+		Implementation: "kernel", Running: true, Port: 51820, Peers: []agentapi.WireGuardPeer{wireGuardTo("b", 2, time.Second,
+			true)}}}}
 }
 
 func TestEncryptionRotate(t *testing.T) {
@@ -192,8 +200,10 @@ func TestEncryptionRotate(t *testing.T) {
 			"rotate keys: the keys cannot be kept"},
 		{"not encrypted", "red", []*agentapi.EncryptionStatus{one}, nil, false, "",
 			"rotate keys: network red has no container on this host, or is not encrypted; `vxlanctl network ls` says which"},
-		{"none", "", []*agentapi.EncryptionStatus{nil}, nil, false, "", "rotate keys: no encrypted network has a container on this host"},
-		{"for scripts", "-q", []*agentapi.EncryptionStatus{one, two}, nil, true, "the keys of network blue rotate\nblue\n", ""},
+		{"none", "", []*agentapi.EncryptionStatus{nil}, nil, false, "",
+			"rotate keys: no encrypted network has a container on this host"},
+		{"for scripts", "-q", []*agentapi.EncryptionStatus{one, two}, nil, true, "the keys of network blue rotate\nblue\n",
+			""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -218,7 +228,8 @@ func TestEncryptionRotate(t *testing.T) {
 }
 
 func TestRotationForScripts(t *testing.T) {
-	out, err := runForScript(newEncryptedHost(settledEncryption(1), settledEncryption(2)), "encryption", "rotate", "--format", "json")
+	out, err := runForScript(newEncryptedHost(settledEncryption(1), settledEncryption(2)), "encryption", "rotate",
+		"--format", "json")
 	var got struct {
 		Schema   int
 		Networks []struct {
@@ -226,7 +237,8 @@ func TestRotationForScripts(t *testing.T) {
 			Generation uint64
 		}
 	}
-	if err := errors.Join(err, json.Unmarshal([]byte(out), &got)); err != nil || got.Schema != 1 || len(got.Networks) != 1 ||
+	if err := errors.Join(err, json.Unmarshal([]byte(out), &got)); err != nil || got.Schema != 1 ||
+		len(got.Networks) != 1 ||
 		got.Networks[0].Network != "blue" || got.Networks[0].Generation != 2 {
 		t.Errorf("%v, printed %s", err, out)
 	}

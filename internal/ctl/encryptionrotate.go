@@ -181,7 +181,8 @@ func (r *rotation) result() result {
 	}
 	return result{object: rotated, quiet: names, text: func(out io.Writer) error {
 		for _, n := range r.done {
-			if _, err := output.Fprintf(out, "network %s has new keys and no others (%d)\n", n.Network, n.Generation); err != nil {
+			if _, err := output.Fprintf(out, "network %s has new keys and no others (%d)\n", n.Network,
+				n.Generation); err != nil {
 				return err
 			}
 		}

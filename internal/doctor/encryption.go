@@ -115,7 +115,8 @@ func fromRotation(n agentapi.NetworkStatus) []diagnosis.Finding {
 		Summary: fmt.Sprintf("the rotation of the keys has waited for %v for %s", devices[1].KeyAge.Round(time.Second),
 			strings.Join(atMost(n.Encryption.Waiting, maxEvidence), ", ")),
 		Evidence: []string{fmt.Sprintf("they have not answered by %s, UDP port %d", devices[1].Device, devices[1].Port)},
-		Mend: []string{fmt.Sprintf("vxlanctl doctor   # there; UDP ports %d and %d must be open on this host", devices[0].Port,
+		Mend: []string{fmt.Sprintf("vxlanctl doctor   # there; UDP ports %d and %d must be open on this host",
+			devices[0].Port,
 			devices[1].Port)},
 	}}
 }
@@ -150,7 +151,8 @@ func fromBlockedPeers(n agentapi.NetworkStatus) (findings []diagnosis.Finding) {
 		f := diagnosis.Finding{
 			Code: diagnosis.WireGuardBlocked, Level: diagnosis.Failure, Network: n.Name,
 			Summary: fmt.Sprintf("no WireGuard packet passes to or from host %s", p.Host),
-			Evidence: []string{"its agent answers", fmt.Sprintf("%s has sent it %d bytes, and received %d", p.device.Device, p.Sent,
+			Evidence: []string{"its agent answers", fmt.Sprintf("%s has sent it %d bytes, and received %d", p.device.Device,
+				p.Sent,
 				p.Received)},
 			Mend: []string{fmt.Sprintf("open UDP port %d on host %s, port %d on this host, and both on the way", p.Port, p.Host,
 				p.device.Port)},

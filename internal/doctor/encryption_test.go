@@ -24,8 +24,10 @@ func encrypt(f *Facts) *agentapi.NetworkStatus {
 	n.VTEP.MTU, n.VTEP.WireGuard = 1390, "wg0-blue"
 	n.WireGuard = []WireGuardLink{{Name: "wg0-blue", Up: true, RPFilter: 2, HasIPv4: true}}
 	f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Encryption: &agentapi.EncryptionStatus{
-		Sends: 1, Devices: []agentapi.WireGuardStatus{{Device: "wg0-blue", Generation: 1, Implementation: "wireguard-go", Running: true,
-			Port: 51820, MTU: 1440, Peers: []agentapi.WireGuardPeer{{Host: hostA, VTEP: addr("198.18.0.11"), Port: 51831, Reachable: true,
+		Sends: 1, Devices: []agentapi.WireGuardStatus{{Device: "wg0-blue", Generation: 1, Implementation: "wireguard-go",
+			Running: true,
+			Port:    51820, MTU: 1440, Peers: []agentapi.WireGuardPeer{{Host: hostA, VTEP: addr("198.18.0.11"), Port: 51831,
+				Reachable: true,
 				Handshake: true, HandshakeAge: time.Minute, Sent: 1000, Received: 900}}}},
 	}}}
 	return &f.Agent.Report.Networks[0]
@@ -44,7 +46,8 @@ func peerOfA(n *agentapi.NetworkStatus) *agentapi.WireGuardPeer {
 var encryptionCases = []checkCase{
 	{"nothing is wrong", encrypted(func(*Facts, *agentapi.NetworkStatus) {}), nil, nil},
 	{"no handshake", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) {
-		*peerOfA(n) = agentapi.WireGuardPeer{Host: hostA, VTEP: addr("198.18.0.11"), Port: 51831, Reachable: true, Sent: 5 * 148}
+		*peerOfA(n) = agentapi.WireGuardPeer{Host: hostA, VTEP: addr("198.18.0.11"), Port: 51831, Reachable: true,
+			Sent: 5 * 148}
 		n.Tunnels = []agentapi.TunnelStatus{{Host: hostA, Port: 4789, Size: 1390}} // is no finding of its own
 	}), []string{"VX1001 failure no WireGuard packet passes to or from host " + hostA},
 		[]string{"open UDP port 51831 on host " + hostA + ", port 51820 on this host, and both on the way"}},
@@ -54,7 +57,10 @@ var encryptionCases = []checkCase{
 	{"a host whose agent does not answer", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) {
 		*peerOfA(n) = agentapi.WireGuardPeer{Host: hostA, Sent: 1480}
 	}), nil, nil},
-	{"a session that has ended", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) { peerOfA(n).HandshakeAge = 4 * time.Minute }),
+	{"a session that has ended", encrypted(func(_ *Facts,
+		n *agentapi.NetworkStatus) {
+		peerOfA(n).HandshakeAge = 4 * time.Minute
+	}),
 		[]string{"VX1001 failure no WireGuard packet passes to or from host " + hostA}, nil},
 	{"probes are lost, and the session is young", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) {
 		n.Tunnels = []agentapi.TunnelStatus{{Host: hostA, Port: 4789, Size: 1390}}
@@ -68,7 +74,8 @@ var encryptionCases = []checkCase{
 	{"clock set back, no session", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) {
 		n.Encryption.ClockBehind, peerOfA(n).HandshakeAge = time.Hour, 4*time.Minute
 	}), []string{"VX1003 failure the clock was set back; for another 1h0m0s other hosts refuse handshakes of this one",
-		"VX1001 failure no WireGuard packet passes to or from host " + hostA}, []string{"vxlanctl encryption rotate --detach blue"}},
+		"VX1001 failure no WireGuard packet passes to or from host " +
+			hostA}, []string{"vxlanctl encryption rotate --detach blue"}},
 	{"wireguard-go does not start", encrypted(func(f *Facts, n *agentapi.NetworkStatus) {
 		n.Encryption.Problem = "network blue: encryption: set up WireGuard device wg0-blue: start wireguard-go: no memory"
 		n.Encryption.Devices[0].Running = false
@@ -89,10 +96,16 @@ var encryptionCases = []checkCase{
 	{"strict rp_filter", encrypted(func(f *Facts, _ *agentapi.NetworkStatus) { f.Networks[0].WireGuard[0].RPFilter = 1 }),
 		[]string{"VX1008 failure rp_filter is strict on wg0-blue, and drops what comes by it"},
 		[]string{"sysctl -w net.ipv4.conf.wg0-blue.rp_filter=2", reload}},
-	{"no address on the device", encrypted(func(f *Facts, _ *agentapi.NetworkStatus) { f.Networks[0].WireGuard[0].HasIPv4 = false }),
+	{"no address on the device", encrypted(func(f *Facts,
+		_ *agentapi.NetworkStatus) {
+		f.Networks[0].WireGuard[0].HasIPv4 = false
+	}),
 		[]string{"VX1008 failure wg0-blue has no address of IPv4, and drops what comes by it"},
 		[]string{"ip address add 192.0.0.8/32 scope link dev wg0-blue", reload}},
-	{"no rule of routing", encrypted(func(f *Facts, _ *agentapi.NetworkStatus) { f.Networks[0].WireGuard[0].Astray = "leave by eth0" }),
+	{"no rule of routing", encrypted(func(f *Facts,
+		_ *agentapi.NetworkStatus) {
+		f.Networks[0].WireGuard[0].Astray = "leave by eth0"
+	}),
 		[]string{"VX1008 failure packets that are to leave by wg0-blue leave by eth0"}, nil},
 	{"keys damaged", encrypted(func(f *Facts, n *agentapi.NetworkStatus) {
 		n.Encryption.Problem = "network blue: encryption: read the keys in /run/vxlan/wireguard/b1.json: is damaged; nothing of the " +
@@ -104,7 +117,8 @@ var encryptionCases = []checkCase{
 	}), []string{"VX1004 warning others than root can read /run/vxlan/wireguard/b1.json, which has private keys"}, nil},
 	{"port taken", encrypted(func(f *Facts, n *agentapi.NetworkStatus) {
 		f.Networks[0].EncryptionPort = 5000
-		f.Sockets = append(f.Sockets, Socket{Addr: netip.MustParseAddrPort("0.0.0.0:5001"), Program: "wireguard-vxlan", PID: 1},
+		f.Sockets = append(f.Sockets, Socket{Addr: netip.MustParseAddrPort("0.0.0.0:5001"), Program: "wireguard-vxlan",
+			PID: 1},
 			Socket{Addr: netip.MustParseAddrPort("0.0.0.0:5000"), Program: "iperf3", PID: 7})
 		n.Encryption.Problem = "network blue: encryption: set up WireGuard device wg0-blue: wguser: errno=-98"
 	}), []string{"VX1005 failure the program iperf3 has UDP port 5000, which WireGuard needs"}, nil},
@@ -123,12 +137,18 @@ var encryptionCases = []checkCase{
 		n.Tunnels = []agentapi.TunnelStatus{{Host: hostA, Port: 4789, Size: 1390}}
 	}), []string{"VX1007 failure host " + hostA + " is on the network, and has no key for it"}, nil},
 	{"network that is not encrypted here", func(f *Facts) {
-		f.Agent.Report.Differences = []string{"network blue differs on host " + hostA + ": encryption is wireguard there and off here; recreate it"}
-	}, []string{"VX0605 failure network blue differs on host " + hostA + ": encryption is wireguard there and off here"}, nil},
-	{"key of another host", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) { n.Encryption.Disputed = []string{hostA} }),
+		f.Agent.Report.Differences = []string{"network blue differs on host " +
+			hostA + ": encryption is wireguard there and off here; recreate it"}
+	}, []string{"VX0605 failure network blue differs on host " +
+		hostA + ": encryption is wireguard there and off here"}, nil},
+	{"key of another host", encrypted(func(_ *Facts,
+		n *agentapi.NetworkStatus) {
+		n.Encryption.Disputed = []string{hostA}
+	}),
 		[]string{"VX1009 warning host " + hostA + " announces a key that is another host's"}, nil},
 	{"rotation that waits", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) {
-		n.Encryption.Devices = append(n.Encryption.Devices, agentapi.WireGuardStatus{Device: "wg1-blue", Generation: 2, Running: true,
+		n.Encryption.Devices = append(n.Encryption.Devices, agentapi.WireGuardStatus{Device: "wg1-blue", Generation: 2,
+			Running:        true,
 			Implementation: "kernel", KeyAge: 5 * time.Minute, Port: 51821})
 		n.Encryption.Waiting = []string{hostA}
 	}), []string{"VX1010 warning the rotation of the keys has waited for 5m0s for " + hostA}, nil},

@@ -41,7 +41,8 @@ func checkWireGuard(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, l := range n.WireGuard {
 			add := func(code diagnosis.Code, summary, evidence, mend string) {
-				findings = append(findings, diagnosis.Finding{Code: code, Level: diagnosis.Failure, Network: n.Name, Summary: summary,
+				findings = append(findings, diagnosis.Finding{Code: code, Level: diagnosis.Failure, Network: n.Name,
+					Summary:  summary,
 					Evidence: []string{evidence}, Mend: []string{mend, reload}})
 			}
 			is4 := n.VTEP.Local.Is4()
@@ -141,7 +142,8 @@ func checkPlaintext(f *Facts) (findings []diagnosis.Finding) {
 				found.Mend = []string{fmt.Sprintf("podman network inspect %s   # there: recreate it with "+
 					"--opt encryption=wireguard", n.Name)}
 			}
-			found.Evidence = []string{fmt.Sprintf("%d VXLAN packets with the VNI %d were on %s without WireGuard", s.Count, s.VNI,
+			found.Evidence = []string{fmt.Sprintf("%d VXLAN packets with the VNI %d were on %s without WireGuard", s.Count,
+				s.VNI,
 				n.VTEP.Interface), "vxlanctl drops"}
 			findings = append(findings, found)
 		}

@@ -65,7 +65,8 @@ func TestKeylessHosts(t *testing.T) {
 			Membership: cluster.Membership{VTEP: addr, Keys: keys}}
 	}
 	table.setMembers([]*cluster.Member{
-		member(1, "a", true, cluster.TunnelKey{Generation: 1, Public: [32]byte{1}, Port: 1}), member(2, "b", true), member(3, "c", false),
+		member(1, "a", true, cluster.TunnelKey{Generation: 1, Public: [32]byte{1}, Port: 1}), member(2, "b", true), member(3,
+			"c", false),
 	})
 	if got := table.keyless(); len(got) != 1 || got[0] != "b" {
 		t.Errorf("without a key are %q", got)

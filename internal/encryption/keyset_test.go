@@ -82,7 +82,8 @@ func TestDamagedKeysAreRefused(t *testing.T) {
 		if err := dir.save("7c7b", keys); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := dir.load("7c7b"); err == nil || !strings.Contains(err.Error(), "remove the file") || len(got.Keys) > 0 {
+		if got, err := dir.load("7c7b"); err == nil || !strings.Contains(err.Error(), "remove the file") ||
+			len(got.Keys) > 0 {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}

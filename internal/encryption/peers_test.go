@@ -15,9 +15,10 @@ import (
 // member returns a host that talks from its VTEP, and has a key of generation 1.
 func member(number byte, key byte) cluster.Host {
 	vtep := netip.AddrFrom4([4]byte{198, 18, 0, number})
-	return cluster.Host{ID: cluster.HostID{number}, Name: fmt.Sprintf("h%03d", number), Addr: vtep, Memberships: []cluster.Membership{{
-		Network: simNetwork, VTEP: vtep, Keys: []cluster.TunnelKey{{Generation: 1, Public: [32]byte{key}, Port: 51820}},
-	}}}
+	return cluster.Host{ID: cluster.HostID{number}, Name: fmt.Sprintf("h%03d", number), Addr: vtep,
+		Memberships: []cluster.Membership{{
+			Network: simNetwork, VTEP: vtep, Keys: []cluster.TunnelKey{{Generation: 1, Public: [32]byte{key}, Port: 51820}},
+		}}}
 }
 
 func membersOf(hosts ...cluster.Host) []*cluster.Member {
@@ -45,8 +46,10 @@ func wantPeer(t *testing.T, table *peerTable, vtep string, key byte, allowed ...
 	for _, a := range p.AllowedIPs {
 		got = append(got, a.String())
 	}
-	if p.PublicKey != (wireguard.Key{key}) || p.Endpoint != netip.MustParseAddrPort(vtep+":51820") || !slices.Equal(got, allowed) {
-		t.Errorf("%s: got %v at %v, allowed %v; want key %d, allowed %v", vtep, p.PublicKey[:1], p.Endpoint, got, key, allowed)
+	if p.PublicKey != (wireguard.Key{key}) || p.Endpoint != netip.MustParseAddrPort(vtep+":51820") ||
+		!slices.Equal(got, allowed) {
+		t.Errorf("%s: got %v at %v, allowed %v; want key %d, allowed %v", vtep, p.PublicKey[:1], p.Endpoint, got, key,
+			allowed)
 	}
 }
 

@@ -90,7 +90,8 @@ func (d watchedDevices) Remove(name string) error {
 }
 
 func newSimulation(t *testing.T, hosts int, seed uint64) *simulation {
-	s := &simulation{t: t, rng: rand.New(rand.NewPCG(seed, 1)), cut: make(map[[2]int]time.Time), open: make(map[[2]int]bool)}
+	s := &simulation{t: t, rng: rand.New(rand.NewPCG(seed, 1)), cut: make(map[[2]int]time.Time),
+		open: make(map[[2]int]bool)}
 	for i := range hosts {
 		h := &simHost{sim: s, number: i, devices: wgtest.New(), keys: KeyDir(t.TempDir()), news: make(chan struct{}, 1),
 			heard: make(map[int]cluster.Membership), unreachable: make(map[int]bool)}
@@ -137,7 +138,8 @@ func (h *simHost) startAgent(ctx context.Context) {
 // turn is what an agent does.
 func (h *simHost) turn(ctx context.Context, m *Manager) {
 	m.Follow(ctx, []Network{h.network()}, true, false)
-	_ = m.SetHosts("7c7b", Hosts{Members: h.members(), Synced: true, AllHolders: true}) // fails where the device's process was killed, which is repaired
+	_ = m.SetHosts("7c7b", Hosts{Members: h.members(), Synced: true,
+		AllHolders: true}) // fails where the device's process was killed, which is repaired
 	device := m.Device("7c7b")
 	if keys := m.TunnelKeys("7c7b"); len(keys) > 0 {
 		h.publish(keys)
@@ -340,7 +342,8 @@ func (h *simHost) accepts(from, to wireguard.Key, sender int) (name string, ok b
 			continue
 		}
 		for _, p := range state.Peers {
-			if p.PublicKey == from && slices.ContainsFunc(p.AllowedIPs, func(a netip.Prefix) bool { return a.Addr() == simVTEP(sender) }) {
+			if p.PublicKey == from && slices.ContainsFunc(p.AllowedIPs,
+				func(a netip.Prefix) bool { return a.Addr() == simVTEP(sender) }) {
 				return name, true
 			}
 		}
@@ -423,7 +426,8 @@ func (s *simulation) waitConverged(what string) uint64 {
 		time.Sleep(time.Second)
 	}
 	for _, h := range s.hosts {
-		s.t.Logf("host %d: says %+v, sends by %s, heard %+v, unreachable %v", h.number, h.said.Keys, h.leavesBy, h.heard, h.unreachable)
+		s.t.Logf("host %d: says %+v, sends by %s, heard %+v, unreachable %v", h.number, h.said.Keys, h.leavesBy, h.heard,
+			h.unreachable)
 	}
 	s.t.Fatalf("%s: the hosts do not agree on a generation", what)
 	return 0
@@ -484,7 +488,8 @@ func (s *simulation) disturb(ctx context.Context) {
 	}
 	time.Sleep(s.delay(3 * time.Second))
 	event := s.intN(6)
-	s.lastEvent = fmt.Sprintf("event %d of hosts %d and %d at %v", event, a.number, b.number, time.Now().Format("04:05.000"))
+	s.lastEvent = fmt.Sprintf("event %d of hosts %d and %d at %v", event, a.number, b.number,
+		time.Now().Format("04:05.000"))
 	switch {
 	case event == 0:
 		b.killAgent()

@@ -146,7 +146,8 @@ func (t *tunnel) makeLocked(generations []uint64) (done bool) {
 			t.keysErr = err
 			return false
 		}
-		keys.Keys = append(keys.Keys, hostKey{Generation: g, Slot: keys.freeSlot(), Private: private, Made: t.Uptime(), public: private.Public()})
+		keys.Keys = append(keys.Keys, hostKey{Generation: g, Slot: keys.freeSlot(), Private: private, Made: t.Uptime(),
+			public: private.Public()})
 	}
 	if keys.Sends == 0 {
 		keys.Sends, keys.Announced = generations[0], generations[0]

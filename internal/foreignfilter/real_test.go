@@ -340,9 +340,11 @@ func TestFiltersOfAnEncryptedNetwork(t *testing.T) {
 	n.Encryption, n.Bridge, n.DNS = network.EncryptionWireGuard, Device{}, false
 	ready := n
 	ready.VTEP.WireGuard, ready.WireGuard = "wg0-blue", Device{"wg0-blue", 10}
-	ready.VTEP.WireGuardAddrs = []netip.AddrPort{netip.MustParseAddrPort("198.18.0.10:51820"), netip.MustParseAddrPort("198.18.0.11:51999")}
+	ready.VTEP.WireGuardAddrs = []netip.AddrPort{netip.MustParseAddrPort("198.18.0.10:51820"),
+		netip.MustParseAddrPort("198.18.0.11:51999")}
 	chain := func(rules string) string {
-		return load("table inet f { chain in { type filter hook input priority 0; policy drop; " + rules + " tcp dport 7947 accept; udp dport 7947 accept; }; }")
+		return load("table inet f { chain in { type filter hook input priority 0; policy drop; " +
+			rules + " tcp dport 7947 accept; udp dport 7947 accept; }; }")
 	}
 	for _, tt := range []struct {
 		name, rules string

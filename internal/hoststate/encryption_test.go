@@ -12,7 +12,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-var encryptedConfig = strings.NewReplacer(`"vni"`, `"encryption": "wireguard", "vni"`, `"dns_enabled": false`, `"dns_enabled": true`).Replace(testConfig)
+var encryptedConfig = strings.NewReplacer(`"vni"`, `"encryption": "wireguard", "vni"`, `"dns_enabled": false`,
+	`"dns_enabled": true`).Replace(testConfig)
 
 // entriesOf returns how the network's VXLAN device sends to other hosts, and whether it learns.
 func entriesOf(k *fakekernel.Kernel) (entries []kernel.FDB, learns bool) {
@@ -52,7 +53,8 @@ func setPeers(t *testing.T, h *Host, p network.Peers) {
 	}
 }
 
-var encryptedPeers = network.Peers{Flood: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, AgentPort: 7947, WireGuard: "wg0-blue"}
+var encryptedPeers = network.Peers{Flood: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, AgentPort: 7947,
+	WireGuard: "wg0-blue"}
 
 // Frames leave by the WireGuard device that the agent has recorded, for as long as it is there.
 func TestEncryptedNetworkSendsByWireGuardOnly(t *testing.T) {

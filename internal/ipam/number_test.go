@@ -22,7 +22,8 @@ func TestNumbersAreThoseOfBig(t *testing.T) {
 	}
 	for range 1000 {
 		// Few bits are set, so that carries, borrows and equal halves are common.
-		a, b := number{rnd.Uint64() & rnd.Uint64(), -uint64(rnd.IntN(2))}, number{-uint64(rnd.IntN(2)), rnd.Uint64() | rnd.Uint64()}
+		a, b := number{rnd.Uint64() & rnd.Uint64(), -uint64(rnd.IntN(2))}, number{-uint64(rnd.IntN(2)),
+			rnd.Uint64() | rnd.Uint64()}
 		by := uint(rnd.IntN(130))
 		check("add", a.add(b), new(big.Int).Add(toBig(a), toBig(b)))
 		check("subtract", a.subtract(b), new(big.Int).Sub(toBig(a), toBig(b)))
@@ -35,7 +36,8 @@ func TestNumbersAreThoseOfBig(t *testing.T) {
 }
 
 func TestOffsetStaysInTheFamily(t *testing.T) {
-	for a, want := range map[string]string{"10.0.0.255": "10.0.1.4", "fd00::ffff:ffff:ffff:ffff": "fd00::1:0:0:0:4", "::ffff:1.2.3.4": "::ffff:1.2.3.9"} {
+	for a, want := range map[string]string{"10.0.0.255": "10.0.1.4", "fd00::ffff:ffff:ffff:ffff": "fd00::1:0:0:0:4",
+		"::ffff:1.2.3.4": "::ffff:1.2.3.9"} {
 		if got := addOffset(netip.MustParseAddr(a), number{0, 5}); got != netip.MustParseAddr(want) {
 			t.Errorf("%s + 5 = %s, want %s", a, got, want)
 		}

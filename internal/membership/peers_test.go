@@ -38,8 +38,10 @@ func TestPeers(t *testing.T) {
 		{"gossip, one of the other family", gossip, []cluster.Host{otherHost(2), otherHost(3, withVTEP("fd00:1::2"))}, network.Peers{Flood: flood(2), StaticFDB: true}},
 		{"gossip, the host itself", gossip, []cluster.Host{otherHost(1), otherHost(2)}, network.Peers{Flood: flood(2), StaticFDB: true}},
 		{"gossip, a VTEP inside the network", gossip, []cluster.Host{otherHost(2), otherHost(3, withVTEP("10.0.0.9"))}, network.Peers{Flood: flood(2), StaticFDB: true}},
-		{"encrypted, one without an agent", encrypted, []cluster.Host{otherHost(2)}, network.Peers{Flood: flood(2), StaticFDB: true}},
-		{"encrypted, one that does not know its MACs", encrypted, []cluster.Host{otherHost(2), otherHost(3, withUnknownMACs)}, network.Peers{Flood: flood(2, 3), StaticFDB: true}},
+		{"encrypted, one without an agent", encrypted, []cluster.Host{otherHost(2)},
+			network.Peers{Flood: flood(2), StaticFDB: true}},
+		{"encrypted, one that does not know its MACs", encrypted, []cluster.Host{otherHost(2), otherHost(3, withUnknownMACs)},
+			network.Peers{Flood: flood(2, 3), StaticFDB: true}},
 		{"multicast group", group, []cluster.Host{otherHost(2)}, network.Peers{Flood: flood(2)}},
 	}
 	for _, tt := range tests {

@@ -35,7 +35,8 @@ func path(mtu, sent, answered int) agentapi.PathStatus {
 
 func tunnelTo(name string, last byte, handshake time.Duration, received, sent uint64) agentapi.WireGuardPeer {
 	addr := netip.AddrFrom4([4]byte{192, 0, 2, last})
-	return agentapi.WireGuardPeer{Host: fmt.Sprintf("%s (%v)", name, addr), VTEP: addr, Reachable: true, Handshake: handshake > 0,
+	return agentapi.WireGuardPeer{Host: fmt.Sprintf("%s (%v)", name, addr), VTEP: addr, Reachable: true,
+		Handshake:    handshake > 0,
 		HandshakeAge: handshake, Received: received, Sent: sent}
 }
 

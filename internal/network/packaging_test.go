@@ -41,7 +41,8 @@ func TestInstalledFilesMatchTheDevices(t *testing.T) {
 			}
 		}
 		for _, p := range patterns {
-			for _, foreign := range []string{"eth0", "veth0", "veth1a2b3c4", "br-1a2b3c4d5e6f", "docker0", "wlan0", "wg0", "wg1", "wg2-office"} {
+			for _, foreign := range []string{"eth0", "veth0", "veth1a2b3c4", "br-1a2b3c4d5e6f", "docker0", "wlan0", "wg0", "wg1",
+				"wg2-office"} {
 				if ok, _ := path.Match(strings.TrimPrefix(p, "interface-name:"), foreign); ok {
 					t.Errorf("%s: %s matches another program's %s", file, p, foreign)
 				}

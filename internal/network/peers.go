@@ -20,7 +20,8 @@ type Peers struct {
 
 // Equal tells whether both are the same.
 func (p Peers) Equal(o Peers) bool {
-	return p.StaticFDB == o.StaticFDB && p.AgentPort == o.AgentPort && p.WireGuard == o.WireGuard && slices.Equal(p.Flood, o.Flood) &&
+	return p.StaticFDB == o.StaticFDB && p.AgentPort == o.AgentPort && p.WireGuard == o.WireGuard &&
+		slices.Equal(p.Flood, o.Flood) &&
 		slices.Equal(p.HostAddrs, o.HostAddrs) && slices.Equal(p.WireGuardAddrs, o.WireGuardAddrs)
 }
 

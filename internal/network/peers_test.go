@@ -11,7 +11,8 @@ import (
 func TestPeersPlaceKeepsStaticListAsSenders(t *testing.T) {
 	a, b := netip.MustParseAddr("198.18.0.11"), netip.MustParseAddr("198.18.0.12")
 	own := netip.MustParseAddr("10.0.0.9")
-	p := Peers{Flood: []netip.Addr{b}, StaticFDB: true, AgentPort: 7947, HostAddrs: []netip.Addr{own}, WireGuard: "wg0-blue",
+	p := Peers{Flood: []netip.Addr{b}, StaticFDB: true, AgentPort: 7947, HostAddrs: []netip.Addr{own},
+		WireGuard:      "wg0-blue",
 		WireGuardAddrs: []netip.AddrPort{netip.AddrPortFrom(b, 51820)}}
 	tests := []struct {
 		name    string

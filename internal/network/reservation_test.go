@@ -58,7 +58,8 @@ func TestReadForeignReservation(t *testing.T) {
 func TestParseNewRefusesReserved(t *testing.T) {
 	blue := reservationOf(exampleNetwork(nil, map[string]any{"id": "b1", "name": "blue"}))
 	encryptedOn := func(port string) []byte {
-		return exampleNetwork(map[string]string{"encryption": "wireguard", "encryption_port": port}, map[string]any{"dns_enabled": true})
+		return exampleNetwork(map[string]string{"encryption": "wireguard", "encryption_port": port},
+			map[string]any{"dns_enabled": true})
 	}
 	encrypted := reservationOf([]byte(`{"name":"red","id":"r1","driver":"vxlan","dns_enabled":true,"options":{"vni":"7","vxlan_port":"8472","encryption":"wireguard","encryption_port":"51820"}}`))
 	podman := reservationOf([]byte(`{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`))
@@ -76,11 +77,14 @@ func TestParseNewRefusesReserved(t *testing.T) {
 			`option encryption_port "51820": is used by network "red"; choose another, or leave the option out`},
 		{"encryption_port that is another network's vxlan_port", encryptedOn("8472"), testHost, []Reservation{encrypted},
 			`option encryption_port "8472": is used by network "red"; choose another, or leave the option out`},
-		{"vxlan_port that is another network's encryption_port", exampleNetwork(map[string]string{"vxlan_port": "51820"}, nil), testHost, []Reservation{encrypted},
+		{"vxlan_port that is another network's encryption_port", exampleNetwork(map[string]string{"vxlan_port": "51820"},
+			nil), testHost, []Reservation{encrypted},
 			`option vxlan_port "51820": is the encryption_port of network "red"; choose another`},
-		{"WireGuard device of another network", exampleNetwork(nil, map[string]any{"network_interface": "wg1-red"}), testHost, []Reservation{encrypted},
+		{"WireGuard device of another network", exampleNetwork(nil, map[string]any{"network_interface": "wg1-red"}), testHost,
+			[]Reservation{encrypted},
 			`device name "wg1-red": is held by network "red"`},
-		{"WireGuard device on the host", encryptedOn("51821"), fakeHost{ifaces: append([]kernel.Interface{{Name: "wg0-vxlan-network"}}, testHost.ifaces...), default4: "eth0"}, nil,
+		{"WireGuard device on the host", encryptedOn("51821"),
+			fakeHost{ifaces: append([]kernel.Interface{{Name: "wg0-vxlan-network"}}, testHost.ifaces...), default4: "eth0"}, nil,
 			`device name "wg0-vxlan-network": is held by an interface of this host; remove it, or choose another network name or --interface-name`},
 		{"vni of a device", exampleNetwork(nil, nil), testHost, []Reservation{{Holder: "the device vxlan7", VNI: 100, Port: 4789}},
 			`option vni "100": is used with port 4789 by the device vxlan7; choose another vni or vxlan_port`},

@@ -22,7 +22,8 @@ func TestEncryptedNetworkSendsByWireGuardOnly(t *testing.T) {
 		sends  string
 		learns bool
 	}{
-		{"not encrypted", blue(), "", "[{00:00:00:00:00:00 198.18.0.11 0 0 } {00:00:00:00:00:00 198.18.0.12 0 0 }]", "[{02:00:00:00:00:01 198.18.0.11 0 0 }]", true},
+		{"not encrypted", blue(), "", "[{00:00:00:00:00:00 198.18.0.11 0 0 } {00:00:00:00:00:00 198.18.0.12 0 0 }]",
+			"[{02:00:00:00:00:01 198.18.0.11 0 0 }]", true},
 		{"no device", encrypted, "", "[]", "[]", false},
 		{"a device", encrypted, "wg1-blue", "[{00:00:00:00:00:00 198.18.0.11 0 0 wg1-blue} {00:00:00:00:00:00 198.18.0.12 0 0 wg1-blue}]", "[{02:00:00:00:00:01 198.18.0.11 0 0 wg1-blue}]", false},
 	} {
@@ -32,9 +33,11 @@ func TestEncryptedNetworkSendsByWireGuardOnly(t *testing.T) {
 		if fmt.Sprint(d.FDB) != tt.floods || d.Tunnel.Learning != tt.learns {
 			t.Errorf("%s: flood entries %v, learns %v", tt.name, d.FDB, d.Tunnel.Learning)
 		}
-		known := Known{StaticFDB: true, WishFastPath: WishFastPath, Remotes: NewRemotes(remote(mac(1), "198.18.0.11", "10.0.0.5"))}
+		known := Known{StaticFDB: true, WishFastPath: WishFastPath,
+			Remotes: NewRemotes(remote(mac(1), "198.18.0.11", "10.0.0.5"))}
 		f := Forward(tt.n, v, known)
-		if fmt.Sprint(f.Tables.FDB) != tt.sends || len(f.Tables.Static) != len(f.Tables.FDB) || len(f.Tables.Neighbours) != len(f.Tables.FDB) {
+		if fmt.Sprint(f.Tables.FDB) != tt.sends || len(f.Tables.Static) != len(f.Tables.FDB) ||
+			len(f.Tables.Neighbours) != len(f.Tables.FDB) {
 			t.Errorf("%s: %+v", tt.name, f.Tables)
 		}
 		if (f.FastPath.Encrypted != nil) != tt.n.Encrypts() {

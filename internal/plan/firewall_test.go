@@ -28,7 +28,8 @@ func TestFirewall(t *testing.T) {
 	}
 	encrypted, encryptedKnown, encrypted6 := vtep, vtep, six
 	encrypted.AgentPort, encryptedKnown.AgentPort, encryptedKnown.WireGuard = 7947, 7947, "wg1-blue"
-	encryptedKnown.WireGuardAddrs = []netip.AddrPort{netip.MustParseAddrPort("198.18.0.10:51820"), netip.MustParseAddrPort("198.18.0.11:51821")}
+	encryptedKnown.WireGuardAddrs = []netip.AddrPort{netip.MustParseAddrPort("198.18.0.10:51820"),
+		netip.MustParseAddrPort("198.18.0.11:51821")}
 	encrypted6.WireGuardAddrs = []netip.AddrPort{netip.MustParseAddrPort("[fd00:1::11]:51821")}
 	known, known6, allowing := vtep, six, vtep
 	known.AgentPort, known6.AgentPort = 7947, 7947

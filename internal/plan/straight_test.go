@@ -35,9 +35,10 @@ func TestEncryptedPath(t *testing.T) {
 	own.MAC, ceding.MAC = mac(9), mac(7)
 	all := Known{
 		StaticFDB: true, WishFastPath: WishFastPath, TakesIP: []netip.Addr{netip.MustParseAddr(b)},
-		Local:   []network.Endpoint{own, ceding, unknown},
-		Ceded:   map[netip.Addr]bool{netip.MustParseAddr("10.0.0.7"): true},
-		Remotes: NewRemotes(remote(mac(1), b, "10.0.0.5", "fd00:10::5"), remote(mac(2), c, "10.0.0.6", "10.0.0.1", "10.0.0.9")),
+		Local: []network.Endpoint{own, ceding, unknown},
+		Ceded: map[netip.Addr]bool{netip.MustParseAddr("10.0.0.7"): true},
+		Remotes: NewRemotes(remote(mac(1), b, "10.0.0.5", "fd00:10::5"),
+			remote(mac(2), c, "10.0.0.6", "10.0.0.1", "10.0.0.9")),
 	}
 	some := all
 	some.Only, some.SkipPorts = &kernel.ForwardingKeys{Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.6")}}, true
@@ -50,9 +51,10 @@ func TestEncryptedPath(t *testing.T) {
 		known                Known
 		local, remotes, only string
 	}{
-		"all":           {all, "10.0.0.9=9" + own63, "10.0.0.5=1>" + b + " 10.0.0.6=2>" + c + " fd00:10::5=1>" + b, "[]"},
-		"some":          {some, "", "10.0.0.6=2>" + c, "[10.0.0.6]"},
-		"no containers": {alone, "", "10.0.0.5=1>" + b + " 10.0.0.6=2>" + c + " 10.0.0.9=2>" + c + " fd00:10::5=1>" + b, "[]"},
+		"all":  {all, "10.0.0.9=9" + own63, "10.0.0.5=1>" + b + " 10.0.0.6=2>" + c + " fd00:10::5=1>" + b, "[]"},
+		"some": {some, "", "10.0.0.6=2>" + c, "[10.0.0.6]"},
+		"no containers": {alone, "", "10.0.0.5=1>" + b + " 10.0.0.6=2>" + c + " 10.0.0.9=2>" + c + " fd00:10::5=1>" + b,
+			"[]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := Forward(n, v, test.known).FastPath.Encrypted

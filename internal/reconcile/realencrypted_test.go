@@ -148,7 +148,10 @@ func (h *encryptedHost) bringUp() {
 }
 
 func (h *encryptedHost) beside() plan.Beside {
-	return plan.Beside{First: true, Networks: func() ([]plan.HostNetwork, error) { return []plan.HostNetwork{h.hostNetwork()}, nil }}
+	return plan.Beside{First: true, Networks: func() ([]plan.HostNetwork,
+		error) {
+		return []plan.HostNetwork{h.hostNetwork()}, nil
+	}}
 }
 
 // connect makes the WireGuard device, and has frames leave by it.
@@ -172,7 +175,8 @@ func (h *encryptedHost) repair(peer *encryptedHost) {
 func (h *encryptedHost) sendMarked(peer *encryptedHost) (reached bool) {
 	h.Helper()
 	own := h.container.MAC
-	for _, to := range []kernel.MAC{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {0x33, 0x33, 0, 0, 0, 1}, {2, 0, 0, 0, 0x77, 0x77}, peer.container.MAC} {
+	for _, to := range []kernel.MAC{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {0x33, 0x33, 0, 0, 0, 1},
+		{2, 0, 0, 0, 0x77, 0x77}, peer.container.MAC} {
 		frame := binary.BigEndian.AppendUint16(append(to[:], own[:]...), markerType+1)
 		h.inside.send(append(frame, bytes.Repeat(wireMarker, 8)...))
 	}
@@ -249,7 +253,8 @@ func (w *wireTap) note(frame []byte) {
 	switch {
 	case isOfEncrypted || bytes.Contains(frame, wireMarker):
 		w.plaintext = append(w.plaintext, fmt.Sprintf("%x", frame))
-	case bytes.Contains(frame, binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, standInPort), standInPort)):
+	case bytes.Contains(frame, binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, standInPort),
+		standInPort)):
 		w.encrypted++
 	}
 }
@@ -258,7 +263,8 @@ func (w *wireTap) note(frame []byte) {
 func (w *wireTap) stop() (plaintext []string, encrypted int) {
 	w.Helper()
 	broadcast := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-	w.marker.send(append(binary.BigEndian.AppendUint16(append(broadcast, 2, 0, 0, 0, 0, 0xee), markerType), make([]byte, 46)...))
+	w.marker.send(append(binary.BigEndian.AppendUint16(append(broadcast, 2, 0, 0, 0, 0, 0xee), markerType),
+		make([]byte, 46)...))
 	<-w.done
 	return w.plaintext, w.encrypted
 }
@@ -279,14 +285,16 @@ func TestRealEncryptedNetworkFailsClosed(t *testing.T) {
 		{"nothing", "true", false, false, false},
 		{"the device is down", "ip link set " + realWireGuard + " down", true, false, true},
 		{"the device is gone", "ip link del " + realWireGuard, true, false, true},
-		{"an entry by the route", "for m in $(bridge fdb show dev " + realDevice + " | grep via | cut -d' ' -f1 | sort -u); do" +
+		{"an entry by the route", "for m in $(bridge fdb show dev " +
+			realDevice + " | grep via | cut -d' ' -f1 | sort -u); do" +
 			" bridge fdb replace $m dev " + realDevice + " dst PEER self permanent; done", true, true, true},
 		{"a flood entry by the route", flood, false, true, true},
 		{"no entries but one by the route", "bridge fdb flush dev " + realDevice + "; " + flood, true, true, true},
 		{"learning", "ip link set " + realDevice + " type vxlan learning; bridge fdb flush dev " + realDevice + "; " +
 			flood, true, true, true},
 		{"no rules", "nft flush ruleset", false, false, false},
-		{"another route", "ip -6 rule add pref 1 to PEER lookup 99; ip -6 route add default dev eth0 table 99", true, false, true},
+		{"another route", "ip -6 rule add pref 1 to PEER lookup 99; ip -6 route add default dev eth0 table 99", true, false,
+			true},
 	}
 	for name, prefix := range underlays {
 		for _, f := range faults {
@@ -514,7 +522,8 @@ func TestRealPlainNetworkBesideAnEncryptedOne(t *testing.T) {
 	var red [2]*realHost
 	for i, h := range []*encryptedHost{a, b} {
 		r := &realHost{TB: t, ns: h.ns, Stack: h.Stack, n: h.n, v: h.v}
-		r.n.Identity = network.Identity{ID: "r1", Name: "red", Bridge: network.DeviceName{Name: "br-vxlan-red"}, Device: network.DeviceName{Name: "vxlan-red"}}
+		r.n.Identity = network.Identity{ID: "r1", Name: "red", Bridge: network.DeviceName{Name: "br-vxlan-red"},
+			Device: network.DeviceName{Name: "vxlan-red"}}
 		r.n.Encryption, r.n.Tunnel.VNI, r.n.Subnets, r.v.WireGuard = network.EncryptionOff, 200, nil, ""
 		h.applyPlan(plan.RepairFirewall([]plan.HostNetwork{h.hostNetwork(), r.hostNetwork()}, true))
 		r.network()

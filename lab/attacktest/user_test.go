@@ -23,7 +23,8 @@ func sendAsNobody(t *testing.T, h *lab.Host, to netip.AddrPort, payload []byte) 
 		fmt.Fprintf(&escaped, `\x%02x`, b)
 	}
 	// One write is one packet: printf of the program, not of the shell, which writes line by line.
-	return labtest.Sh(t, h, fmt.Sprintf("%sbash -c '/usr/bin/printf \"%s\" >/dev/udp/%s/%d' 2>&1 || true", asNobody, &escaped, to.Addr(), to.Port()))
+	return labtest.Sh(t, h, fmt.Sprintf("%sbash -c '/usr/bin/printf \"%s\" >/dev/udp/%s/%d' 2>&1 || true", asNobody,
+		&escaped, to.Addr(), to.Port()))
 }
 
 // An unprivileged process on a member host cannot poison the neighbours of another host's container.
@@ -47,8 +48,10 @@ func TestUserCannotPoisonContainers(t *testing.T) {
 			stop := keepPinging(t, victim, friend.addr4)
 			evil := packet.MAC{2, 0, 0, 0, 0, 0x66}
 			claimed := netip.AddrFrom4([4]byte{10, byte(tt.vni), 0, 200})
-			labtest.Sh(t, b, fmt.Sprintf("ip -n %s neigh replace %s lladdr 02:00:00:00:00:77 dev eth0 nud stale", netnsName(victim), claimed))
-			frame := packet.Ethernet(victim.mac, evil, packet.TypeARP, packet.ARP(packet.ARPReply, evil, claimed, victim.mac, victim.addr4))
+			labtest.Sh(t, b, fmt.Sprintf("ip -n %s neigh replace %s lladdr 02:00:00:00:00:77 dev eth0 nud stale",
+				netnsName(victim), claimed))
+			frame := packet.Ethernet(victim.mac, evil, packet.TypeARP,
+				packet.ARP(packet.ARPReply, evil, claimed, victim.mac, victim.addr4))
 			to := netip.AddrPortFrom(tt.own(b), port)
 			says := sendAsNobody(t, a, to, packet.VXLAN(tt.vni, frame))
 			if !strings.Contains(says, "Operation not permitted") {
@@ -56,7 +59,8 @@ func TestUserCannotPoisonContainers(t *testing.T) {
 			}
 			poisoned := isPoisoned(t, victim, claimed, evil)
 			attack := func() { sendAsNobody(t, a, to, packet.VXLAN(tt.vni, frame)) }
-			checkDefence(t, rule{a, "inet", "user_to_vtep", tt.says}, attack, func(within time.Duration) bool { return poisoned(within, attack) })
+			checkDefence(t, rule{a, "inet", "user_to_vtep", tt.says}, attack,
+				func(within time.Duration) bool { return poisoned(within, attack) })
 			stop()
 		})
 	}
@@ -78,7 +82,8 @@ func TestUsersReachContainers(t *testing.T) {
 				runContainer(t, a, "from-"+network, network)
 				to := runContainer(t, b, "to-"+network, network)
 				for _, user := range []string{"0", "1000", "65534"} {
-					labtest.Eventually(t, a, fmt.Sprintf("podman exec --user %s from-%s wget -qO- -T2 http://%s/", user, network, to.addr4))
+					labtest.Eventually(t, a, fmt.Sprintf("podman exec --user %s from-%s wget -qO- -T2 http://%s/", user, network,
+						to.addr4))
 				}
 				labtest.Eventually(t, a, fmt.Sprintf("%scurl -sS --max-time 2 http://%s/", asNobody, to.addr4))
 			}
@@ -101,7 +106,8 @@ func TestUsersCannotReachAgents(t *testing.T) {
 	labtest.Eventually(t, a, "podman exec ca wget -qO- -T2 http://cb/")
 	const agents = 7947
 	for _, h := range l.Hosts() {
-		if says := sendAsNobody(t, a, netip.AddrPortFrom(h.Addr4(), agents), []byte("not gossip")); !strings.Contains(says, "Operation not permitted") {
+		if says := sendAsNobody(t, a, netip.AddrPortFrom(h.Addr4(), agents), []byte("not gossip")); !strings.Contains(says,
+			"Operation not permitted") {
 			t.Errorf("to the agent of %s: %q", h.Name(), says)
 		}
 		connect := fmt.Sprintf("timeout 1 bash -c '</dev/tcp/%s/%d'", h.Addr4(), agents)
@@ -112,7 +118,8 @@ func TestUsersCannotReachAgents(t *testing.T) {
 		t.Errorf("%d packets were dropped", n)
 	}
 	labtest.Sh(t, a, "vxlanctl drops | grep 'user_to_agent.*a user.s process to an agent over IPv4'; vxlanctl doctor | grep VX0509")
-	if status := labtest.Sh(t, b, "vxlanctl status"); strings.Contains(status, "malformed") || strings.Contains(status, "label") {
+	if status := labtest.Sh(t, b, "vxlanctl status"); strings.Contains(status, "malformed") ||
+		strings.Contains(status, "label") {
 		t.Errorf("the agent of host-b heard a user:\n%s", status)
 	}
 	labtest.Sh(t, a, "mkdir -p /etc/vxlan; echo 'allow_users = [\"nobody\"]' >>/etc/vxlan/vxland.toml; vxlanctl config check; vxlanctl reload")
@@ -120,7 +127,8 @@ func TestUsersCannotReachAgents(t *testing.T) {
 		labtest.Sh(t, a, fmt.Sprintf("%stimeout 1 bash -c '</dev/tcp/%s/%d'", asNobody, h.Addr4(), agents))
 	}
 	labtest.Sh(t, a, "rm /etc/vxlan/vxland.toml; vxlanctl reload")
-	if says := sendAsNobody(t, a, netip.AddrPortFrom(b.Addr4(), agents), []byte("not gossip")); !strings.Contains(says, "Operation not permitted") {
+	if says := sendAsNobody(t, a, netip.AddrPortFrom(b.Addr4(), agents), []byte("not gossip")); !strings.Contains(says,
+		"Operation not permitted") {
 		t.Errorf("after allow_users went: %q", says)
 	}
 }

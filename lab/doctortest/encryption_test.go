@@ -11,10 +11,14 @@ import (
 // encryptionFaults are tried on a network that is encrypted. A clock that was set back is not among them: all hosts of
 // the lab have the clock of one machine. TestClockSetBack and the checks of doctor have it.
 var encryptionFaults = []fault{
-	{name: "input drops WireGuard", inject: drop("inet", "input", "0", "udp dport 51820 drop"), code: "VX0502", says: "encrypted packets", quick: true},
-	{name: "keys others can read", inject: "chmod 644 /run/vxlan/wireguard/*.json", code: "VX1004", says: "others than root"},
-	{name: "network not encrypted on one host", look: "host-a", host: "host-a", inject: recreateEncrypted(""), code: "VX0605", says: "encryption is off there",
-		person: decision{"whether the network is to be encrypted is for a person to say", recreateEncrypted("--opt encryption=wireguard")}},
+	{name: "input drops WireGuard", inject: drop("inet", "input", "0", "udp dport 51820 drop"), code: "VX0502",
+		says: "encrypted packets", quick: true},
+	{name: "keys others can read", inject: "chmod 644 /run/vxlan/wireguard/*.json", code: "VX1004",
+		says: "others than root"},
+	{name: "network not encrypted on one host", look: "host-a", host: "host-a", inject: recreateEncrypted(""),
+		code: "VX0605", says: "encryption is off there",
+		person: decision{"whether the network is to be encrypted is for a person to say",
+			recreateEncrypted("--opt encryption=wireguard")}},
 }
 
 func recreateEncrypted(option string) string {
@@ -39,7 +43,8 @@ func startEncrypted(t *testing.T) *lab.Lab {
 
 // encryptedUnderlayFaults are broken between the hosts.
 var encryptedUnderlayFaults = []underlayFault{
-	{name: "WireGuard dropped between the hosts", inject: dropBetween("udp dport 51820-51821 drop"), look: "host-a", code: "VX1001", says: "WireGuard", without: noDropBetween, quick: true},
+	{name: "WireGuard dropped between the hosts", inject: dropBetween("udp dport 51820-51821 drop"), look: "host-a",
+		code: "VX1001", says: "WireGuard", without: noDropBetween, quick: true},
 }
 
 func TestFaultsOfEncryption(t *testing.T) {

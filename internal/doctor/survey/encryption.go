@@ -70,7 +70,8 @@ func (c *collector) wireGuardLink(n *doctor.Network, name string) (l doctor.Wire
 	}
 	c.gap("the addresses of "+name, c.readJSON(&addrs, "ip", "-j", "address", "show", "dev", name))
 	for _, a := range addrs {
-		l.HasIPv4 = l.HasIPv4 || slices.ContainsFunc(a.AddrInfo, func(i struct{ Family string }) bool { return i.Family == "inet" })
+		l.HasIPv4 = l.HasIPv4 || slices.ContainsFunc(a.AddrInfo,
+			func(i struct{ Family string }) bool { return i.Family == "inet" })
 	}
 	// Over IPv4 the kernel takes whoever is sent to by the device for a neighbour on it.
 	if l.Up && n.VTEP.Local.Is6() && n.VTEP.WireGuard == name && len(n.VTEP.Remotes) > 0 {

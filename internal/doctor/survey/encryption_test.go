@@ -23,7 +23,8 @@ func TestKeyFilesOthersCanRead(t *testing.T) {
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if found := unsafeKeyFiles(dir); len(found) != 1 || found[0].Path != file || found[0].Mode != "0640, of user 0" || found[0].Mend != "600" {
+	if found := unsafeKeyFiles(dir); len(found) != 1 || found[0].Path != file || found[0].Mode != "0640, of user 0" ||
+		found[0].Mend != "600" {
 		t.Errorf("found %+v", found)
 	}
 	if err := os.Chown(file, 65534, -1); err != nil {

@@ -63,8 +63,10 @@ var hostFaults = []hostFault{
 		code: "VX0409", says: "10.0.1.12"},
 	{name: "address of the underlay not taken", inject: "ip route delete local 198.18.0.12 dev eth0 table local", code: "VX0201", says: "does not take packets", quick: true},
 	{name: "gateway's address not taken", inject: "ip route delete local 10.0.1.1 dev br-vxlan-net table local", code: "VX0408", says: "does not take packets"},
-	{name: "a user sends to another host's VXLAN port", inject: sendAsNobody("198.18.0.11/4789"), code: "VX0509", says: "was refused", quick: true},
-	{name: "a user sends to this host's VXLAN port", inject: sendAsNobody("127.0.0.1/4789"), code: "VX0509", says: "was refused"},
+	{name: "a user sends to another host's VXLAN port", inject: sendAsNobody("198.18.0.11/4789"), code: "VX0509",
+		says: "was refused", quick: true},
+	{name: "a user sends to this host's VXLAN port", inject: sendAsNobody("127.0.0.1/4789"), code: "VX0509",
+		says: "was refused"},
 	{name: "IPsec blocks what leaves by default", inject: "ip xfrm policy setdefault out block", code: "VX0203", says: "IPsec"},
 	{name: "IPsec blocks what comes by default", inject: "ip xfrm policy setdefault in block", code: "VX0203", says: "IPsec"},
 	{name: "IPsec blocks what is forwarded by default", inject: "ip xfrm policy setdefault fwd block", code: "VX0606", says: "IPsec"},
@@ -196,7 +198,8 @@ var hostFaults = []hostFault{
 
 // sendAsNobody sends a packet as an unprivileged process, which is told that it may not.
 func sendAsNobody(to string) string {
-	return "setpriv --reuid 65534 --clear-groups bash -c 'echo x >/dev/udp/" + to + "' 2>&1 | grep 'Operation not permitted'"
+	return "setpriv --reuid 65534 --clear-groups bash -c 'echo x >/dev/udp/" +
+		to + "' 2>&1 | grep 'Operation not permitted'"
 }
 
 // narrow gives the underlay its address with another scope than global.

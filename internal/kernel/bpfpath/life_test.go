@@ -48,7 +48,8 @@ func TestEvict(t *testing.T) {
 	if takes(a, b) {
 		t.Error("the programs still take packets")
 	}
-	b.hasPins("addresses counts former hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/underlay " + tablePins)
+	b.hasPins("addresses counts former hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/underlay " +
+		tablePins)
 	if err := b.stack.EvictFastPath("vx.0", b.mac()); err != nil {
 		t.Errorf("again: %v", err)
 	}

@@ -86,13 +86,16 @@ func (h *twoHosts) protect(ns string, ipv6 bool, number int) *Conn {
 		vteps, agents, members = kernel.VTEPs6, kernel.Agents6, kernel.Members6
 	}
 	elements := []kernel.Element{
-		{Set: kernel.Underlays, Key: kernel.Device("u0")}, {Set: kernel.VXLANPorts, Key: kernel.Port(tunnel)}, {Set: kernel.RootPorts, Key: kernel.Port(tunnel)}, {Set: kernel.RootPorts, Key: kernel.Port(agent)},
+		{Set: kernel.Underlays, Key: kernel.Device("u0")}, {Set: kernel.VXLANPorts,
+			Key: kernel.Port(tunnel)}, {Set: kernel.RootPorts, Key: kernel.Port(tunnel)}, {Set: kernel.RootPorts, Key: kernel.Port(agent)},
 		{Set: kernel.VNIs, Key: kernel.Concat(kernel.Port(tunnel), kernel.VNI(listedVNI))},
-		{Set: kernel.OwnVNIs, Key: kernel.Concat(kernel.Port(tunnel), kernel.VNI(listedVNI))}, {Set: kernel.OwnVNIs, Key: kernel.Concat(kernel.Port(tunnel), kernel.VNI(groupVNI))},
+		{Set: kernel.OwnVNIs, Key: kernel.Concat(kernel.Port(tunnel), kernel.VNI(listedVNI))}, {Set: kernel.OwnVNIs,
+			Key: kernel.Concat(kernel.Port(tunnel), kernel.VNI(groupVNI))},
 		{Set: members, Key: kernel.Concat(other, own, kernel.Port(tunnel), kernel.VNI(listedVNI))},
 	}
 	for _, a := range []kernel.Datum{own, other} {
-		elements = append(elements, kernel.Element{Set: vteps, Key: kernel.Concat(a, kernel.Port(tunnel))}, kernel.Element{Set: agents, Key: kernel.Concat(a, kernel.Port(agent))})
+		elements = append(elements, kernel.Element{Set: vteps, Key: kernel.Concat(a, kernel.Port(tunnel))},
+			kernel.Element{Set: agents, Key: kernel.Concat(a, kernel.Port(agent))})
 	}
 	apply(h, c, kernel.SetFirewall{Elements: elements})
 	return c
@@ -158,14 +161,22 @@ func onHostB(h *twoHosts) string { return h.b }
 var (
 	loopback = netip.MustParseAddr("127.0.0.1")
 	attacks  = []attack{
-		{"another host", false, netip.Addr{}, vtepAddrs(false, 2), []uint32{listedVNI}, onHostA, "a user's process to a VTEP over IPv4", "vx101", onHostB},
-		{"another host over IPv6", true, netip.Addr{}, vtepAddrs(true, 2), []uint32{listedVNI}, onHostA, "a user's process to a VTEP over IPv6", "vx101", onHostB},
-		{"another host behind another VNI", false, netip.Addr{}, vtepAddrs(false, 2), []uint32{otherVNI, listedVNI}, onHostA, "a user's process to a VTEP over IPv4", "vx101", onHostB},
-		{"another address of a host, of a multicast network", false, netip.Addr{}, netip.MustParseAddr("198.18.0.22"), []uint32{groupVNI}, onHostA, "a user's process to another host's VXLAN port", "vx102", onHostB},
-		{"its own host behind another VNI", false, netip.Addr{}, loopback, []uint32{otherVNI, listedVNI}, onHostA, "a user's process to this host's VXLAN port", "vx101", onHostA},
-		{"its own host, of a multicast network", false, netip.Addr{}, loopback, []uint32{groupVNI}, onHostA, "a user's process to this host's VXLAN port", "vx102", onHostA},
-		{"its own host by broadcast, of a multicast network", false, netip.Addr{}, netip.MustParseAddr("198.18.0.255"), []uint32{groupVNI}, onHostA, "a user's process to this host's VXLAN port", "vx102", onHostB},
-		{"its own host with a member's address", true, vtepAddrs(true, 2), vtepAddrs(true, 1), []uint32{listedVNI}, onHostA, "a user's process to a VTEP over IPv6", "vx101", onHostA},
+		{"another host", false, netip.Addr{}, vtepAddrs(false, 2), []uint32{listedVNI}, onHostA,
+			"a user's process to a VTEP over IPv4", "vx101", onHostB},
+		{"another host over IPv6", true, netip.Addr{}, vtepAddrs(true, 2), []uint32{listedVNI}, onHostA,
+			"a user's process to a VTEP over IPv6", "vx101", onHostB},
+		{"another host behind another VNI", false, netip.Addr{}, vtepAddrs(false, 2), []uint32{otherVNI, listedVNI}, onHostA,
+			"a user's process to a VTEP over IPv4", "vx101", onHostB},
+		{"another address of a host, of a multicast network", false, netip.Addr{}, netip.MustParseAddr("198.18.0.22"),
+			[]uint32{groupVNI}, onHostA, "a user's process to another host's VXLAN port", "vx102", onHostB},
+		{"its own host behind another VNI", false, netip.Addr{}, loopback, []uint32{otherVNI, listedVNI}, onHostA,
+			"a user's process to this host's VXLAN port", "vx101", onHostA},
+		{"its own host, of a multicast network", false, netip.Addr{}, loopback, []uint32{groupVNI}, onHostA,
+			"a user's process to this host's VXLAN port", "vx102", onHostA},
+		{"its own host by broadcast, of a multicast network", false, netip.Addr{}, netip.MustParseAddr("198.18.0.255"),
+			[]uint32{groupVNI}, onHostA, "a user's process to this host's VXLAN port", "vx102", onHostB},
+		{"its own host with a member's address", true, vtepAddrs(true, 2), vtepAddrs(true, 1), []uint32{listedVNI}, onHostA,
+			"a user's process to a VTEP over IPv6", "vx101", onHostA},
 	}
 )
 
@@ -174,7 +185,8 @@ func (a attack) send(h *twoHosts, user int) error {
 	fd := asUser(h, a.ns(h), user, familyOf(a.to), unix.SOCK_DGRAM)
 	errs := []error{unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1)}
 	if a.from.IsValid() {
-		errs = append(errs, unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1), unix.Bind(fd, sockaddr(a.from, 0)))
+		errs = append(errs, unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1),
+			unix.Bind(fd, sockaddr(a.from, 0)))
 	}
 	var packets []byte
 	for _, vni := range a.vnis {
@@ -220,14 +232,16 @@ func dropped(t testing.TB, c *Conn, comment string) uint64 {
 
 // A container cannot hide a packet for its host behind one with another VNI.
 func TestContainersCannotHideVXLAN(t *testing.T) {
-	a := attack{to: netip.MustParseAddr("10.9.0.101"), vnis: []uint32{otherVNI, listedVNI}, device: "vx101", arrives: onHostA,
-		ns: func(h *twoHosts) string { return h.container }, says: "container to another address of this host"}
+	a := attack{to: netip.MustParseAddr("10.9.0.101"), vnis: []uint32{otherVNI, listedVNI}, device: "vx101",
+		arrives: onHostA,
+		ns:      func(h *twoHosts) string { return h.container }, says: "container to another address of this host"}
 	h := newTwoHosts(t, false)
 	before := a.arrived(h)
 	if err := a.send(h, nobody); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(3 * time.Second); dropped(t, h.firewallA, a.says) == 0; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Second); dropped(t, h.firewallA,
+		a.says) == 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%q dropped nothing", a.says)
 		}
@@ -278,7 +292,8 @@ func TestUsersCannotSendVXLAN(t *testing.T) {
 			if got := a.arrived(h); got != before {
 				t.Error("it arrived")
 			}
-			apply(t, h.firewallA, kernel.AddElements{Elements: []kernel.Element{{Set: kernel.AllowedUsers, Key: kernel.User(1000)}}})
+			apply(t, h.firewallA, kernel.AddElements{Elements: []kernel.Element{{Set: kernel.AllowedUsers,
+				Key: kernel.User(1000)}}})
 			for name, user := range map[string]int{"root": 0, "an allowed user": 1000} {
 				before := a.arrived(h)
 				if err := a.send(h, user); err != nil || !a.waitForArrival(h, before) {
@@ -403,7 +418,8 @@ func TestUsersCannotReachAgents(t *testing.T) {
 				t.Errorf("%q dropped %d", says, n)
 			}
 		}
-		apply(t, h.firewallA, kernel.AddElements{Elements: []kernel.Element{{Set: kernel.AllowedUsers, Key: kernel.User(nobody)}}})
+		apply(t, h.firewallA, kernel.AddElements{Elements: []kernel.Element{{Set: kernel.AllowedUsers,
+			Key: kernel.User(nobody)}}})
 		if got := connect(t, h.a, nobody, vtepAddrs(ipv6, 2)); got != unix.ECONNREFUSED {
 			t.Errorf("an allowed user's TCP: %v", got)
 		}
@@ -461,7 +477,8 @@ func BenchmarkOutputRules(b *testing.B) {
 	h := newTwoHosts(b, false)
 	echo := echoUDP(b, h.b, h.insideB)
 	const port = 9 // where nobody reads, and nobody answers
-	if err := unix.Bind(asUser(b, h.b, 0, unix.AF_INET, unix.SOCK_DGRAM), sockaddr(netip.IPv4Unspecified(), port)); err != nil {
+	if err := unix.Bind(asUser(b, h.b, 0, unix.AF_INET, unix.SOCK_DGRAM),
+		sockaddr(netip.IPv4Unspecified(), port)); err != nil {
 		b.Fatal(err)
 	}
 	for name, from := range map[string]struct {

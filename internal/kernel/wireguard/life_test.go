@@ -415,14 +415,16 @@ func TestProcessOfAnotherNamespace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{TB: t, path: paths[1], sh: netnstest.Shell(t, paths[1]), vtep: vteps[1], log: other.log, device: other.device}
+	h := &host{TB: t, path: paths[1], sh: netnstest.Shell(t, paths[1]), vtep: vteps[1], log: other.log,
+		device: other.device}
 	h.Host = h.newAgent(wireguard.WireGuardGo, self)
 	if h.device.PrivateKey, err = wireguard.NewPrivateKey(); err != nil {
 		t.Fatal(err)
 	}
 	h.sh(fmt.Sprintf(`ip tuntap add %[1]s mode tun; ip link set %[1]s alias "vxlan-driver network 7c7b n"`, h.device.Name))
 	pid := other.pid()
-	if _, err := h.Ensure(t.Context(), h.device); err == nil || !strings.Contains(err.Error(), "in another network namespace") {
+	if _, err := h.Ensure(t.Context(), h.device); err == nil || !strings.Contains(err.Error(),
+		"in another network namespace") {
 		t.Errorf("set up: %v", err)
 	}
 	if err := h.Remove(h.device.Name); err != nil {

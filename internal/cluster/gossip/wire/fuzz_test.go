@@ -84,7 +84,8 @@ func (c *mutationCounts) add(o mutationCounts) {
 // decodeMutations decodes so many mutations: messages, contents and deltas in turn.
 func decodeMutations(t *testing.T, seed uint64, runs int) (c mutationCounts) {
 	m := mutator{rng: rand.New(rand.NewPCG(7, seed))}
-	base, later := wiretest.Record("a", "b"), wiretest.WithUnknown(wiretest.WithKeys(wiretest.WithView(wiretest.Record("a", "b", "c"))))
+	base, later := wiretest.Record("a", "b"), wiretest.WithUnknown(wiretest.WithKeys(wiretest.WithView(wiretest.Record("a",
+		"b", "c"))))
 	var messages, deltas, contents [][]byte
 	for _, message := range wiretest.Messages() {
 		messages = append(messages, message.Encode())

@@ -157,12 +157,16 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a view with too many hosts", withView(func(v *cluster.NetworkView) { v.Listed = make([]netip.Addr, 33) }), "at most 32"},
 		{"a view with a host twice", withView(func(v *cluster.NetworkView) { v.Listed[1] = v.Listed[0] }), "repeated or out of order"},
 		{"keys out of order", withKeys(func(k []cluster.TunnelKey) { k[0].Generation = 301 }), "repeated or out of order"},
-		{"a key of generation 0", withKeys(func(k []cluster.TunnelKey) { k[0].Generation = 0 }), "must be from 1 to 4294967295"},
-		{"a key of a generation beyond the last", withKeys(func(k []cluster.TunnelKey) { k[1].Generation = 1 << 32 }), "is allowed"},
+		{"a key of generation 0", withKeys(func(k []cluster.TunnelKey) { k[0].Generation = 0 }),
+			"must be from 1 to 4294967295"},
+		{"a key of a generation beyond the last", withKeys(func(k []cluster.TunnelKey) { k[1].Generation = 1 << 32 }),
+			"is allowed"},
 		{"a key without a port", withKeys(func(k []cluster.TunnelKey) { k[0].Port = 0 }), "has no port"},
 		{"a key of zeros", withKeys(func(k []cluster.TunnelKey) { k[1].Public = [32]byte{} }), "is zero"},
-		{"three keys", withContent(func(r *wire.Record) { r.Memberships[0].Keys = make([]cluster.TunnelKey, 3) }), "is allowed"},
-		{"a key cut off", withRaw(append(host, 2, 23, 100, 0xb5, 0x25, 4, 198, 18, 0, 9, 1, 0, 6, 1, 0, 0, 0, 0, 7, 3, 1, 1, 5)...), "ends early"},
+		{"three keys", withContent(func(r *wire.Record) { r.Memberships[0].Keys = make([]cluster.TunnelKey, 3) }),
+			"is allowed"},
+		{"a key cut off", withRaw(append(host, 2, 23, 100, 0xb5, 0x25, 4, 198, 18, 0, 9, 1, 0, 6, 1, 0, 0, 0, 0, 7, 3, 1, 1,
+			5)...), "ends early"},
 		{"networks out of order", withContent(func(r *wire.Record) {
 			other := r.Memberships[0]
 			other.Network.VNI--
@@ -260,7 +264,8 @@ func TestUnknownFlagOfAKeyIsIgnored(t *testing.T) {
 	r := wiretest.WithKeys(wiretest.Record())
 	flags := len(r.Raw) - 1 // of the last key, which is the last of the record
 	r.Raw[flags] |= 0b1100
-	m := wire.Message{Kind: wire.KindRecords, From: wiretest.Host9, Records: []wire.AgedRecord{{Record: wiretest.Versioned(r, 1)}}}
+	m := wire.Message{Kind: wire.KindRecords, From: wiretest.Host9,
+		Records: []wire.AgedRecord{{Record: wiretest.Versioned(r, 1)}}}
 	got, err := wire.Decode(m.Encode(), wire.Supported)
 	if err != nil || len(got.Records) != 1 || !reflect.DeepEqual(got.Records[0].Memberships[0].Keys, wiretest.Keys()) {
 		t.Errorf("got %+v, %v", got, err)
@@ -313,7 +318,8 @@ func FuzzRecords(f *testing.F) {
 
 // FuzzContent is FuzzRecords without the checksum, which stops nearly all that a fuzzer makes up.
 func FuzzContent(f *testing.F) {
-	for _, r := range []wire.Record{wiretest.Record("a", "b"), wiretest.Record(), wiretest.WithUnknown(wiretest.Record("a")), wiretest.WithView(wiretest.Record("b")), wiretest.WithKeys(wiretest.Record("a")), wire.NewLeftRecord(wiretest.HostB)} {
+	for _, r := range []wire.Record{wiretest.Record("a", "b"), wiretest.Record(),
+		wiretest.WithUnknown(wiretest.Record("a")), wiretest.WithView(wiretest.Record("b")), wiretest.WithKeys(wiretest.Record("a")), wire.NewLeftRecord(wiretest.HostB)} {
 		f.Add(r.Raw)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) { checkContent(t, data) })

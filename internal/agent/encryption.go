@@ -144,7 +144,8 @@ func (a *Agent) awaitEncryption(ctx context.Context, networkID string) (warning 
 	select {
 	case <-a.encryption.Ready(networkID):
 	case <-time.After(encryptionTimeout):
-		return fmt.Sprintf("network %s is encrypted, and WireGuard is not ready after %v: nothing leaves this host until it is; "+
+		return fmt.Sprintf("network %s is encrypted, and WireGuard is not ready after %v: nothing leaves this host until "+
+			"it is; "+
 			"`vxlanctl status` says why", n.Name, encryptionTimeout)
 	case <-ctx.Done():
 		return ""

@@ -40,7 +40,8 @@ func encryptionStatus(m *encryption.Manager, networkID string) *agentapi.Encrypt
 
 func wireGuardPeer(p encryption.PeerStatus) agentapi.WireGuardPeer {
 	peer := agentapi.WireGuardPeer{
-		Host: p.Host, VTEP: p.VTEP, Port: p.Port, Reachable: p.Reachable, Endpoint: p.Endpoint, Received: p.Received, Sent: p.Sent, Straight: p.TakesIP,
+		Host: p.Host, VTEP: p.VTEP, Port: p.Port, Reachable: p.Reachable, Endpoint: p.Endpoint,
+		Received: p.Received, Sent: p.Sent, Straight: p.TakesIP,
 	}
 	if !p.LastHandshake.IsZero() {
 		peer.Handshake, peer.HandshakeAge = true, max(0, time.Since(p.LastHandshake.Round(0)))

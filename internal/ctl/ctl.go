@@ -98,7 +98,8 @@ func commandGroups(host Host, version string) []commandGroup {
 	return []commandGroup{
 		{"See what there is", []*cobra.Command{
 			statusCommand(host, version), networkCommand(host), hostCommand(host), endpointsCommand(host),
-			namesCommand(host), addressCommand(host), conflictsCommand(host), fdbCommand(host), encryptionCommand(host), topologyCommand(host),
+			namesCommand(host), addressCommand(host), conflictsCommand(host), fdbCommand(host), encryptionCommand(host),
+			topologyCommand(host),
 			topCommand(host, version), webCommand(host, version), eventsCommand(host), configCommand(),
 		}},
 		{"Find out what is wrong", []*cobra.Command{

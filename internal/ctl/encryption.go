@@ -242,7 +242,8 @@ func (r refusedPlaintext) String() string {
 	if r == (refusedPlaintext{}) {
 		return "no plaintext was refused"
 	}
-	return fmt.Sprintf("refused: plaintext that came %d, plaintext that was to leave %d, not VXLAN from WireGuard %d packets",
+	return fmt.Sprintf("refused: plaintext that came %d, plaintext that was to leave %d, not VXLAN from WireGuard "+
+		"%d packets",
 		r.PlaintextIn, r.PlaintextOut, r.FromWireGuard)
 }
 

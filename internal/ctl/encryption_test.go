@@ -25,7 +25,8 @@ func wireGuardTo(host string, last byte, handshake time.Duration, straight bool)
 // rotatingEncryption is a network whose keys rotate, and wait for a host.
 func rotatingEncryption() *agentapi.EncryptionStatus {
 	return &agentapi.EncryptionStatus{
-		Sends: 1, Waiting: []string{"c (198.18.0.3)"}, Disputed: []string{"d (198.18.0.4)"}, Keyless: []string{"e (198.18.0.5)"},
+		Sends: 1, Waiting: []string{"c (198.18.0.3)"}, Disputed: []string{"d (198.18.0.4)"},
+		Keyless: []string{"e (198.18.0.5)"},
 		Devices: []agentapi.WireGuardStatus{
 			{Device: "wg0-blue", Generation: 1, KeyAge: 50 * time.Hour, Implementation: "wireguard-go", Running: true,
 				Port: 51820,

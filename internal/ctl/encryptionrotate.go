@@ -97,7 +97,8 @@ func (r *rotation) run(ctx context.Context, name string, detach bool) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.New("interrupted; the agents go on by themselves, and `vxlanctl encryption status` shows how far they are")
+			return errors.New("interrupted; the agents go on by themselves, and `vxlanctl encryption status` shows how far " +
+				"they are")
 		case <-time.After(rotationPoll):
 		}
 	}

@@ -24,7 +24,8 @@ import (
 var jsonCommands = []string{
 	"status", "status --all", "host ls", "network ls", "network inspect blue", "endpoints", "names", "conflicts", "fdb", "topology",
 	"address show blue", "address check 10.0.0.8", "config check", "config show", "explain", "explain VX0301",
-	"doctor", "doctor --for podman=6", "drops", "mesh", "ping db -c 1", "trace web db", "events", "key ls", "encryption status", "token ls", "token create", "reload",
+	"doctor", "doctor --for podman=6", "drops", "mesh", "ping db -c 1", "trace web db", "events", "key ls",
+	"encryption status", "token ls", "token create", "reload",
 	"reload --dry-run", "network set blue mtu=1402", "network peer add blue 198.18.0.7", "network peer remove blue 198.18.0.2",
 	"network rm blue", "network adopt green", "host forget c", "cleanup --force", "token revoke 1a",
 }

@@ -33,8 +33,8 @@ var encryptionEntries = []Entry{
 		Code: WireGuardDown, Title: "WireGuard does not run",
 		Meaning: "A network is encrypted, and its WireGuard device is missing, is down, or has no process. Nothing of the " +
 			"network leaves this host, and nothing is taken in.",
-		Causes: []string{"wireguard-go ended, and cannot be started again: memory or descriptors are short, or /dev/net/tun " +
-			"is missing.", "Somebody has set the device down.", "Another program has a device of that name."},
+		Causes: []string{"wireguard-go ended, and cannot be started again: memory or descriptors are short, or " +
+			"/dev/net/tun is missing.", "Somebody has set the device down.", "Another program has a device of that name."},
 		Mends: []string{"Look at the log: `journalctl -u 'vxland-wireguard@*'`, or that of the agent.",
 			"Type `vxlanctl reload`. The agent tries again by itself, too."},
 	},
@@ -82,8 +82,8 @@ var encryptionEntries = []Entry{
 	},
 	{
 		Code: WireGuardRouting, Title: "the kernel refuses VXLAN packets of a WireGuard device",
-		Meaning: "VXLAN packets inside WireGuard have the hosts' own addresses. The kernel takes them in only with the right " +
-			"settings of the device, and sends them over IPv6 only by a rule of routing. Without these they are dropped.",
+		Meaning: "VXLAN packets inside WireGuard have the hosts' own addresses. The kernel takes them in only with the " +
+			"right settings of the device, and sends them over IPv6 only by a rule of routing. Without these they are dropped.",
 		Causes: []string{"Another program has set rp_filter of the device to 1, as a file in sysctl.d may.",
 			"Somebody has flushed addresses, rules or routes."},
 		Mends: []string{"Type `vxlanctl reload`. The agent repairs it within a minute, too.",
@@ -99,8 +99,8 @@ var encryptionEntries = []Entry{
 	},
 	{
 		Code: RotationWaits, Title: "the keys of a network do not finish rotating",
-		Meaning: "New WireGuard keys come into use once each host has answered by its own. Until then the earlier ones stay " +
-			"in use, and no packet is lost.",
+		Meaning: "New WireGuard keys come into use once each host has answered by its own. Until then the earlier ones " +
+			"stay in use, and no packet is lost.",
 		Causes: []string{"The agent of a host does not run.",
 			"A firewall lets only one of the network's two UDP ports pass (VX1001)."},
 		Mends: []string{"Start the agent of the host that the finding names: `vxlanctl reload` there.",

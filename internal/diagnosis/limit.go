@@ -31,9 +31,10 @@ var limitEntries = []Entry{
 	},
 	{
 		Code: ClockSkew, Title: "the clocks of two hosts differ",
-		Meaning: "Traffic that is not encrypted does not need clocks, and for encrypted networks see VX1003. Tokens expire at the wrong time, and logs of two hosts are hard to compare.",
-		Causes:  []string{"No time service runs on one of the hosts."},
-		Mends:   []string{"Enable systemd-timesyncd, chrony or another time service."},
+		Meaning: "Traffic that is not encrypted does not need clocks, and for encrypted networks see VX1003. Tokens expire " +
+			"at the wrong time, and logs of two hosts are hard to compare.",
+		Causes: []string{"No time service runs on one of the hosts."},
+		Mends:  []string{"Enable systemd-timesyncd, chrony or another time service."},
 	},
 	{
 		Code: FilesExhausted, Title: "descriptors, memory or watches are short",

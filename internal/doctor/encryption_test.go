@@ -84,7 +84,8 @@ var encryptionCases = []checkCase{
 	{"the agent has another problem too", encrypted(func(f *Facts, n *agentapi.NetworkStatus) {
 		n.Encryption.Problem = "network blue: encryption: set up WireGuard device wg0-blue: no"
 		f.Agent.Report.Problem = n.Encryption.Problem + "\nnetwork red: no room"
-	}), []string{"VX1002 failure set up WireGuard device wg0-blue: no", "VX0702 failure network red: no room"}, []string{reload}},
+	}), []string{"VX1002 failure set up WireGuard device wg0-blue: no", "VX0702 failure network red: no room"},
+		[]string{reload}},
 	{"wireguard-go has ended", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) {
 		n.Encryption.Devices[0].Running, peerOfA(n).HandshakeAge = false, time.Hour
 	}), []string{"VX1002 failure the WireGuard device wg0-blue does not run"}, nil},
@@ -108,7 +109,8 @@ var encryptionCases = []checkCase{
 	}),
 		[]string{"VX1008 failure packets that are to leave by wg0-blue leave by eth0"}, nil},
 	{"keys damaged", encrypted(func(f *Facts, n *agentapi.NetworkStatus) {
-		n.Encryption.Problem = "network blue: encryption: read the keys in /run/vxlan/wireguard/b1.json: is damaged; nothing of the " +
+		n.Encryption.Problem = "network blue: encryption: read the keys in /run/vxlan/wireguard/b1.json: is damaged; " +
+			"nothing of the " +
 			"network leaves or is taken in; remove the file, and new keys are made"
 	}), []string{"VX1004 failure read the keys in /run/vxlan/wireguard/b1.json: is damaged"},
 		[]string{"rm /run/vxlan/wireguard/b1.json", reload}},
@@ -153,7 +155,8 @@ var encryptionCases = []checkCase{
 		n.Encryption.Waiting = []string{hostA}
 	}), []string{"VX1010 warning the rotation of the keys has waited for 5m0s for " + hostA}, nil},
 	{"underlay too small", encrypted(func(f *Facts, _ *agentapi.NetworkStatus) { f.Networks[0].Underlay.MTU = 1450 }),
-		[]string{"VX0205 failure eth0 has the MTU 1450, and the network's packets need 1500"}, []string{"ip link set eth0 mtu 1500", reload}},
+		[]string{"VX0205 failure eth0 has the MTU 1450, and the network's packets need 1500"},
+		[]string{"ip link set eth0 mtu 1500", reload}},
 }
 
 // What is said of an encrypted network is said once, also by `vxlanctl status`, which looks at the report only.
@@ -167,7 +170,8 @@ func TestEncryptionFindings(t *testing.T) {
 	for _, found := range EncryptionFindings(all) {
 		got = append(got, fmt.Sprint(found.Code, " ", strings.Join(found.Evidence, "; ")))
 	}
-	want := []string{"VX1001 its agent answers; wg0-blue has sent it 1000 bytes, and received 900; the last handshake was 1h0m0s ago"}
+	want := []string{"VX1001 its agent answers; wg0-blue has sent it 1000 bytes, and received 900; the last handshake " +
+		"was 1h0m0s ago"}
 	if !slices.Equal(got, want) || len(all) != 2 {
 		t.Errorf("found %q, %d in all", got, len(all))
 	}

@@ -223,7 +223,8 @@ func (t *peerTable) allowedIPs(vtep netip.Addr) []netip.Prefix {
 func (t *peerTable) disputedKeys() (hosts []string) {
 	for _, vtep := range t.vteps() {
 		m := t.hosts[vtep].member
-		if slices.ContainsFunc(m.Keys, func(k cluster.TunnelKey) bool { return t.keyOwner[wireguard.Key(k.Public)] != vtep }) {
+		isAnothers := func(k cluster.TunnelKey) bool { return t.keyOwner[wireguard.Key(k.Public)] != vtep }
+		if slices.ContainsFunc(m.Keys, isAnothers) {
 			hosts = append(hosts, m.Host)
 		}
 	}

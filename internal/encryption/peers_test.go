@@ -75,7 +75,8 @@ func TestPeersFollowHostsAndContainers(t *testing.T) {
 	table.setHolders(at("198.18.0.11")) // the container has moved
 	wantPeer(t, table, "198.18.0.10", 1, "198.18.0.10/32")
 	wantPeer(t, table, "198.18.0.11", 2, "10.0.0.2/32", "198.18.0.11/32", "fd00::2/128")
-	if got := table.replaceHolders(map[netip.Addr]netip.Addr{container: netip.MustParseAddr("198.18.0.11")}); !slices.Equal(got, addrs("198.18.0.11")) {
+	holders := map[netip.Addr]netip.Addr{container: netip.MustParseAddr("198.18.0.11")}
+	if got := table.replaceHolders(holders); !slices.Equal(got, addrs("198.18.0.11")) {
 		t.Errorf("changed: %v", got)
 	}
 	wantPeer(t, table, "198.18.0.11", 2, "10.0.0.2/32", "198.18.0.11/32")

@@ -100,8 +100,9 @@ func (t *tunnel) peersLocked(generation uint64, state wireguard.State) (peers []
 		m, p := t.table.hosts[vtep].member, have[want.PublicKey]
 		t.clock.note(p.LastHandshake)
 		peers = append(peers, PeerStatus{
-			Host: m.Host, VTEP: vtep, Port: want.Endpoint.Port(), Reachable: m.Reachable, Endpoint: p.Endpoint, LastHandshake: p.LastHandshake,
-			Received: p.Received, Sent: p.Sent,
+			Host: m.Host, VTEP: vtep, Port: want.Endpoint.Port(), Reachable: m.Reachable, Endpoint: p.Endpoint,
+			LastHandshake: p.LastHandshake,
+			Received:      p.Received, Sent: p.Sent,
 			TakesIP: slices.ContainsFunc(m.Keys,
 				func(k cluster.TunnelKey) bool { return k.Generation == generation && k.TakesIP }),
 		})

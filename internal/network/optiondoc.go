@@ -293,8 +293,8 @@ var optionDocs = []OptionDoc{
 		Name: "encryption_port", Group: GroupEncryption,
 		Value: "UDP port, 1–65535", Default: "the agents choose one",
 		Summary: "The UDP port at which the host takes in the network's encrypted packets.",
-		Details: "A firewall between the hosts must let it pass, and the next one too: it is used while keys change, and after " +
-			"each second change. Without the option the ports are the first free ones from 51820 on.",
+		Details: "A firewall between the hosts must let it pass, and the next one too: it is used while keys change, and " +
+			"after each second change. Without the option the ports are the first free ones from 51820 on.",
 	},
 	{
 		Name: "proxy", Group: GroupForwarding,

@@ -25,7 +25,9 @@ func TestEncryptedNetworkSendsByWireGuardOnly(t *testing.T) {
 		{"not encrypted", blue(), "", "[{00:00:00:00:00:00 198.18.0.11 0 0 } {00:00:00:00:00:00 198.18.0.12 0 0 }]",
 			"[{02:00:00:00:00:01 198.18.0.11 0 0 }]", true},
 		{"no device", encrypted, "", "[]", "[]", false},
-		{"a device", encrypted, "wg1-blue", "[{00:00:00:00:00:00 198.18.0.11 0 0 wg1-blue} {00:00:00:00:00:00 198.18.0.12 0 0 wg1-blue}]", "[{02:00:00:00:00:01 198.18.0.11 0 0 wg1-blue}]", false},
+		{"a device", encrypted, "wg1-blue",
+			"[{00:00:00:00:00:00 198.18.0.11 0 0 wg1-blue} {00:00:00:00:00:00 198.18.0.12 0 0 wg1-blue}]",
+			"[{02:00:00:00:00:01 198.18.0.11 0 0 wg1-blue}]", false},
 	} {
 		v := vtep
 		v.WireGuard = tt.via

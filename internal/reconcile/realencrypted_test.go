@@ -63,7 +63,8 @@ func newStandIn(h *realHost, peer netip.Addr) *standIn {
 	if err != nil {
 		h.Fatal(err)
 	}
-	run(h, h.ns, "ip link set "+realWireGuard+" mtu 1420 addrgenmode none alias '"+h.n.Alias()+"' && ip link set "+realWireGuard+" up"+
+	run(h, h.ns, "ip link set "+realWireGuard+" mtu 1420 addrgenmode none alias '"+h.n.Alias()+"' && "+
+		"ip link set "+realWireGuard+" up"+
 		" && sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf."+realWireGuard+".rp_filter=0"+
 		" && ip -6 route replace default dev "+realWireGuard+" table 77"+
 		" && { ip -6 rule | grep -q "+realWireGuard+" || ip -6 rule add oif "+realWireGuard+" lookup 77; }")
@@ -368,7 +369,8 @@ func TestRealNoAddressSendsPlaintext(t *testing.T) {
 				t.Errorf("from another address: %v; dropped %d", err, a.drops("plaintext_out"))
 			}
 			if other.Is6() {
-				run(t, a.ns, fmt.Sprintf("bridge fdb append 00:00:00:00:00:00 dev %s dst %s self permanent; ip address del %s/64 dev eth0",
+				run(t, a.ns, fmt.Sprintf("bridge fdb append 00:00:00:00:00:00 dev %s dst %s self permanent; ip address del %s/64 "+
+					"dev eth0",
 					realDevice, b.v.Local, a.v.Local))
 				if a.sendMarked(b); a.drops("plaintext_out") == 1 {
 					t.Error("from an address that has gone nothing was dropped")
@@ -394,7 +396,8 @@ func TestRealEncryptedNetworkStartsClosed(t *testing.T) {
 			a.before = func(c kernel.Change) {
 				if link, ok := c.(kernel.CreateLink); ok && link.Link.Kind == kernel.KindVXLAN {
 					made = true
-					run(t, a.ns, "nft get element inet vxlan-driver encrypted '{ 4789 . 100 }' && nft list chain inet vxlan-driver postrouting")
+					run(t, a.ns, "nft get element inet vxlan-driver encrypted '{ 4789 . 100 }' && nft list chain inet vxlan-driver "+
+						"postrouting")
 				}
 			}
 			a.bringUp()

@@ -28,7 +28,8 @@ func installWithSystemd(t *testing.T, h *lab.Host) {
 	}
 	for path, mode := range map[string]os.FileMode{
 		"/usr/local/libexec/vxlan/vxland": 0o755, "/usr/local/bin/vxlanctl": 0o755, "/usr/local/lib/systemd/system/vxland.service": 0o644, "/usr/local/lib/systemd/system/vxland.socket": 0o644,
-		"/usr/local/lib/systemd/system/vxlan-reload@.service": 0o644, "/usr/local/lib/systemd/system/vxland-wireguard@.service": 0o644,
+		"/usr/local/lib/systemd/system/vxlan-reload@.service":     0o644,
+		"/usr/local/lib/systemd/system/vxland-wireguard@.service": 0o644,
 	} {
 		data, err := os.ReadFile(filepath.Join(stage, path))
 		if err == nil {

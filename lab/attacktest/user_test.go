@@ -41,7 +41,8 @@ func TestUserCannotPoisonContainers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, h := range l.Hosts() {
-				labtest.Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=%s --opt remote_ips=%s,%s --opt physical_interface=eth0 --disable-dns --opt vni=%d --subnet 10.%d.0.0/24 %s",
+				labtest.Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=%s --opt remote_ips=%s,%s "+
+					"--opt physical_interface=eth0 --disable-dns --opt vni=%d --subnet 10.%d.0.0/24 %s",
 					tt.own(h), tt.own(a), tt.own(b), tt.vni, tt.vni, tt.name))
 			}
 			friend, victim := runContainer(t, a, "friend-"+tt.name, tt.name), runContainer(t, b, "victim-"+tt.name, tt.name)
@@ -117,12 +118,14 @@ func TestUsersCannotReachAgents(t *testing.T) {
 	if n := (rule{a, "inet", "user_to_agent", "a user's process to an agent over IPv4"}).dropCount(t); n < 4 {
 		t.Errorf("%d packets were dropped", n)
 	}
-	labtest.Sh(t, a, "vxlanctl drops | grep 'user_to_agent.*a user.s process to an agent over IPv4'; vxlanctl doctor | grep VX0509")
+	labtest.Sh(t, a, "vxlanctl drops | grep 'user_to_agent.*a user.s process to an agent over IPv4'; vxlanctl doctor | "+
+		"grep VX0509")
 	if status := labtest.Sh(t, b, "vxlanctl status"); strings.Contains(status, "malformed") ||
 		strings.Contains(status, "label") {
 		t.Errorf("the agent of host-b heard a user:\n%s", status)
 	}
-	labtest.Sh(t, a, "mkdir -p /etc/vxlan; echo 'allow_users = [\"nobody\"]' >>/etc/vxlan/vxland.toml; vxlanctl config check; vxlanctl reload")
+	labtest.Sh(t, a, "mkdir -p /etc/vxlan; echo 'allow_users = [\"nobody\"]' >>/etc/vxlan/vxland.toml; vxlanctl config "+
+		"check; vxlanctl reload")
 	for _, h := range l.Hosts() {
 		labtest.Sh(t, a, fmt.Sprintf("%stimeout 1 bash -c '</dev/tcp/%s/%d'", asNobody, h.Addr4(), agents))
 	}

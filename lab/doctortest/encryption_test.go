@@ -27,8 +27,8 @@ func recreateEncrypted(option string) string {
 }
 
 func createEncrypted(option string) string {
-	return "podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=198.18.0.11,198.18.0.12 --opt physical_interface=eth0 " +
-		"--opt vni=300 --subnet 10.3.0.0/24 " + option + " enc >/dev/null; "
+	return "podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=198.18.0.11,198.18.0.12 --opt " +
+		"physical_interface=eth0 --opt vni=300 --subnet 10.3.0.0/24 " + option + " enc >/dev/null; "
 }
 
 func startEncrypted(t *testing.T) *lab.Lab {
@@ -65,8 +65,10 @@ func TestFaultsOfEncryption(t *testing.T) {
 
 // What somebody changes of a WireGuard device the agent repairs, before anybody can look.
 func testWireGuardRepairs(t *testing.T, h *lab.Host) {
-	labtest.Sh(t, h, "ip link set wg0-enc down; ip address flush dev wg0-enc; sysctl -qw net.ipv4.conf.wg0-enc.rp_filter=1")
-	labtest.Sh(t, h, "timeout 70 sh -c 'until [ $(sysctl -n net.ipv4.conf.wg0-enc.rp_filter) = 2 ] && ip -br link show wg0-enc | grep -q ,UP && "+
+	labtest.Sh(t, h, "ip link set wg0-enc down; ip address flush dev wg0-enc; sysctl -qw "+
+		"net.ipv4.conf.wg0-enc.rp_filter=1")
+	labtest.Sh(t, h, "timeout 70 sh -c 'until [ $(sysctl -n net.ipv4.conf.wg0-enc.rp_filter) = 2 ] && ip -br link show "+
+		"wg0-enc | grep -q ,UP && "+
 		"ip -br address show wg0-enc | grep -q 192.0.0.8/32; do sleep 0.2; done'")
 	awaitHealth(t, h)
 }

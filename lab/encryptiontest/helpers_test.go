@@ -52,7 +52,8 @@ const encrypted = "--opt encryption=wireguard"
 // createNetwork creates a network by the same command on each host. Its addresses follow from its number.
 func createNetwork(t *testing.T, h *lab.Host, name string, vni int, flags string) {
 	t.Helper()
-	labtest.Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt discovery=gossip --opt physical_interface=eth0"+
+	labtest.Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt discovery=gossip --opt "+
+		"physical_interface=eth0"+
 		" --opt vni=%d --subnet 10.%d.0.0/24 --subnet fd00:%d::/64 %s %s", vni, vni, vni, flags, name))
 }
 

@@ -94,7 +94,8 @@ func TestContents(t *testing.T) {
 		want := map[string]string{
 			"/usr/libexec/netavark/vxlan": "0755 file", "/usr/libexec/vxlan/vxland": "0755 file", "/usr/bin/vxlanctl": "0755 file",
 			"/etc/vxlan": "0700 dir", "/etc/vxlan/vxland.toml": "0644 config|noreplace", "/etc/ufw/applications.d/podman-vxlan": "0644 config|noreplace",
-			"/usr/lib/systemd/system/vxland.service": "0644 file", "/usr/lib/systemd/system/vxland-wireguard@.service": "0644 file", "/usr/lib/systemd/system/vxland.socket": "0644 file",
+			"/usr/lib/systemd/system/vxland.service":            "0644 file",
+			"/usr/lib/systemd/system/vxland-wireguard@.service": "0644 file", "/usr/lib/systemd/system/vxland.socket": "0644 file",
 			"/usr/lib/systemd/system/vxlan-reload@.service": "0644 file", "/usr/lib/systemd/system-preset/90-vxlan-driver.preset": "0644 file",
 			"/usr/lib/tmpfiles.d/vxlan-driver.conf": "0644 file", "/usr/lib/modules-load.d/vxlan-driver.conf": "0644 file",
 			"/usr/lib/systemd/network/05-vxlan-driver.link": "0644 file", "/usr/lib/systemd/network/05-vxlan-driver.network": "0644 file",

@@ -20,7 +20,8 @@ import (
 
 const usage = `Usage: bench [FLAGS], as root, in a checkout of the project in which "make build" was run
 
-  -section LIST   start,traffic,scale,plugin,agent,encryption or some of them; each takes less than six minutes (default all)
+  -section LIST   start,traffic,scale,plugin,agent,encryption or some of them;
+                  each takes less than six minutes (default all)
   -out DIR        where tables (SECTION.md, report.md) and plots (.svg) go; report.md has the tables of earlier runs
                   too (default bench/out)
   -times N        N times as many rounds: it takes nearly N times as long, and intervals narrow with the root of N

@@ -170,7 +170,8 @@ func (h *realHost) quiet() {
 	h.Helper()
 	h.in("sysctl -qw net.ipv6.conf.all.disable_ipv6=1; ip address flush dev eth0; ip link set eth0 arp off")
 	// Filters of routed packets would see bridged ones, and cut off what follows the IP packet.
-	h.sh("sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 || true; bridge link set dev vx.0 learning off")
+	h.sh("sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 || true; bridge link " +
+		"set dev vx.0 learning off")
 }
 
 // compare sends random frames through both wires, in batches.

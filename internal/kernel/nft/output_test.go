@@ -41,7 +41,8 @@ func newTwoHosts(t testing.TB, ipv6 bool) *twoHosts {
 	h := &twoHosts{TB: t, a: netnstest.New(t), b: netnstest.New(t), container: netnstest.New(t),
 		insideB: netip.MustParseAddr("10.9.0.102")}
 	h.onA, h.onB = netnstest.Shell(t, h.a), netnstest.Shell(t, h.b)
-	h.onA(fmt.Sprintf("ip link set lo up; ip link add u0 type veth peer name u0 netns %s; ip link add p0 type veth peer name e0 netns %s", h.b, h.container))
+	h.onA(fmt.Sprintf("ip link set lo up; ip link add u0 type veth peer name u0 netns %s; ip link add p0 type veth peer "+
+		"name e0 netns %s", h.b, h.container))
 	for number, sh := range []func(string) string{h.onA, h.onB} {
 		sh(fmt.Sprintf(`ip link set lo up; ip address add 198.18.0.%[1]d/24 dev u0; ip address add 198.18.0.2%[1]d/24 dev u0
 			ip address add 2001:db8::%[1]d/64 dev u0 nodad; ip link set u0 up`, number+1))
@@ -54,7 +55,8 @@ func newTwoHosts(t testing.TB, ipv6 bool) *twoHosts {
 			ip link add br0 type bridge; ip address add 10.9.0.10%[1]d/24 dev br0; ip link set br0 up
 			ip link set vx%[4]d mtu 1430 master br0 up
 			nft 'table netdev arrived { chain vx%[4]d { type filter hook ingress device vx%[4]d priority 0; ether type 0x88b6 counter; }
-				chain vx%[5]d { type filter hook ingress device vx%[5]d priority 0; ether type 0x88b6 counter; }; }'`, number+1, vtepAddrs(ipv6, number+1), vtepAddrs(ipv6, 2-number), listedVNI, groupVNI))
+				chain vx%[5]d { type filter hook ingress device vx%[5]d priority 0; ether type 0x88b6 counter; }; }'`,
+			number+1, vtepAddrs(ipv6, number+1), vtepAddrs(ipv6, 2-number), listedVNI, groupVNI))
 	}
 	h.onA("ip link set p0 master br0 up")
 	netnstest.Shell(t, h.container)("ip address add 10.9.0.1/24 dev e0; ip link set e0 mtu 1430 up")

@@ -115,6 +115,10 @@ func TestMetricsFollowWhatHappens(t *testing.T) {
 	}
 
 	if hasPrometheus {
+		labtest.CreateNetwork(t, l, "secret", "--opt vni=101 --opt encryption=wireguard --subnet 10.0.1.0/24")
+		runWebServer(t, a, "da", "--network secret")
+		runWebServer(t, b, "db", "--network secret")
+		labtest.Within(t, 20*time.Second, a, "podman exec da ping -c1 -W1 db")
 		tryDashboard(t, a)
 	}
 	tryPage(t, a, b)

@@ -21,7 +21,7 @@ func TestPathBetweenHosts(t *testing.T) {
 	wantOutput(t, a, "vxlanctl ping cb -c 3", "sent 3, received 3, lost 0%", "largest packet 1450 bytes of 1450", "through the tunnel to host host-b")
 	wantOutput(t, a, "vxlanctl ping host-b -c 3", "largest packet 1500 bytes of 1500")
 	wantOutput(t, a, "vxlanctl trace ca cb", "cb answered after", "host host-a", "host host-b", `rule "IPv4 to another host"`,
-		`rule "no connection tracking for VXLAN over IPv4"`, `rule "from a member over IPv4"`)
+		`rule "no connection tracking for VXLAN"`, `rule "from a member over IPv4"`)
 	tracePort(t, a, b)
 	capturePackets(t, a, b)
 	labtest.Within(t, 10*time.Second, a, "vxlanctl mesh") // each host has tested its tunnel

@@ -82,7 +82,7 @@ func tryDashboard(t *testing.T, h *lab.Host) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		series, err := query(t, h, "rate(vxlan_dns_queries_total[5s])")
+		series, err := query(t, h, "rate(vxlan_wireguard_receive_bytes_total[5s])")
 		if series > 0 {
 			break
 		}

@@ -52,6 +52,7 @@ var layers = map[string][]string{
 	"internal/kernel/watch":                 {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/wireguard":             {"internal/kernel/netns", "internal/kernel/rtnl"},
 	"internal/kernel/wireguard/wggo":        {"internal/kernel/wireguard"},
+	"internal/kernel/wireguard/wggotest":    {"internal/kernel/wireguard", "internal/kernel/wireguard/wggo"},
 	"internal/kernel/wireguard/wgtest":      {"internal/kernel/wireguard"},
 	"internal/kernel/fakekernel":            {"internal/kernel/fastpath"},
 	"internal/kernel/netnstest":             {"internal/kernel/netns"},

@@ -15,14 +15,12 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -39,27 +37,10 @@ import (
 	"vxlan-driver/internal/kernel/netnstest"
 	"vxlan-driver/internal/kernel/watch"
 	"vxlan-driver/internal/kernel/wireguard"
-	"vxlan-driver/internal/kernel/wireguard/wggo"
 	"vxlan-driver/internal/logtest"
 	"vxlan-driver/internal/netavark"
 	"vxlan-driver/internal/plugin"
 )
-
-// runWireGuardGo is what the test's own program does as a device's process. It ends with the test.
-func runWireGuardGo(device string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	go func() {
-		for parent := os.Getppid(); os.Getppid() == parent; time.Sleep(100 * time.Millisecond) {
-		}
-		os.Exit(1)
-	}()
-	if err := wggo.Run(ctx, device, slog.New(slog.NewTextHandler(os.Stderr, nil)), func() {}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
 
 // pairedPlane is a plane of two hosts, each of which hears at once what the other sets.
 type pairedPlane struct {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"vxlan-driver/internal/kernel/wireguard"
+	"vxlan-driver/internal/kernel/wireguard/wggotest"
 	"vxlan-driver/internal/logtest"
 
 	"golang.org/x/sys/unix"
@@ -23,9 +23,7 @@ import (
 const limitedVar = "VXLAND_TEST_LIMITED_WATCH"
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == wireguard.Argument {
-		os.Exit(runWireGuardGo(os.Args[2]))
-	}
+	wggotest.RunIfAsked()
 	if dir := os.Getenv(limitedVar); dir != "" {
 		if err := runLimitedWatch(dir); err != nil {
 			fmt.Println(err)

@@ -117,17 +117,23 @@ func TestIPsecWithoutAgent(t *testing.T) {
 // sees tells whether something is in a packet that a socket has.
 func sees(t *testing.T, socket int, what []byte) bool {
 	t.Helper()
+	return findFrame(t, socket, func(frame []byte) bool { return bytes.Contains(frame, what) }) != nil
+}
+
+// findFrame returns the first frame that a socket has received and that is wanted, or nil.
+func findFrame(t *testing.T, socket int, wanted func(frame []byte) bool) []byte {
+	t.Helper()
 	buffer := make([]byte, 1<<16)
 	for {
 		n, _, err := unix.Recvfrom(socket, buffer, unix.MSG_DONTWAIT)
 		if err == unix.EAGAIN {
-			return false
+			return nil
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(buffer[:n], what) {
-			return true
+		if wanted(buffer[:n]) {
+			return buffer[:n]
 		}
 	}
 }

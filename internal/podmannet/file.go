@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"vxlan-driver/internal/regfile"
@@ -14,15 +15,32 @@ import (
 
 // File is the configuration file of one network.
 type File struct {
-	Path string
-	Name string
-	ID   string
-	Data []byte // JSON
+	Path   string
+	Name   string
+	ID     string
+	Driver string
+	Data   []byte // JSON
 }
 
 // List returns the networks of a driver, by name. A file that is no network is left out, as Podman
 // does.
 func List(dir, driver string) (files []File, err error) {
+	files, err = listAll(dir)
+	return slices.DeleteFunc(files, func(f File) bool { return f.Driver != driver }), err
+}
+
+// Named returns the network of a name, of whatever driver. It is empty if there is none.
+func Named(dir, name string) (File, error) {
+	files, err := listAll(dir)
+	for _, f := range files {
+		if f.Name == name {
+			return f, nil
+		}
+	}
+	return File{}, err
+}
+
+func listAll(dir string) (files []File, err error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
 		return nil, fmt.Errorf("list networks: %w", err)
@@ -36,8 +54,8 @@ func List(dir, driver string) (files []File, err error) {
 			return nil, fmt.Errorf("list networks: %w", err)
 		}
 		var n struct{ Name, ID, Driver string }
-		if json.Unmarshal(data, &n) == nil && n.Driver == driver {
-			files = append(files, File{Path: path, Name: n.Name, ID: n.ID, Data: data})
+		if json.Unmarshal(data, &n) == nil && n.Driver != "" {
+			files = append(files, File{Path: path, Name: n.Name, ID: n.ID, Driver: n.Driver, Data: data})
 		}
 	}
 	return files, nil

@@ -43,6 +43,15 @@ func TestFind(t *testing.T) {
 	}
 }
 
+func TestNamed(t *testing.T) {
+	dir := writeNetworks(t)
+	for name, want := range map[string]string{"blue": "vxlan", "red": "bridge", "7c7b": "", "broken": ""} {
+		if f, err := Named(dir, name); err != nil || f.Driver != want {
+			t.Errorf("%s: %+v, %v", name, f, err)
+		}
+	}
+}
+
 // What is not known here stays, and so do the file's permissions. Nothing is left beside it.
 func TestReplaceOptions(t *testing.T) {
 	dir := writeNetworks(t)

@@ -15,11 +15,13 @@ import (
 
 	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl"
 	"vxlan-driver/internal/enrol"
 	"vxlan-driver/internal/hostsetup"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/pathcheck"
+	"vxlan-driver/internal/podmannet"
 	"vxlan-driver/internal/regfile"
 )
 
@@ -193,34 +195,46 @@ func (localHost) AskHost(id string, r agentapi.Request) (agentapi.Response, erro
 	return agentapi.AskHost(agentapi.SocketPath, id, r)
 }
 
-// Networks implements ctl.ClusterHost. Hosts that do not answer are left out.
-func (h localHost) Networks() (here, others []adopt.Definition, err error) {
+// Networks implements ctl.ClusterHost.
+func (h localHost) Networks() (ctl.KnownNetworks, error) {
 	answers, err := agentapi.AskAll(agentapi.SocketPath, agentapi.Request{Verb: agentapi.VerbNetworks})
 	if err != nil {
-		return nil, nil, err
+		return ctl.KnownNetworks{}, err
 	}
-	return sortDefinitions(answers)
+	return sortDefinitions(answers), nil
 }
 
 // sortDefinitions returns this host's definitions and the others'. One host whose definitions cannot
 // be used does not hide those of all others.
-func sortDefinitions(answers []agentapi.HostAnswer) (here, others []adopt.Definition, err error) {
-	var unusable []error
+func sortDefinitions(answers []agentapi.HostAnswer) (known ctl.KnownNetworks) {
 	for _, a := range answers {
-		if a.Err != nil {
-			continue
+		if !a.Host.Self {
+			known.Hosts++
 		}
 		definitions, err := readDefinitions(a.Response)
 		switch {
+		case a.Err != nil:
+			known.Unknown = append(known.Unknown, a.Err.Error())
+			continue
 		case err != nil:
-			unusable = append(unusable, fmt.Errorf("networks of host %s: %w", a.Host.Name, err))
-		case a.Host.Self:
-			here = append(here, definitions...)
-		default:
-			others = append(others, definitions...)
+			known.Unknown = append(known.Unknown, fmt.Sprintf("networks of host %s: %v", a.Host.Name, err))
+			continue
+		}
+		for _, d := range definitions {
+			if d.Label = a.Host.Name; a.Host.Self {
+				known.Here = append(known.Here, d)
+			} else {
+				known.Others = append(known.Others, d)
+			}
 		}
 	}
-	return here, others, errors.Join(unusable...)
+	return known
+}
+
+// NetworkDriver implements ctl.ClusterHost.
+func (h localHost) NetworkDriver(name string) (string, error) {
+	f, err := podmannet.Named(h.NetworksDir, name)
+	return f.Driver, err
 }
 
 // readDefinitions refuses all of a host if one cannot be right.

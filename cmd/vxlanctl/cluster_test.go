@@ -16,15 +16,19 @@ func TestUnusableDefinitionsHideNoOthers(t *testing.T) {
 		}
 	}
 	silent := answer("d", false, "")
-	silent.Err = errors.New("does not answer")
-	here, others, err := sortDefinitions([]agentapi.HostAnswer{
+	silent.Err = errors.New("host d is unreachable")
+	known := sortDefinitions([]agentapi.HostAnswer{
 		answer("a", true, `[{"name": "blue"}]`), answer("b", false, `[{"name": "good"}, {"name": "\u001b[2J"}]`),
 		answer("c", false, `[{"name": "red"}]`), silent, answer("e", false, `{}`),
 	})
-	if len(here) != 1 || here[0].Name != "blue" || len(others) != 1 || others[0].Name != "red" {
-		t.Errorf("got %v here, %v on other hosts", here, others)
+	here, others := known.Here, known.Others
+	if len(here) != 1 || here[0].Name != "blue" || len(others) != 1 || others[0].Name != "red" ||
+		others[0].Label != "c" || known.Hosts != 4 {
+		t.Errorf("got %+v", known)
 	}
-	if err == nil || !strings.Contains(err.Error(), "host b") || !strings.Contains(err.Error(), "host e") || strings.Contains(err.Error(), "host d") {
-		t.Errorf("got error %v", err)
+	for i, want := range []string{"networks of host b: ", "host d is unreachable", "networks of host e: "} {
+		if len(known.Unknown) != 3 || !strings.HasPrefix(known.Unknown[i], want) {
+			t.Errorf("unknown is %q", known.Unknown)
+		}
 	}
 }

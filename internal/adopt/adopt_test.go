@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"vxlan-driver/internal/network"
 )
 
 // stored is a network as Podman stores it.
@@ -95,32 +98,97 @@ func TestAdoptedNetworkDoesNotDiffer(t *testing.T) {
 	if diffs := Differences(mine, d); len(diffs) > 0 {
 		t.Errorf("differs: %v", diffs)
 	}
-	if exists, err := Conflict([]Definition{mine}, d); !exists || err != nil {
-		t.Errorf("exists: %v, %v", exists, err)
+	if exists, notes, err := Conflict([]Definition{mine}, d); !exists || len(notes) > 0 || err != nil {
+		t.Errorf("exists: %v, %q, %v", exists, notes, err)
 	}
 }
 
 func TestContradictionsShowBoth(t *testing.T) {
 	d := read(t, stored)
 	for _, tt := range []struct{ name, from, to, want string }{
+		{"another gateway", `"gateway": "10.0.0.1"`, `"gateway": "10.0.0.254"`,
+			"10.0.0.0/24 gateway 10.0.0.254, fd00:10::/64 gateway fd00:10::1 here, 10.0.0.0/24 gateway 10.0.0.1"},
+		{"another division", `"mtu"`, `"max_hosts": "8", "mtu"`, "max_hosts: 8 here, not given on host-a"},
+		{"an option of a later version", `"mtu"`, `"teleport": "2", "mtu"`, "teleport: 2 here, not given on host-a"},
 		{"another VNI", `"vni": "100"`, `"vni": "101"`, "vni: 101 here, 100 on host-a"},
 		{"another subnet", "10.0.0.0/24", "10.0.1.0/24", "10.0.1.0/24 gateway 10.0.0.1, fd00:10::/64 gateway fd00:10::1 here, 10.0.0.0/24"},
 		{"another list", "192.0.2.1,192.0.2.2", "192.0.2.1,192.0.2.3", "remote_ips: 192.0.2.1,192.0.2.3 here, 192.0.2.1,192.0.2.2 on host-a"},
-		{"an option more", `"mtu"`, `"port_security": "true", "mtu"`, "port_security: true here, not given on host-a"},
 		{"another discovery", `"vni"`, `"discovery": "gossip", "vni"`, "discovery: gossip here, static on host-a"},
 		{"encryption here alone", `"mtu"`, `"encryption": "wireguard", "mtu"`, "encryption: wireguard here, off on host-a"},
-		{"another name", `"mynet"`, `"other"`, "network other has VNI 100 on port 4789 too"},
+		{"another name", `"mynet"`, `"other"`, "network other has VNI 100 on port 4789 too:\n  subnets: 10.0.0.0/24"},
 	} {
-		_, err := Conflict([]Definition{read(t, strings.Replace(stored, tt.from, tt.to, 1))}, d)
-		if err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
+		_, notes, err := Conflict([]Definition{read(t, strings.Replace(stored, tt.from, tt.to, 1))}, d)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || len(notes) > 0 {
+			t.Errorf("%s: %v, want %s; notes %q", tt.name, err, tt.want, notes)
 		}
 	}
-	other := read(t, strings.Replace(stored, `"mtu": "1400"`, `"mtu": "1300"`, 1))
-	other.Host = "host-b"
-	merged, conflicts := Merge([]Definition{d, other, d})
-	if len(merged) != 1 || conflicts["mynet"] == nil || !strings.Contains(conflicts["mynet"].Error(), "mtu: 1400 on host-a, 1300 on host-b") {
-		t.Errorf("merged %d, %v", len(merged), conflicts)
+}
+
+// What each host does for itself may differ: it is noted, and the network is there.
+func TestDifferencesWithoutHarm(t *testing.T) {
+	d := read(t, stored)
+	for _, tt := range []struct{ name, from, to, want string }{
+		{"another MTU", `"mtu": "1400"`, `"mtu": "1300"`, "mtu: 1300 here, 1400 on host-a"},
+		{"an option more", `"mtu"`, `"port_security": "on", "mtu"`, "port_security: true here, not given on host-a"},
+		{"a default", `"mtu"`, `"port_security": "no", "fast_path": "1", "gbp": "off", "udp_checksum": "T", "mtu"`, ""},
+		{"no checksum in IPv4", `"mtu"`, `"udp_checksum": "false", "mtu"`,
+			"udp_checksum: false here, not given on host-a"},
+		{"another resolver", `192.0.2.53`, `192.0.2.54`, "dns: 192.0.2.54 here, 192.0.2.53 on host-a"},
+		{"another route", `172.16.0.0/16`, `172.18.0.0/16`, "routes: 172.17.0.0/16,blackhole, " +
+			"172.18.0.0/16,10.0.0.9,7 here"},
+		{"not internal", `"internal": true`, `"internal": false`, "internal: false here, true on host-a"},
+	} {
+		exists, notes, err := Conflict([]Definition{read(t, strings.Replace(stored, tt.from, tt.to, 1))}, d)
+		got := strings.Join(notes, "; ")
+		if !exists || err != nil || (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %v, %q, %v; want %s", tt.name, exists, notes, err, tt.want)
+		}
+	}
+	six, mine := d, read(t, strings.Replace(stored, `"mtu"`, `"udp_checksum": "false", "mtu"`, 1))
+	six.VTEP, mine.VTEP = netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::1")
+	if _, _, err := Conflict([]Definition{mine}, six); err == nil || !strings.Contains(err.Error(), "udp_checksum") {
+		t.Errorf("no checksum in IPv6: %v", err)
+	}
+}
+
+// Multicast needs no list, so each host's own address is no difference.
+func TestMulticastOnTwoHosts(t *testing.T) {
+	const config = `{"name": "n", "driver": "vxlan", "options": {"vni": "1", "multicast_group": "239.1.1.1"}}`
+	a, b := read(t, config), read(t, config)
+	b.VTEP = netip.MustParseAddr("192.0.2.2")
+	if diffs := Differences(a, b); len(diffs) > 0 {
+		t.Errorf("differ: %v", diffs)
+	}
+}
+
+// An option that is not here is taken for one of a later version.
+func TestEachOptionHasAKind(t *testing.T) {
+	for _, o := range network.OptionDocs() {
+		_, known := optionKinds[o.Name]
+		_, isHosts := hostOptions[o.Name]
+		if !known && !isHosts && !slices.Contains(comparedOtherwise, o.Name) {
+			t.Errorf("option %s has no kind", o.Name)
+		}
+	}
+}
+
+// What must be the same on all hosts is no host's own.
+func TestOwnOptions(t *testing.T) {
+	for option, ok := range map[string]bool{
+		"vni": false, "vxlan_port": false, "discovery": false, "encryption": false, "gbp": false, "max_hosts": false,
+		"mtu": true, "local_ip": true, "physical_interface": true, "remote_ips": true, "encryption_port": true,
+		"vrf": true,
+	} {
+		err := Own{Options: map[string]string{option: "1"}}.Check()
+		if (err == nil) != ok || !ok && !strings.Contains(err.Error(),
+			"option "+option+" must be the same on all hosts") {
+			t.Errorf("%s: %v", option, err)
+		}
+	}
+	args, _, err := read(t, stored).Command(Own{Options: map[string]string{"mtu": "", "remote_ips": "192.0.2.3"}})
+	if got := strings.Join(args, " "); err != nil || strings.Contains(got, "mtu") || !strings.Contains(got,
+		"remote_ips=192.0.2.3 ") {
+		t.Errorf("got %s, %v", got, err)
 	}
 }
 

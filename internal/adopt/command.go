@@ -12,7 +12,7 @@ import (
 // Own is what is this host's alone.
 type Own struct {
 	Addrs []netip.Addr // of its interfaces
-	// Options and IPRanges are what the user gives for this host.
+	// Options and IPRanges are what the user gives for this host. An empty value takes an option away.
 	Options  map[string]string
 	IPRanges []string
 }
@@ -84,7 +84,19 @@ func (d Definition) optionsFor(own Own, remotes []netip.Addr) map[string]string 
 		options["remote_ips"] = joinAddrs(remotes)
 	}
 	maps.Copy(options, own.Options)
+	maps.DeleteFunc(options, func(_, value string) bool { return value == "" })
 	return options
+}
+
+// Check refuses options that cannot be a host's own: with another value it would be on another network.
+func (o Own) Check() error {
+	for _, name := range slices.Sorted(maps.Keys(o.Options)) {
+		isShared := slices.Contains(comparedOtherwise, name) && name != "encryption_port"
+		if isShared || optionKinds[name].splits {
+			return fmt.Errorf("option %s must be the same on all hosts, so this host cannot have one of its own", name)
+		}
+	}
+	return nil
 }
 
 // OwnOptions are the options whose values are the host's own.

@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -13,8 +14,10 @@ import (
 type Definition struct {
 	Name string `json:"name"`
 	// Host has the network, and sends from VTEP.
-	Host string     `json:"host,omitempty"`
-	VTEP netip.Addr `json:"vtep,omitzero"`
+	Host string `json:"host,omitempty"`
+	// Label is how this host's agent names that host. It is empty in what hosts send.
+	Label string     `json:"-"`
+	VTEP  netip.Addr `json:"vtep,omitzero"`
 
 	Options    map[string]string `json:"options"`
 	Subnets    []Subnet          `json:"subnets,omitempty"`
@@ -126,4 +129,14 @@ func (d Definition) Listed() (hosts []netip.Addr) {
 	}
 	slices.SortFunc(hosts, netip.Addr.Compare)
 	return slices.Compact(hosts)
+}
+
+// setOption leaves the options of whoever else has the definition alone.
+func (d *Definition) setOption(name, value string) {
+	options := maps.Clone(d.Options)
+	if options == nil {
+		options = make(map[string]string)
+	}
+	options[name] = value
+	d.Options = options
 }

@@ -6,60 +6,77 @@ import (
 	"strings"
 )
 
-// Missing is a network that other hosts have and this one lacks.
-type Missing struct {
-	Definition          // of one of them
-	Hosts      []string // that have it, sorted
-}
-
 // Contradiction is a network that hosts have set up differently.
 type Contradiction struct {
 	Network string // its name
-	Text    string // what differs between two hosts, and how many differ besides
+	Text    string // what differs, and where
+	Splits  bool   // containers do not reach each other
 }
 
 // String says all of it in one line.
 func (c Contradiction) String() string {
-	return fmt.Sprintf("network %s is set up differently: %s", c.Network, c.Text)
+	text := fmt.Sprintf("network %s is set up differently: %s", c.Network, c.Text)
+	if c.Splits {
+		text += "; its containers may not reach each other"
+	}
+	return text
 }
 
-// Compare compares the networks of this host with those of others. A network is the same on two hosts
+// Compare compares the networks of this host with those of others. A network is the same here and there
 // if its name is, or its VNI and port are. Both results are sorted by name.
-func Compare(here, others []Definition) (missing []Missing, contradictions []Contradiction) {
+func Compare(here, others []Definition) (missing []Network, contradictions []Contradiction) {
 	differing := make(map[string]int)
-	contradict := func(this, other Definition, diffs []Difference, where string) {
-		if differing[this.Name]++; differing[this.Name] == 1 {
-			contradictions = append(contradictions, Contradiction{this.Name, joinDifferences(diffs, where, "on "+other.Host)})
-		}
-	}
+	var elsewhere []Definition
 	for _, o := range others {
-		if h := slices.IndexFunc(here, o.isSame); h >= 0 {
-			if diffs := Differences(here[h], o); len(diffs) > 0 {
-				contradict(here[h], o, diffs, "here")
-			}
+		h := slices.IndexFunc(here, o.isSame)
+		if h < 0 {
+			elsewhere = append(elsewhere, o)
 			continue
 		}
-		m := slices.IndexFunc(missing, func(m Missing) bool { return o.isSame(m.Definition) })
-		if m < 0 {
-			missing = append(missing, Missing{o, []string{o.Host}})
+		diffs := Differences(here[h], o)
+		if len(diffs) == 0 {
 			continue
 		}
-		missing[m].Hosts = append(missing[m].Hosts, o.Host)
-		if diffs := Differences(missing[m].Definition, o); len(diffs) > 0 {
-			contradict(missing[m].Definition, o, diffs, "on "+missing[m].Host)
+		name := here[h].Name
+		i := slices.IndexFunc(contradictions, func(c Contradiction) bool { return c.Network == name })
+		if i < 0 {
+			i = len(contradictions)
+			text := joinDifferences(diffs, "here", "on "+o.Host)
+			contradictions = append(contradictions, Contradiction{Network: name, Text: text})
 		}
+		differing[name]++
+		contradictions[i].Splits = contradictions[i].Splits || splits(diffs)
 	}
 	for i, c := range contradictions {
 		if more := differing[c.Network] - 1; more > 0 {
 			contradictions[i].Text += fmt.Sprintf(" (and on %d more)", more)
 		}
 	}
-	for _, m := range missing {
-		slices.Sort(m.Hosts)
-	}
-	slices.SortFunc(missing, func(a, b Missing) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(contradictions, func(a, b Contradiction) int { return strings.Compare(a.Network, b.Network) })
+	missing = Group(elsewhere)
+	contradictions = append(contradictions, contradictionsOf(missing)...)
+	slices.SortStableFunc(contradictions, func(a, b Contradiction) int { return strings.Compare(a.Network, b.Network) })
 	return missing, contradictions
+}
+
+// contradictionsOf are those among other hosts: networks that differ, and those with one name.
+func contradictionsOf(networks []Network) (all []Contradiction) {
+	for i, n := range networks {
+		c := Contradiction{Network: n.Name}
+		var texts []string
+		for _, v := range n.Variations {
+			texts, c.Splits = append(texts, v.String()), c.Splits || v.Splits
+		}
+		if i > 0 && networks[i-1].Name == n.Name {
+			before := networks[i-1]
+			diffs := Differences(before.Definition, n.Definition)
+			texts = append(texts, joinDifferences(diffs, "on "+joinHosts(before.Hosts), "on "+joinHosts(n.Hosts)))
+			c.Splits = true
+		}
+		if c.Text = strings.Join(texts, "; "); c.Text != "" {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 func (d Definition) isSame(other Definition) bool {

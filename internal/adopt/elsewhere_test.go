@@ -27,12 +27,32 @@ func TestCompare(t *testing.T) {
 		{"more, on several hosts", []Definition{network("c", "green", "3"), network("b", "green", "3"), network("b", "brown", "4")}, []string{"brown [b]", "green [b c]"}, nil},
 		{
 			"another definition here", []Definition{network("b", "blue", "1", "mtu", "1400"), network("c", "blue", "5"), network("d", "blue", "1")}, nil,
-			[]string{"network blue is set up differently: mtu: not given here, 1400 on b (and on 1 more)"},
+			[]string{"network blue is set up differently: mtu: not given here, 1400 on b (and on 1 more); its " +
+				"containers may not reach each other"},
 		},
 		{
-			"other hosts differ", []Definition{network("b", "green", "3"), network("c", "green", "4")}, []string{"green [b c]"},
-			[]string{"network green is set up differently: vni: 3 on b, 4 on c"},
+			"another MTU here", []Definition{network("b", "blue", "1", "mtu", "1400")}, nil,
+			[]string{"network blue is set up differently: mtu: not given here, 1400 on b"},
 		},
+		{
+			"two of one name", []Definition{network("b", "green", "3"), network("c", "green", "4")},
+			[]string{"green [b]", "green [c]"},
+			[]string{"network green is set up differently: vni: 3 on b, 4 on c; its containers may not reach each " +
+				"other"},
+		},
+		{
+			"other hosts differ without harm", []Definition{network("b", "green", "3"), network("c", "green", "3",
+				"isolate", "true")}, []string{"green [b c]"},
+			[]string{"network green is set up differently: isolate: not given on b; true on c"},
+		},
+		{
+			"other hosts differ", []Definition{network("b", "green", "3", "encryption", "wireguard"), network("c",
+				"green", "3")}, []string{"green [b c]"},
+			[]string{"network green is set up differently: encryption: wireguard on b; off on c; its containers may " +
+				"not reach each other"},
+		},
+		{"other hosts have two names for it", []Definition{network("b", "green", "3"), network("c", "grass", "3")},
+			[]string{"green [b c]"}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/ctl/output"
 	"vxlan-driver/internal/enrol"
 	"vxlan-driver/internal/hostsetup"
@@ -28,8 +27,10 @@ type ClusterHost interface {
 	CheckRoot() error
 	Tokens() ([]enrol.Info, error)
 	RevokeToken(id string) (enrol.Info, error)
-	// Networks returns the networks that this host's Podman has, and those of the other hosts.
-	Networks() (here, others []adopt.Definition, err error)
+	// Networks makes the agent ask all hosts for the networks that their Podmans have.
+	Networks() (KnownNetworks, error)
+	// NetworkDriver returns the driver of a network of this host's Podman; "": there is none of the name.
+	NetworkDriver(name string) (string, error)
 	// CreateNetwork runs podman with the arguments.
 	CreateNetwork(args []string, out io.Writer) error
 	// OwnAddrs returns those of the addresses that this host has.

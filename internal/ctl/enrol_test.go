@@ -79,8 +79,12 @@ func (*memberHost) RevokeToken(id string) (enrol.Info, error) {
 	return enrol.Info{ID: id, UsedBy: "host-b (192.0.2.2)"}, nil
 }
 
-func (h *memberHost) Networks() (here, others []adopt.Definition, err error) {
-	return h.here, h.others, h.err
+func (h *memberHost) Networks() (KnownNetworks, error) {
+	return KnownNetworks{Here: h.here, Others: h.others, Hosts: 2}, h.err
+}
+
+func (*memberHost) NetworkDriver(name string) (string, error) {
+	return map[string]string{"local": "bridge"}[name], nil
 }
 
 func (h *memberHost) CreateNetwork(args []string, _ io.Writer) error {
@@ -156,8 +160,10 @@ func TestClusterCommands(t *testing.T) {
 		{"adopt all, and print only", "network adopt --all --dry-run", "", 1, adoptedMynet, "network split"},
 		{"adopt with a value of this host", "network adopt -o local_ip=192.0.2.5 --dry-run mynet", "", 0, "local_ip=192.0.2.5", ""},
 		{"adopt one that is there", "network adopt here", "", 0, "network here is there already\n", ""},
-		{"adopt what nobody has", "network adopt other", "", 1, "", "no other host that answers has a network other; they have: here, mynet, split"},
-		{"adopt what hosts have differently", "network adopt split", "", 1, "", "vni: 300 on host-a, 301 on host-b"},
+		{"adopt what nobody has", "network adopt other", "", 1, "", "network other: no other host that answers has " +
+			"it; they have: here, mynet, split"},
+		{"adopt what hosts have differently", "network adopt split", "", 1, "",
+			"VNI 301, port 4789, subnets 10.0.0.0/24 on host-b\npick one: vxlanctl network adopt --vni VNI split"},
 		{"adopt nothing", "network adopt", "", 2, "", "type the names of networks"},
 		{"adopt all and one", "network adopt --all mynet", "", 2, "", "type the names of networks"},
 		{"adopt with half an option", "network adopt -o vni mynet", "", 2, "", "must be NAME=VALUE"},

@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/enrol"
@@ -102,9 +101,10 @@ func (h *hostileHost) DefinedNetworks() ([]DefinedNetwork, error) {
 	return spoil(all), err
 }
 
-func (h *hostileHost) Networks() (here, others []adopt.Definition, err error) {
-	here, others, err = h.fakePinger.Networks()
-	return spoil(here), spoil(others), err
+func (h *hostileHost) Networks() (KnownNetworks, error) {
+	known, err := h.fakePinger.Networks()
+	known.Unknown = append(known.Unknown, "host-d is unreachable")
+	return spoil(known), err
 }
 
 func (h *hostileHost) CheckRoot() error { return nil }
@@ -116,6 +116,7 @@ func (h *hostileHost) RevokeToken(string) (enrol.Info, error) {
 }
 func (h *hostileHost) CreateToken(time.Duration) (string, error) { return "vx1.token" + spite, nil }
 func (h *hostileHost) CreateNetwork([]string, io.Writer) error   { return nil }
+func (h *hostileHost) NetworkDriver(string) (string, error)      { return "", nil }
 func (h *hostileHost) Cleanup(bool) (networks []string, err error) {
 	return spoil([]string{"blue"}), nil
 }

@@ -1,7 +1,6 @@
 package ctl
 
 import (
-	"errors"
 	"io"
 	"net/netip"
 	"slices"
@@ -100,13 +99,19 @@ func defined(host, name, vni, subnet string) adopt.Definition {
 
 // Networks are those that the hosts' Podmans have: host-b has one without containers, and one that
 // is set up differently here.
-func (h fakeHost) Networks() (here, others []adopt.Definition, err error) {
-	here = []adopt.Definition{defined("host-a", "blue", "7", "10.0.0.0/28"), defined("host-a", "idle", "10", "10.3.0.0/24"), defined("host-a", "red", "8", "fd00::/64")}
-	others = []adopt.Definition{
+func (h fakeHost) Networks() (known KnownNetworks, err error) {
+	known.Hosts = 2
+	known.Here = []adopt.Definition{defined("host-a", "blue", "7", "10.0.0.0/28"), defined("host-a", "idle", "10",
+		"10.3.0.0/24"), defined("host-a", "red", "8", "fd00::/64")}
+	known.Others = []adopt.Definition{
 		defined("host-b", "green", "9", "10.2.0.0/24"), defined("host-b", "quiet", "11", "10.4.0.0/24"), defined("host-c", "quiet", "11", "10.4.0.0/24"),
 		defined("host-b", "idle", "10", "10.3.1.0/24"), defined("host-c", "idle", "10", "10.3.2.0/24"), defined("host-c", "called-otherwise", "7", "10.0.0.0/28"),
 	}
-	return here, others, h.err
+	for i, d := range known.Others {
+		known.Others[i].Label = map[string]string{"host-b": "host-b (198.18.0.2)",
+			"host-c": "host-c (198.18.0.3)"}[d.Host]
+	}
+	return known, h.err
 }
 
 func TestInventoryCommands(t *testing.T) {
@@ -142,7 +147,7 @@ blue     7    up        1     3          2      1450  10.0.0.0/28
 idle     10   idle      0     3          2      1450  10.3.0.0/24
 red      8    up        1     0          0      1450  fd00::/64
 green    9    not here  0     1          1      1450  10.2.0.0/24
-quiet    11   not here  0     0          0      -     10.4.0.0/24
+quiet    11   not here  0     0          2      -     10.4.0.0/24
 # network green is on host-b, and not here; to create it here: vxlanctl network adopt green
 # network quiet is on host-b, host-c, and not here; to create it here: vxlanctl network adopt quiet
 # network idle is set up differently: subnets: 10.3.0.0/24 here, 10.3.1.0/24 on host-b (and on 1 more); its containers may not reach each other
@@ -242,18 +247,22 @@ func TestInventoryWithoutAgent(t *testing.T) {
 // deafHost does not hear what networks other hosts have.
 type deafHost struct{ fakeHost }
 
-func (deafHost) Networks() (here, others []adopt.Definition, err error) {
-	return nil, nil, errors.New("host host-b: network \"x y\"")
+func (deafHost) Networks() (KnownNetworks, error) {
+	return KnownNetworks{Hosts: 2, Unknown: []string{`networks of host host-b: network "x y"`,
+		"host host-c is unreachable"}}, nil
 }
 
-// The list is printed although what one host says of its networks cannot be used.
+// The list is printed although what one host says of its networks cannot be used, and another says
+// nothing.
 func TestNetworksWithoutDefinitions(t *testing.T) {
 	want, err := run(fakeHost{}, "network", "ls", "-q")
 	if err != nil {
 		t.Fatal(err)
 	}
 	out, err := run(deafHost{}, "network", "ls")
-	if err != nil || !strings.Contains(out, `# what networks other hosts have besides those with containers is not known: host host-b: network "x y"`) {
+	if err != nil || !strings.Contains(out,
+		"# not all networks of other hosts are known: networks of host host-b: network \"x y\"; host "+
+			"host-c is unreachable") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	first, _, _ := strings.Cut(want, "\n")
@@ -317,8 +326,8 @@ type emptyHost struct{ fakeHost }
 func (emptyHost) Inventory() (agentapi.Inventory, bool, error) {
 	return agentapi.Inventory{}, false, nil
 }
-func (emptyHost) DefinedNetworks() ([]DefinedNetwork, error)             { return nil, nil }
-func (emptyHost) Networks() (here, others []adopt.Definition, err error) { return nil, nil, nil }
+func (emptyHost) DefinedNetworks() ([]DefinedNetwork, error) { return nil, nil }
+func (emptyHost) Networks() (KnownNetworks, error)           { return KnownNetworks{Hosts: 1}, nil }
 
 func (emptyHost) StatusOfAll() ([]agentapi.HostAnswer, error) {
 	return []agentapi.HostAnswer{meshHost(1, agentapi.StatusReport{}), meshHost(2, agentapi.StatusReport{})}, nil

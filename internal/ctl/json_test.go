@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/enrol"
@@ -57,12 +56,12 @@ func (h jsonHost) StatusOfAll() ([]agentapi.HostAnswer, error) {
 	return append(must(fakeHost{}.StatusOfAll()), lost...), nil
 }
 
-func (jsonHost) Networks() (here, others []adopt.Definition, err error) {
-	here, others, err = fakeHost{}.Networks()
-	for i := range others {
-		others[i].VTEP = netip.MustParseAddr("198.18.0.2")
+func (jsonHost) Networks() (KnownNetworks, error) {
+	known, err := fakeHost{}.Networks()
+	for i := range known.Others {
+		known.Others[i].VTEP = netip.MustParseAddr("198.18.0.2")
 	}
-	return here, others, err
+	return known, err
 }
 
 func (h jsonHost) StatusWithRates() (agentapi.StatusReport, error) { return h.Status() }
@@ -73,6 +72,7 @@ func (jsonHost) Forwarding() ([]agentapi.ForwardingEntry, bool, error) {
 }
 
 func (jsonHost) OwnAddrs([]netip.Addr) ([]netip.Addr, error) { return nil, nil }
+func (jsonHost) NetworkDriver(string) (string, error)        { return "", nil }
 
 // runForScript runs the tool, and returns what it prints to stdout alone.
 func runForScript(host Host, args ...string) (string, error) {

@@ -19,9 +19,30 @@ type NetworkSource interface {
 	InventorySource
 	// DefinedNetworks returns the VXLAN networks that this host's Podman has.
 	DefinedNetworks() ([]DefinedNetwork, error)
-	// Networks returns the definitions of the networks of this host and of the others that answer. The
-	// error names hosts whose definitions cannot be used; those of all others are returned with it.
-	Networks() (here, others []adopt.Definition, err error)
+	// Networks makes the agent ask all hosts.
+	Networks() (KnownNetworks, error)
+}
+
+// KnownNetworks are the networks that this host's Podman has, and those of the other hosts.
+type KnownNetworks struct {
+	Here, Others []adopt.Definition
+	Hosts        int // other hosts, of which some may not have answered
+	// Unknown says of which hosts the networks are not known, and why.
+	Unknown []string
+}
+
+// unknownText says what is not known, or nothing.
+func (k KnownNetworks) unknownText() string {
+	if len(k.Unknown) == 0 {
+		return ""
+	}
+	const most = 3
+	some := k.Unknown[:min(most, len(k.Unknown))]
+	text := fmt.Sprintf("not all networks of other hosts are known: %s", strings.Join(some, "; "))
+	if more := len(k.Unknown) - len(some); more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
 }
 
 // DefinedNetwork is a network that this host's Podman has.
@@ -63,13 +84,15 @@ type networkRow struct {
 	MTU       int      `json:"mtu,omitempty"`
 	Here      int      `json:"here"`      // containers
 	Elsewhere int      `json:"elsewhere"` // containers on other hosts
-	Hosts     int      `json:"hosts"`     // other hosts with containers
+	Hosts     int      `json:"hosts"`     // other hosts that have it
 	Subnets   []string `json:"subnets"`
 	// Encryption is how packets to other hosts are encrypted; "": they are not, or it is not known.
 	Encryption string `json:"encryption,omitempty"`
 	State      string `json:"state"`
 	// Differs is what hosts have set up differently.
 	Differs string `json:"differs,omitempty"`
+
+	on []string // the labels of other hosts that have it
 }
 
 // States of a network on this host.
@@ -85,8 +108,8 @@ func networkListCommand(host NetworkSource) *cobra.Command {
 		Use:   "ls",
 		Short: "list this host's networks, and those that only other hosts have",
 		Long: `Ls lists the VXLAN networks of this host's Podman, and those of other hosts that do
-not exist here. This host's agent asks the other hosts. Ls warns of networks that
-hosts have set up differently.
+not exist here. This host's agent asks the other hosts, and HOSTS counts those that
+have the network. Ls warns of networks that hosts have set up differently.
 
   up        it has containers on this host
   idle      it has none here
@@ -111,6 +134,7 @@ hosts have set up differently.
 var networkColumns = []output.Column[networkRow]{
 	{Heading: "NETWORK", Text: func(r networkRow) string { return r.Name }, Shrinks: true},
 	{Heading: "VNI", Text: func(r networkRow) string { return strconv.FormatUint(uint64(r.VNI), 10) }},
+	{Heading: "PORT", Text: func(r networkRow) string { return otherPortText(r.Port) }, Sparse: true},
 	{Heading: "STATE", Text: func(r networkRow) string { return r.State }},
 	{Heading: "HERE", Text: func(r networkRow) string { return strconv.Itoa(r.Here) }},
 	{Heading: "ELSEWHERE", Text: func(r networkRow) string { return strconv.Itoa(r.Elsewhere) }},
@@ -123,6 +147,14 @@ var networkColumns = []output.Column[networkRow]{
 // encryptionOf is what options say; "": nothing is encrypted.
 func encryptionOf(options map[string]string) string {
 	return strings.TrimPrefix(options["encryption"], "off")
+}
+
+// otherPortText leaves out the port that networks have by default.
+func otherPortText(port uint16) string {
+	if port == 0 || port == (adopt.Definition{}).Port() {
+		return ""
+	}
+	return strconv.Itoa(int(port))
 }
 
 func mtuText(mtu int) string {
@@ -142,29 +174,50 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 	if err != nil {
 		return nil, nil, err
 	}
-	var missing []adopt.Missing
-	var contradictions []adopt.Contradiction
-	if notes = notesOf(alone); !alone {
-		here, others, err := host.Networks()
-		if err != nil {
-			notes = append(notes,
-				fmt.Sprintf("what networks other hosts have besides those with containers is not known: %v", err))
-		}
-		missing, contradictions = adopt.Compare(here, others)
-	}
+	notes = notesOf(alone)
+	known, missing, contradictions, moreNotes := compareNetworks(host, alone)
 	rows, elsewhere := rowsHere(defined, all)
-	more, moreNotes := rowsElsewhere(missing, elsewhere)
-	rows, notes = append(rows, more...), append(notes, moreNotes...)
-	for _, c := range contradictions {
-		if i := slices.IndexFunc(rows, func(r networkRow) bool { return r.Name == c.Network }); i >= 0 {
-			rows[i].Differs = c.Text
-		}
-		notes = append(notes, c.String()+"; its containers may not reach each other")
+	more, adoptNotes := rowsElsewhere(missing, elsewhere)
+	rows, notes = append(rows, more...), append(append(notes, moreNotes...), adoptNotes...)
+	for i := range rows {
+		rows[i].count(known.Others)
 	}
-	if len(rows) == 0 && !alone {
+	for _, c := range contradictions {
+		for i := range rows {
+			if rows[i].Name == c.Network {
+				rows[i].Differs = c.Text
+			}
+		}
+		notes = append(notes, c.String())
+	}
+	switch {
+	case alone && len(all.Networks) == 0:
+		notes = append(notes, "networks of other hosts are not known; "+joinHint)
+	case len(rows) == 0 && !alone:
 		notes = append(notes, "no host that answers has a VXLAN network; create one: `podman network create --driver vxlan`")
 	}
 	return rows, notes, nil
+}
+
+// joinHint says how a host without containers gets an agent that knows others.
+const joinHint = "`vxlanctl join TOKEN` makes this host a member of a cluster; a member prints a token for it by " +
+	"`vxlanctl token create`"
+
+// compareNetworks returns what other hosts have, as far as they answer.
+func compareNetworks(host NetworkSource, alone bool) (known KnownNetworks, missing []adopt.Network,
+	contradictions []adopt.Contradiction, notes []string) {
+	if alone {
+		return known, nil, nil, nil
+	}
+	known, err := host.Networks()
+	if err != nil {
+		known.Unknown = append(known.Unknown, err.Error())
+	}
+	if text := known.unknownText(); text != "" {
+		notes = append(notes, text)
+	}
+	missing, contradictions = adopt.Compare(known.Here, known.Others)
+	return known, missing, contradictions, notes
 }
 
 // rowsHere returns the rows of the networks that are here, and what the agent knows of others.
@@ -192,19 +245,30 @@ func (r *networkRow) take(known []agentapi.NetworkElsewhere) (rest []agentapi.Ne
 	return slices.DeleteFunc(known, func(e agentapi.NetworkElsewhere) bool {
 		isSame := e.VNI == r.VNI && e.Port == r.Port
 		if isSame {
-			r.Elsewhere, r.Hosts, r.MTU = e.Containers, len(e.Hosts), e.MTU
+			r.Elsewhere, r.on, r.MTU = e.Containers, append(r.on, e.Hosts...), e.MTU
 		}
 		return isSame
 	})
 }
 
+// count counts the other hosts that have the network, with containers or without.
+func (r *networkRow) count(others []adopt.Definition) {
+	for _, d := range others {
+		if d.VNI() == r.VNI && d.Port() == r.Port && (d.Name == r.Name || d.IsGossip()) {
+			r.on = append(r.on, cmp.Or(d.Label, d.Host))
+		}
+	}
+	slices.Sort(r.on)
+	r.Hosts = len(slices.Compact(r.on))
+}
+
 // rowsElsewhere returns the rows of the networks that are not here: those that hosts have told of,
 // and those of which only containers on hosts that do not answer are known.
-func rowsElsewhere(missing []adopt.Missing, known []agentapi.NetworkElsewhere) (rows []networkRow, notes []string) {
-	add := func(row networkRow, hosts []string) {
+func rowsElsewhere(missing []adopt.Network, known []agentapi.NetworkElsewhere) (rows []networkRow, notes []string) {
+	add := func(row networkRow, hosts []string, command string) {
 		rows = append(rows, row)
-		notes = append(notes, fmt.Sprintf("network %s is on %s, and not here; to create it here: vxlanctl network adopt %s",
-			cmp.Or(row.Name, "without a name"), joinHosts(hosts), cmp.Or(row.Name, "NAME")))
+		notes = append(notes, fmt.Sprintf("network %s is on %s, and not here; to create it here: %s",
+			cmp.Or(row.Name, "without a name"), joinHosts(hosts), command))
 	}
 	for _, m := range missing {
 		row := networkRow{Name: m.Name, VNI: m.VNI(), Port: m.Port(), Subnets: []string{}, State: networkNotHere,
@@ -213,15 +277,26 @@ func rowsElsewhere(missing []adopt.Missing, known []agentapi.NetworkElsewhere) (
 			row.Subnets = append(row.Subnets, s.Prefix)
 		}
 		known = row.take(known)
-		add(row, m.Hosts)
+		add(row, m.Hosts, adoptCommand(missing, m))
 	}
 	for _, e := range known {
 		add(networkRow{
 			Name: e.Name, VNI: e.VNI, Port: e.Port, MTU: e.MTU, Subnets: e.Subnets,
-			Elsewhere: e.Containers, Hosts: len(e.Hosts), State: networkNotHere,
-		}, e.Hosts)
+			Elsewhere: e.Containers, on: e.Hosts, State: networkNotHere,
+		}, e.Hosts, "vxlanctl network adopt "+cmp.Or(e.Name, "NAME"))
 	}
 	return rows, notes
+}
+
+// adoptCommand is what is typed for one of several networks, of which others may have the same name.
+func adoptCommand(all []adopt.Network, n adopt.Network) string {
+	command := "vxlanctl network adopt " + n.Name
+	for _, other := range all {
+		if other.Name == n.Name && other.VNI() != n.VNI() {
+			return fmt.Sprintf("%s --vni %d", command, n.VNI())
+		}
+	}
+	return command
 }
 
 func joinHosts(hosts []string) string {
@@ -243,7 +318,7 @@ func rowOfNetwork(n agentapi.NetworkInventory) networkRow {
 			row.Here = m.Containers
 			continue
 		}
-		row.Hosts++
+		row.on = append(row.on, m.Name)
 		row.Elsewhere += m.Containers
 	}
 	return row

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/adopt"
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
 )
 
@@ -18,8 +19,28 @@ import (
 type adoption struct {
 	names  []string
 	all    bool
+	vni    uint32 // of the one network that is named; 0: it is the only one of its name
 	dryRun bool
 	own    adopt.Own
+}
+
+// parse reads what is typed besides names.
+func (a *adoption) parse(options []string) error {
+	a.own.Options = make(map[string]string)
+	for _, o := range options {
+		name, value, ok := strings.Cut(o, "=")
+		if !ok || name == "" {
+			return fmt.Errorf("--opt %q: must be NAME=VALUE", o)
+		}
+		if _, twice := a.own.Options[name]; twice {
+			return fmt.Errorf("--opt %s is given twice", name)
+		}
+		a.own.Options[name] = value
+	}
+	if a.vni != 0 && len(a.names) != 1 {
+		return errors.New("--vni picks one of several networks of one name: type that name alone")
+	}
+	return a.own.Check()
 }
 
 func networkAdoptCommand(host Host) *cobra.Command {
@@ -31,13 +52,19 @@ func networkAdoptCommand(host Host) *cobra.Command {
 		Short: "create networks that other hosts have, in this host's Podman",
 		Long: `Adopt creates a network that other hosts of the cluster have. It takes over what
 must be the same on all hosts, such as the VNI and the subnets. What is each host's
-own it leaves to this host: local_ip and physical_interface become "auto".
+own it leaves to this host: local_ip and physical_interface become "auto". With
+discovery=gossip, remote_ips are up to three hosts that have the network.
 
-It refuses a network that hosts have set up differently, or that contradicts one of
-this host, and shows both. A network with a list of hosts (remote_ips) must have
-this host on the list.`,
+It refuses a network if containers of its hosts do not reach each other because of how
+they have set it up, or if it contradicts one of this host. It shows both. Where hosts
+differ without such harm, as in the MTU, it warns, and does as most hosts. A network
+with a list of hosts (remote_ips) must have this host on the list.
+
+If a network cannot be adopted none of those that you name is created. With --all the
+others are.`,
 		Example: `  vxlanctl network adopt mynet
   vxlanctl network adopt --all --dry-run
+  vxlanctl network adopt --vni 101 mynet
   vxlanctl network adopt --opt physical_interface=eth1 mynet`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return networksToAdopt(host), cobra.ShellCompDirectiveNoFileComp
@@ -49,13 +76,9 @@ this host on the list.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.names, a.own.Options = args, make(map[string]string)
-			for _, o := range options {
-				name, value, ok := strings.Cut(o, "=")
-				if !ok {
-					return usageError(fmt.Errorf("adopt network: --opt %q: must be NAME=VALUE", o))
-				}
-				a.own.Options[name] = value
+			a.names = args
+			if err := a.parse(options); err != nil {
+				return usageError(fmt.Errorf("adopt network: %w", err))
 			}
 			p, err := opts.StreamOf(cmd, adoptedNetworks{[]adoptedNetwork{{}}})
 			if err != nil {
@@ -66,22 +89,25 @@ this host on the list.`,
 		},
 	}
 	opts.AddActionFlags(cmd, "the networks that were created")
-	cmd.Flags().BoolVar(&a.all, "all", false, "all networks that other hosts have and this one lacks")
-	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the commands, and change nothing")
-	cmd.Flags().StringArrayVarP(&options, "opt", "o", nil,
-		"an option of this host, instead of the other hosts' or \"auto\"; may be repeated")
-	cmd.Flags().StringArrayVar(&a.own.IPRanges, "ip-range", nil, "the addresses that this host assigns; may be repeated")
+	a.addFlags(cmd, &options)
 	return cmd
+}
+
+func (a *adoption) addFlags(cmd *cobra.Command, options *[]string) {
+	flags := cmd.Flags()
+	flags.BoolVar(&a.all, "all", false, "all networks that other hosts have and this one lacks")
+	flags.BoolVar(&a.dryRun, "dry-run", false, "print the commands, and change nothing")
+	flags.Uint32Var(&a.vni, "vni", 0, "pick the network with this `VNI`, if hosts have several of the name")
+	flags.StringArrayVarP(options, "opt", "o", nil,
+		"an option of this host, instead of the other hosts' or \"auto\"; may be repeated")
+	flags.StringArrayVar(&a.own.IPRanges, "ip-range", nil, "the addresses that this host assigns; may be repeated")
 }
 
 // networksToAdopt completes what is typed, as far as the agent answers.
 func networksToAdopt(host Host) (names []string) {
-	here, others, _ := host.Networks()
-	missing, _ := adopt.Compare(here, others)
-	for _, m := range missing {
-		names = append(names, m.Name)
-	}
-	return names
+	known, _ := host.Networks()
+	missing, _ := adopt.Compare(known.Here, known.Others)
+	return namesOf(missing)
 }
 
 // adoptedNetworks are networks of other hosts that this one has too now.
@@ -104,75 +130,147 @@ func createdOf(networks []adoptedNetwork) (names []string) {
 	return names
 }
 
-func namesOf(all []adopt.Definition) (names []string) {
-	for _, d := range all {
-		names = append(names, d.Name)
+// namesOf returns each name once. Networks are in the order of their names.
+func namesOf(all []adopt.Network) (names []string) {
+	for _, n := range all {
+		names = append(names, n.Name)
 	}
-	return names
+	return slices.Compact(names)
 }
 
-// run creates the networks. One that cannot be created does not keep the others from it.
+// plannedAdoption is a network that this host can have, or has.
+type plannedAdoption struct {
+	name  string
+	args  []string // of podman; nil: the network is there already
+	notes []string
+}
+
+// run creates the networks. Of those that are named, all can be created or none is.
 func (a adoption) run(out io.Writer, host Host) ([]adoptedNetwork, error) {
 	adopted := []adoptedNetwork{} // JSON shows none as []
-	here, others, err := host.Networks()
+	known, err := askNetworks(host)
 	if err != nil {
 		return adopted, fmt.Errorf("adopt network: %w", err)
 	}
-	merged, conflicts := adopt.Merge(others)
-	if a.all {
-		a.names = namesOf(merged)
+	if text := known.unknownText(); text != "" {
+		output.Fprintln(out, "warning:", text)
 	}
+	networks := adopt.Group(known.Others)
+	if a.all {
+		a.names = namesOf(networks)
+	}
+	var planned []plannedAdoption
 	var errs []error
-	for _, name := range a.names {
-		i := slices.IndexFunc(merged, func(d adopt.Definition) bool { return d.Name == name })
-		if i < 0 {
-			errs = append(errs,
-				fmt.Errorf("adopt network: no other host that answers has a network %s; they have: %s", name,
-					cmp.Or(strings.Join(namesOf(merged), ", "), "none")))
-			continue
-		}
-		err := conflicts[name]
-		if err == nil {
-			var n adoptedNetwork
-			if n, err = a.adoptOne(out, host, here, merged[i]); err == nil {
-				adopted = append(adopted, n)
-			}
-		}
+	for _, name := range uniqueNames(a.names) {
+		p, err := a.plan(host, known, networks, name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("adopt %w", err))
+			continue
 		}
+		planned = append(planned, p)
+	}
+	if len(errs) > 0 && !a.all {
+		return adopted, errors.Join(errs...)
+	}
+	for _, p := range planned {
+		n, err := p.create(out, host, a.dryRun)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("adopt %w", err))
+			continue
+		}
+		adopted = append(adopted, n)
 	}
 	return adopted, errors.Join(errs...)
 }
 
-func (a adoption) adoptOne(out io.Writer, host Host, here []adopt.Definition,
-	d adopt.Definition) (adoptedNetwork, error) {
-	adopted := adoptedNetwork{Name: d.Name}
-	exists, err := adopt.Conflict(here, d)
+func uniqueNames(names []string) (unique []string) {
+	for _, name := range names {
+		if !slices.Contains(unique, name) {
+			unique = append(unique, name)
+		}
+	}
+	return unique
+}
+
+// askNetworks makes the agent ask. Without one it says how this host gets an agent that knows others.
+func askNetworks(host Host) (KnownNetworks, error) {
+	known, err := host.Networks()
+	if !errors.Is(err, agentapi.ErrNotRunning) || keepsAgent(host) {
+		return known, err
+	}
+	if containers, countErr := host.ContainersWithAgent(); containers > 0 || countErr != nil {
+		return known, err
+	}
+	return known, fmt.Errorf("%w, so no other host can be asked; %s; or give keep_running, key_file and seeds in "+
+		"vxland.toml, and type `vxlanctl reload`", err, joinHint)
+}
+
+// plan finds the network, and how it is created here.
+func (a adoption) plan(host Host, known KnownNetworks, all []adopt.Network,
+	name string) (p plannedAdoption, err error) {
+	p.name = name
+	n, err := adopt.Find(all, name, a.vni)
+	if errors.Is(err, adopt.ErrNone) {
+		if known.Hosts == 0 {
+			return p, fmt.Errorf("network %s: this host's agent knows no other host; %s", name, joinHint)
+		}
+		return p, fmt.Errorf("%w; they have: %s", err, cmp.Or(strings.Join(namesOf(all), ", "), "none"))
+	}
 	if err != nil {
-		return adopted, err
+		return p, err
 	}
-	if exists {
-		output.Fprintf(out, "network %s is there already\n", d.Name)
-		return adopted, nil
+	exists, notes, err := adopt.Conflict(known.Here, n.Definition)
+	if exists || err != nil {
+		p.notes = notes
+		return p, err
 	}
-	if a.own.Addrs, err = host.OwnAddrs(d.Listed()); err != nil {
-		return adopted, err
+	if err := n.Split(); err != nil {
+		return p, err
 	}
-	args, notes, err := d.Command(a.own)
+	if a.own.Addrs, err = host.OwnAddrs(n.Listed()); err != nil {
+		return p, err
+	}
+	if p.args, notes, err = n.Command(a.own); err != nil {
+		return p, err
+	}
+	p.notes = append(n.Notes(a.own), notes...)
+	return p, p.checkName(host, n)
+}
+
+// checkName refuses a name that a network of another driver has here.
+func (p plannedAdoption) checkName(host Host, n adopt.Network) error {
+	driver, err := host.NetworkDriver(p.name)
 	if err != nil {
-		return adopted, err
+		return fmt.Errorf("network %s: %w", p.name, err)
 	}
-	for _, note := range notes {
+	if driver == "" {
+		return nil
+	}
+	last := len(p.args) - 1
+	renamed := adopt.Quote("podman", append(p.args[:last:last], "OTHER-NAME"))
+	return fmt.Errorf("network %s: this host's Podman has a network of this name with the driver %s, and that of "+
+		"other "+
+		"hosts is a VXLAN network with VNI %d; remove the one here, or give the other another name here:\n  %s",
+		p.name, driver, n.VNI(), renamed)
+}
+
+// create creates the network, unless it is there or nothing is to be changed.
+func (p plannedAdoption) create(out io.Writer, host Host, dryRun bool) (adoptedNetwork, error) {
+	adopted := adoptedNetwork{Name: p.name}
+	for _, note := range p.notes {
 		output.Fprintln(out, "note:", note)
 	}
-	adopted.Command = adopt.Quote("podman", args)
-	output.Fprintln(out, adopted.Command)
-	if a.dryRun {
+	if p.args == nil {
+		output.Fprintf(out, "network %s is there already\n", p.name)
 		return adopted, nil
 	}
-	if err := host.CreateNetwork(args, out); err != nil {
-		return adopted, fmt.Errorf("network %s: %w", d.Name, err)
+	adopted.Command = adopt.Quote("podman", p.args)
+	output.Fprintln(out, adopted.Command)
+	if dryRun {
+		return adopted, nil
+	}
+	if err := host.CreateNetwork(p.args, out); err != nil {
+		return adopted, fmt.Errorf("network %s: podman did not create it: %w", p.name, err)
 	}
 	adopted.Created = true
 	return adopted, nil
@@ -191,11 +289,14 @@ func offerNetworks(out io.Writer, host Host, wanted adoption) (joined joinedHost
 		joined.Adopted, err = wanted.run(out, host)
 		return joined, err
 	}
-	here, others, err := host.Networks()
+	known, err := host.Networks()
 	if err != nil {
 		return joined, fmt.Errorf("list the networks of other hosts: %w", err)
 	}
-	missing, contradictions := adopt.Compare(here, others)
+	if text := known.unknownText(); text != "" {
+		output.Fprintln(out, "warning:", text)
+	}
+	missing, contradictions := adopt.Compare(known.Here, known.Others)
 	for _, c := range contradictions {
 		output.Fprintf(out, "warning: %v\n", c)
 	}
@@ -204,7 +305,7 @@ func offerNetworks(out io.Writer, host Host, wanted adoption) (joined joinedHost
 	}
 	output.Fprintln(out, "other hosts have networks that this one lacks; to have them too, type")
 	for _, m := range missing {
-		output.Fprintf(out, "  vxlanctl network adopt %s\n", m.Name)
+		output.Fprintf(out, "  %s\n", adoptCommand(missing, m))
 		joined.Missing = append(joined.Missing, m.Name)
 	}
 	return joined, nil

@@ -46,6 +46,9 @@ func Differences(this, other Definition) (all []Difference) {
 	return all
 }
 
+// losesLarge is what follows if hosts differ in the MTU.
+const losesLarge = "; large packets between these hosts may be lost"
+
 // splits tells whether hosts that differ so are in fact on two networks.
 func splits(diffs []Difference) bool {
 	return slices.ContainsFunc(diffs, func(d Difference) bool { return d.Splits })
@@ -61,7 +64,11 @@ func Conflict(here []Definition, d Definition) (exists bool, notes []string, err
 				lines(diffs, "here", "on "+d.Host))
 		}
 		for _, diff := range diffs {
-			notes = append(notes, fmt.Sprintf("network %s differs in %s", d.Name, diff.describe("here", "on "+d.Host)))
+			note := fmt.Sprintf("network %s differs in %s", d.Name, diff.describe("here", "on "+d.Host))
+			if isMTU(diff) {
+				note += losesLarge
+			}
+			notes = append(notes, note)
 		}
 		return true, notes, nil
 	}

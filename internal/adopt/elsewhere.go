@@ -11,13 +11,17 @@ type Contradiction struct {
 	Network string // its name
 	Text    string // what differs, and where
 	Splits  bool   // containers do not reach each other
+	MTU     bool   // differs
 }
 
 // String says all of it in one line.
 func (c Contradiction) String() string {
 	text := fmt.Sprintf("network %s is set up differently: %s", c.Network, c.Text)
-	if c.Splits {
+	switch {
+	case c.Splits:
 		text += "; its containers may not reach each other"
+	case c.MTU:
+		text += losesLarge
 	}
 	return text
 }
@@ -46,6 +50,7 @@ func Compare(here, others []Definition) (missing []Network, contradictions []Con
 		}
 		differing[name]++
 		contradictions[i].Splits = contradictions[i].Splits || splits(diffs)
+		contradictions[i].MTU = contradictions[i].MTU || slices.ContainsFunc(diffs, isMTU)
 	}
 	for i, c := range contradictions {
 		if more := differing[c.Network] - 1; more > 0 {
@@ -64,7 +69,7 @@ func contradictionsOf(networks []Network) (all []Contradiction) {
 		c := Contradiction{Network: n.Name}
 		var texts []string
 		for _, v := range n.Variations {
-			texts, c.Splits = append(texts, v.String()), c.Splits || v.Splits
+			texts, c.Splits, c.MTU = append(texts, v.String()), c.Splits || v.Splits, c.MTU || v.What == "mtu"
 		}
 		if i > 0 && networks[i-1].Name == n.Name {
 			before := networks[i-1]
@@ -78,6 +83,8 @@ func contradictionsOf(networks []Network) (all []Contradiction) {
 	}
 	return all
 }
+
+func isMTU(d Difference) bool { return d.What == "mtu" }
 
 func (d Definition) isSame(other Definition) bool {
 	return d.Name == other.Name || d.VNI() == other.VNI() && d.Port() == other.Port()

@@ -32,7 +32,8 @@ func TestCompare(t *testing.T) {
 		},
 		{
 			"another MTU here", []Definition{network("b", "blue", "1", "mtu", "1400")}, nil,
-			[]string{"network blue is set up differently: mtu: not given here, 1400 on b"},
+			[]string{"network blue is set up differently: mtu: not given here, 1400 on b; large packets between " +
+				"these hosts may be lost"},
 		},
 		{
 			"two of one name", []Definition{network("b", "green", "3"), network("c", "green", "4")},

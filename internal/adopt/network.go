@@ -175,6 +175,9 @@ func (n Network) Notes(own Own) (notes []string) {
 				taken = p.value + " is taken here"
 			}
 		}
+		if v.What == "mtu" {
+			taken += losesLarge
+		}
 		notes = append(notes, fmt.Sprintf("hosts of network %s differ in %v; %s", n.Name, v, taken))
 	}
 	return notes

@@ -45,14 +45,16 @@ func TestGroup(t *testing.T) {
 		{
 			name: "most hosts win", all: []Definition{on("a", "blue", "mtu", "1300"), on("b", "blue", "mtu",
 				"1400"), on("c", "blue", "mtu", "1400")},
-			want:  []string{"blue 1 [a b c] mtu=1400 remote_ips=192.0.2.2,192.0.2.1,192.0.2.3"},
-			notes: []string{"hosts of network blue differ in mtu: 1400 on b, c; 1300 on a; 1400 is taken here"},
+			want: []string{"blue 1 [a b c] mtu=1400 remote_ips=192.0.2.2,192.0.2.1,192.0.2.3"},
+			notes: []string{"hosts of network blue differ in mtu: 1400 on b, c; 1300 on a; 1400 is taken here; large " +
+				"packets between these hosts may be lost"},
 		},
 		{
 			name: "as many have the one as the other", all: []Definition{on("b", "blue", "mtu", "1400"), on("a",
 				"blue")},
-			want:  []string{"blue 1 [a b] mtu= remote_ips=192.0.2.1,192.0.2.2"},
-			notes: []string{"hosts of network blue differ in mtu: not given on a; 1400 on b; it is left out here"},
+			want: []string{"blue 1 [a b] mtu= remote_ips=192.0.2.1,192.0.2.2"},
+			notes: []string{"hosts of network blue differ in mtu: not given on a; 1400 on b; it is left out here; " +
+				"large packets between these hosts may be lost"},
 		},
 		{
 			name: "another subnet", all: []Definition{on("a", "blue"), withSubnet(on("b", "blue", "mtu", "1400"),
@@ -60,7 +62,8 @@ func TestGroup(t *testing.T) {
 			want: []string{"blue 1 [a b c] mtu= remote_ips=192.0.2.1,192.0.2.2,192.0.2.3"},
 			split: "  subnets: 10.0.0.0/24 gateway 10.0.0.1 on a, c; 10.1.0.0/24 on b\nmake it alike on all hosts " +
 				"first",
-			notes: []string{"hosts of network blue differ in mtu: not given on a, c; 1400 on b; it is left out here"},
+			notes: []string{"hosts of network blue differ in mtu: not given on a, c; 1400 on b; it is left out here; " +
+				"large packets between these hosts may be lost"},
 		},
 		{
 			name: "encryption", all: []Definition{on("a", "blue"), on("b", "blue", "encryption", "wireguard")},

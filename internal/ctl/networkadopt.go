@@ -55,13 +55,13 @@ must be the same on all hosts, such as the VNI and the subnets. What is each hos
 own it leaves to this host: local_ip and physical_interface become "auto". With
 discovery=gossip, remote_ips are up to three hosts that have the network.
 
-It refuses a network if containers of its hosts do not reach each other because of how
-they have set it up, or if it contradicts one of this host. It shows both. Where hosts
-differ without such harm, as in the MTU, it warns, and does as most hosts. A network
+It refuses a network that hosts have set up so differently that their containers do not
+reach each other, or that contradicts one of this host, and shows both. If hosts differ
+in something else, such as the MTU, it says so, and does as most of them do. A network
 with a list of hosts (remote_ips) must have this host on the list.
 
-If a network cannot be adopted none of those that you name is created. With --all the
-others are.`,
+If one of the networks that you name cannot be created, none is. With --all, the others
+are.`,
 		Example: `  vxlanctl network adopt mynet
   vxlanctl network adopt --all --dry-run
   vxlanctl network adopt --vni 101 mynet

@@ -91,11 +91,11 @@ func TestAdopt(t *testing.T) {
 		{"mynet", 0, []string{"mynet"}, []string{"warning: not all networks of other hosts are known: host host-d is " +
 			"unreachable\n"}},
 		{"mynet here mynet", 0, []string{"mynet"}, []string{"network here is there already\n"}},
-		{"here", 0, nil, []string{"note: network here differs in mtu: not given here, 1400 on host-b\n",
+		{"here", 0, nil, []string{"note: network here differs in mtu: not given here, 1400 on host-b; large packets ",
 			"network here is there already\n"}},
 		{"torn-here", 0, nil, []string{"network torn-here is there already\n"}},
 		{"mixed", 0, []string{"mixed"}, []string{"note: hosts of network mixed differ in mtu: 1400 on host-b, " +
-			"host-c; not given on host-a; 1400 is taken here\n", " --opt mtu=1400 "}},
+			"host-c; not given on host-a; 1400 is taken here; large packets ", " --opt mtu=1400 "}},
 		{"-o mtu=1350 mixed", 0, []string{"mixed"}, []string{" --opt mtu=1350 "}},
 		{"-o mtu= mixed", 0, []string{"mixed"}, []string{"physical_interface=auto --subnet"}},
 		{"--vni 301 split", 0, []string{"split"}, []string{" vni=301 "}},

@@ -115,7 +115,7 @@ func TestContradictionsShowBoth(t *testing.T) {
 		{"another list", "192.0.2.1,192.0.2.2", "192.0.2.1,192.0.2.3", "remote_ips: 192.0.2.1,192.0.2.3 here, 192.0.2.1,192.0.2.2 on host-a"},
 		{"another discovery", `"vni"`, `"discovery": "gossip", "vni"`, "discovery: gossip here, static on host-a"},
 		{"encryption here alone", `"mtu"`, `"encryption": "wireguard", "mtu"`, "encryption: wireguard here, off on host-a"},
-		{"another name", `"mynet"`, `"other"`, "network other has VNI 100 on port 4789 too:\n  subnets: 10.0.0.0/24"},
+		{"another name", `"mynet"`, `"other"`, "network other has VNI 100 on port 4789 too; subnets: 10.0.0.0/24"},
 	} {
 		_, notes, err := Conflict([]Definition{read(t, strings.Replace(stored, tt.from, tt.to, 1))}, d)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || len(notes) > 0 {
@@ -148,6 +148,21 @@ func TestDifferencesWithoutHarm(t *testing.T) {
 	six.VTEP, mine.VTEP = netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::1")
 	if _, _, err := Conflict([]Definition{mine}, six); err == nil || !strings.Contains(err.Error(), "udp_checksum") {
 		t.Errorf("no checksum in IPv6: %v", err)
+	}
+}
+
+// With gossip a host may have the network under another name.
+func TestAnotherName(t *testing.T) {
+	here, d := on("a", "azure"), on("b", "blue")
+	exists, notes, err := Conflict([]Definition{here}, d)
+	if !exists || err != nil || !slices.Equal(notes, []string{"network blue has the name azure on this host"}) {
+		t.Errorf("%v, %q, %v", exists, notes, err)
+	}
+	_, _, err = Conflict([]Definition{withSubnet(here, "10.7.0.0/24")}, d)
+	const want = "network blue: this host's network azure has VNI 1 on port 4789 too; " +
+		"subnets: 10.7.0.0/24 here, 10.0.0.0/24 gateway 10.0.0.1 on b"
+	if err == nil || err.Error() != want {
+		t.Errorf("another subnet: %v", err)
 	}
 }
 

@@ -55,7 +55,7 @@ func splits(diffs []Difference) bool {
 }
 
 // Conflict says why this host, which has those networks, cannot have another one, or that it has it
-// already. A nil error says that it can. Notes are of differences that do no harm.
+// already. A nil error says that it can. Notes are of differences that split nothing, and of another name.
 func Conflict(here []Definition, d Definition) (exists bool, notes []string, err error) {
 	if i := slices.IndexFunc(here, func(h Definition) bool { return h.Name == d.Name }); i >= 0 {
 		diffs := Differences(here[i], d)
@@ -72,15 +72,17 @@ func Conflict(here []Definition, d Definition) (exists bool, notes []string, err
 		}
 		return true, notes, nil
 	}
-	for _, h := range here {
-		if h.VNI() == d.VNI() && h.Port() == d.Port() {
-			return false, nil, fmt.Errorf("network %s: this host's network %s has VNI %d on port %d too:\n%s",
-				d.Name, h.Name,
-				d.VNI(), d.Port(), lines([]Difference{{"subnets", h.subnetText(), d.subnetText(), true}}, "here",
-					"on "+d.Host))
-		}
+	i := slices.IndexFunc(here, func(h Definition) bool { return h.VNI() == d.VNI() && h.Port() == d.Port() })
+	if i < 0 {
+		return false, nil, nil
 	}
-	return false, nil, nil
+	h := here[i]
+	if d.isOf(h) && !splits(Differences(h, d)) {
+		return true, []string{fmt.Sprintf("network %s has the name %s on this host", d.Name, h.Name)}, nil
+	}
+	return false, nil, fmt.Errorf("network %s: this host's network %s has VNI %d on port %d too; subnets: %s here, "+
+		"%s on %s",
+		d.Name, h.Name, d.VNI(), d.Port(), cmp.Or(h.subnetText(), "none"), cmp.Or(d.subnetText(), "none"), d.Host)
 }
 
 func lines(diffs []Difference, this, other string) string {

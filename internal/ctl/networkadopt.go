@@ -249,8 +249,7 @@ func (p plannedAdoption) checkName(host Host, n adopt.Network) error {
 	last := len(p.args) - 1
 	renamed := adopt.Quote("podman", append(p.args[:last:last], "OTHER-NAME"))
 	return fmt.Errorf("network %s: this host's Podman has a network of this name with the driver %s, and that of "+
-		"other "+
-		"hosts is a VXLAN network with VNI %d; remove the one here, or give the other another name here:\n  %s",
+		"other hosts is a VXLAN network with VNI %d; remove the one here, or give the other another name here:\n  %s",
 		p.name, driver, n.VNI(), renamed)
 }
 

@@ -67,7 +67,7 @@ func TestAdopt(t *testing.T) {
 	known := func() KnownNetworks {
 		return KnownNetworks{
 			Hosts: 3, Here: []adopt.Definition{definition("here", "200"), definition("odd", "202"),
-				definition("own", "203"), definition("torn-here", "204")},
+				defined("host-c", "own", "203", "10.9.0.0/24"), definition("torn-here", "204")},
 			Others: []adopt.Definition{
 				definition("mynet", "100"), definition("here", "200"), isOf(definition("here", "200"), "host-b",
 					"mtu", "1400"), isOf(definition("here", "200"), "host-c", "mtu", "1400"),
@@ -77,7 +77,7 @@ func TestAdopt(t *testing.T) {
 				isOf(definition("mixed", "500"), "host-b", "mtu", "1400"), isOf(definition("mixed", "500"),
 					"host-c", "mtu", "1400"), definition("mixed", "500"),
 				definition("torn", "600"), isOf(definition("torn", "600"), "host-b", "encryption", "wireguard"),
-				definition("taken", "203"),
+				definition("taken", "203"), definition("alias", "204"),
 			},
 			Unknown: []string{"host host-d is unreachable"},
 		}
@@ -110,8 +110,11 @@ func TestAdopt(t *testing.T) {
 			"wireguard on host-b"}},
 		{"mynet local", 1, nil, []string{"this host's Podman has a network of this name with the driver bridge",
 			"and that of other hosts is a VXLAN network with VNI 400", "--subnet 10.0.0.0/24 OTHER-NAME"}},
-		{"mynet taken", 1, nil, []string{"network taken: this host's network own has VNI 203 on port 4789 too:\n  " +
-			"subnets: 10.0.0.0/24 here, 10.0.0.0/24 on host-a"}},
+		{"mynet taken", 1, nil, []string{"network taken: this host's network own has VNI 203 on port 4789 too; " +
+			"subnets: 10.9.0.0/24 here, 10.0.0.0/24 on host-a"}},
+		{"alias", 0, nil, []string{
+			"note: network alias has the name torn-here on this host\n", "network alias is there already\n",
+		}},
 		{"--vni 7 split", 1, nil, []string{"no host has it with VNI 7:\n  VNI 300"}},
 		{"--vni 301 mynet split", 2, nil, []string{"type that name alone"}},
 		{"--vni 301 --all", 2, nil, []string{"type that name alone"}},

@@ -52,7 +52,6 @@ type Config struct {
 type Manager struct {
 	Config
 	changed chan struct{}
-	clock   wallClock
 	wg      sync.WaitGroup
 
 	portMu   sync.Mutex // of the choice of a port; before mu

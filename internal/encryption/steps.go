@@ -146,8 +146,9 @@ func (t *tunnel) makeLocked(generations []uint64) (done bool) {
 			t.keysErr = err
 			return false
 		}
-		keys.Keys = append(keys.Keys, hostKey{Generation: g, Slot: keys.freeSlot(), Private: private, Made: t.Uptime(),
-			public: private.Public()})
+		k := hostKey{Generation: g, Slot: keys.freeSlot(), Private: private, Made: t.Uptime(), public: private.Public()}
+		t.slots[k.Slot].clock = wallClock{} // what was before the key does not concern it
+		keys.Keys = append(keys.Keys, k)
 	}
 	if keys.Sends == 0 {
 		keys.Sends, keys.Announced = generations[0], generations[0]

@@ -80,6 +80,7 @@ type slot struct {
 	err     error
 	state   wireguard.State               // as it was last read
 	peers   map[netip.Addr]wireguard.Peer // as they were last set, by VTEP
+	clock   wallClock                     // of its key
 }
 
 // heardFrom is when something last came from another host's device.
@@ -103,9 +104,16 @@ func (t *tunnel) adopt() {
 
 func (t *tunnel) loadLocked() {
 	t.keys, t.keysErr = t.Keys.load(t.id)
-	t.clock.note(t.Keys.savedAt(t.id))
+	t.noteTimeLocked(t.Keys.savedAt(t.id))
 	if len(t.keys.Keys) > 1 {
 		t.rotating = time.Now()
+	}
+}
+
+// noteTimeLocked notes that all keys were in use at a time of day.
+func (t *tunnel) noteTimeLocked(at time.Time) {
+	for _, k := range t.keys.Keys {
+		t.slots[k.Slot].clock.note(at)
 	}
 }
 
@@ -202,7 +210,9 @@ func (t *tunnel) remove() {
 
 // work does what there is to do, and returns when to look again.
 func (t *tunnel) work(ctx context.Context) time.Duration {
-	t.clock.note(time.Now())
+	t.mu.Lock()
+	t.noteTimeLocked(time.Now())
+	t.mu.Unlock()
 	for {
 		wait := t.ensureDevices(ctx)
 		if ctx.Err() != nil {

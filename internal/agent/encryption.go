@@ -154,6 +154,16 @@ func (a *Agent) awaitEncryption(ctx context.Context, networkID string) (warning 
 	return ""
 }
 
+// retryEncryption tries again what has failed, so that whoever has mended its cause need not wait for the next time.
+func (a *Agent) retryEncryption(ctx context.Context) {
+	if a.encryption == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, encryptionTimeout)
+	defer cancel()
+	a.encryption.Retry(ctx)
+}
+
 // hosts is what is known of the network's other hosts, for its peers.
 func (n *forwardedNetwork) hosts(d membership.Discovery) encryption.Hosts {
 	h := encryption.Hosts{

@@ -51,6 +51,21 @@ func (t *tunnel) untilCheck(k hostKey) time.Duration {
 	return interval - time.Since(s.checked)
 }
 
+// retry has the devices looked at again that could not be made, and returns channels that are closed then.
+func (t *tunnel) retry() (tried []<-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range t.keys.Keys {
+		if s := &t.slots[k.Slot]; s.fails > 0 {
+			s.fails = 0
+			c := make(chan struct{})
+			s.tried, tried = append(s.tried, c), append(tried, c)
+		}
+	}
+	t.wake()
+	return tried
+}
+
 // wantedDevice returns a device as it is to be.
 func (t *tunnel) wantedDevice(k hostKey) wireguard.Device {
 	port := k.Port
@@ -107,6 +122,10 @@ func (t *tunnel) takeState(k hostKey, state wireguard.State, err error) {
 		return
 	}
 	s.checked, s.check, s.urgent = time.Now(), false, false
+	for _, c := range s.tried {
+		close(c)
+	}
+	s.tried = nil
 	if errors.Is(err, unix.EADDRINUSE) && t.network().Port == 0 {
 		key.Port = 0 // another program has it now
 	}

@@ -282,6 +282,22 @@ func (m *Manager) Err(networkID string) error {
 	return nil
 }
 
+// Retry tries again at once what has failed, and returns when that was tried or ctx is done: somebody says that the
+// cause is mended.
+func (m *Manager) Retry(ctx context.Context) {
+	var tried []<-chan struct{}
+	for _, t := range m.all() {
+		tried = append(tried, t.retry()...)
+	}
+	for _, c := range tried {
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // usedPorts are those that this host's devices have, or are to have.
 func (m *Manager) usedPorts() map[uint16]bool {
 	used := make(map[uint16]bool)

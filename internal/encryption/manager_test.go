@@ -1,6 +1,7 @@
 package encryption
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -247,6 +248,35 @@ func TestDeadDeviceIsStartedAgain(t *testing.T) {
 		state, err := m.devices.State("wg0-blue")
 		if err != nil || !state.Running || len(state.Peers) != 1 || !slices.Equal(m.TunnelKeys("7c7b"), before) {
 			t.Errorf("%+v, %v", state, err)
+		}
+	})
+}
+
+// A device that could not be made is tried ever more rarely, and at once when somebody says that the cause is mended.
+func TestRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManaged(t, nil)
+		var broken atomic.Bool
+		broken.Store(true)
+		m.devices.Fail = func(method, _ string) error {
+			if method == "Ensure" && broken.Load() {
+				return errors.New("no tun")
+			}
+			return nil
+		}
+		m.follow(t)
+		time.Sleep(10 * maxRetryInterval)
+		began := time.Now()
+		if m.Retry(t.Context()); m.Err("7c7b") == nil {
+			t.Error("what is broken still is in order")
+		}
+		broken.Store(false)
+		if m.Retry(t.Context()); m.Err("7c7b") != nil {
+			t.Errorf("after the cause was mended: %v", m.Err("7c7b"))
+		}
+		m.Retry(t.Context()) // nothing has failed
+		if took := time.Since(began); took >= retryInterval {
+			t.Errorf("it took %v", took)
 		}
 	})
 }

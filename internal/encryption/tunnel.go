@@ -81,6 +81,7 @@ type slot struct {
 	state   wireguard.State               // as it was last read
 	peers   map[netip.Addr]wireguard.Peer // as they were last set, by VTEP
 	clock   wallClock                     // of its key
+	tried   []chan struct{}               // closed when it was looked at again
 }
 
 // heardFrom is when something last came from another host's device.

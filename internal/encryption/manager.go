@@ -247,6 +247,15 @@ func (m *Manager) TakersOfIP(networkID string) []netip.Addr {
 	return nil
 }
 
+// Handshakes returns the VTEPs of the hosts with which the device by which a network's packets leave has had a
+// handshake. Before it, nothing passes.
+func (m *Manager) Handshakes(networkID string) map[netip.Addr]bool {
+	if t := m.find(networkID); t != nil {
+		return t.handshakes()
+	}
+	return nil
+}
+
 // Settled tells that all packets of a network leave by a device: nothing leads to another one any more.
 func (m *Manager) Settled(networkID, device string) {
 	if t := m.find(networkID); t != nil {

@@ -114,3 +114,28 @@ func (t *tunnel) peersLocked(key hostKey, state wireguard.State) (peers []PeerSt
 	}
 	return peers
 }
+
+func (t *tunnel) handshakes() map[netip.Addr]bool {
+	t.mu.Lock()
+	k := t.keys.find(t.keys.Sends)
+	if k == nil {
+		t.mu.Unlock()
+		return nil
+	}
+	device, vteps := t.name(*k), make(map[wireguard.Key]netip.Addr)
+	for vtep, p := range t.slots[k.Slot].peers {
+		vteps[p.PublicKey] = vtep
+	}
+	t.mu.Unlock()
+	state, err := t.Devices.State(device)
+	if err != nil {
+		return nil // there is none, and nothing passes
+	}
+	had := make(map[netip.Addr]bool)
+	for _, p := range state.Peers {
+		if vtep, known := vteps[p.PublicKey]; known && !p.LastHandshake.IsZero() {
+			had[vtep] = true
+		}
+	}
+	return had
+}

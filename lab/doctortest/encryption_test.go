@@ -8,13 +8,19 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// encryptionFaults are tried on a network that is encrypted. A clock that was set back is not among them: all hosts of
-// the lab have the clock of one machine. TestClockSetBack and the checks of doctor have it.
+const (
+	killAgent     = "kill -9 $(pgrep -x vxland)"
+	killWireGuard = "kill -9 $(pgrep -x wireguard-vxlan)"
+)
+
+// encryptionFaults are tried on a network that is encrypted.
 var encryptionFaults = []fault{
 	{name: "input drops WireGuard", inject: drop("inet", "input", "0", "udp dport 51820 drop"), code: "VX0502",
 		says: "encrypted packets", quick: true},
 	{name: "keys others can read", inject: "chmod 644 /run/vxlan/wireguard/*.json", code: "VX1004",
 		says: "others than root"},
+	{name: "no tun", inject: "rm /dev/net/tun; " + killWireGuard, code: "VX1002", says: "/dev/net/tun is missing",
+		quick: true},
 	{name: "network not encrypted on one host", look: "host-a", host: "host-a", inject: recreateEncrypted(""),
 		code: "VX0605", says: "encryption is off there",
 		person: decision{"whether the network is to be encrypted is for a person to say",
@@ -50,13 +56,18 @@ var encryptedUnderlayFaults = []underlayFault{
 func TestFaultsOfEncryption(t *testing.T) {
 	l := startEncrypted(t)
 	for _, f := range chosen(slices.Clone(encryptionFaults)) {
-		if !t.Run(f.name, func(t *testing.T) { tryFault(t, l, f) }) { // it may be broken still
+		if !t.Run(f.name, func(t *testing.T) { // it may be broken still
+			withoutPlaintext(t, l, func() { tryFault(t, l, f) })
+		}) {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
 			l = startEncrypted(t)
 		}
 	}
+	t.Run("plaintext is seen", func(t *testing.T) { testPlaintextIsSeen(t, l) })
+	t.Run("clock set back", func(t *testing.T) { withoutPlaintext(t, l, func() { testClockSetBack(t, l) }) })
+	t.Run("rule of routing deleted", func(t *testing.T) { withoutPlaintext(t, l, func() { testRuleDeleted(t, l) }) })
 	t.Run("repaired by the agent", func(t *testing.T) { testWireGuardRepairs(t, l.Host("host-b")) })
 	for _, f := range chosen(encryptedUnderlayFaults) {
 		t.Run(f.name, func(t *testing.T) { tryUnderlayFault(t, l, f) })

@@ -50,7 +50,8 @@ var encryptionCases = []checkCase{
 			Sent: 5 * 148}
 		n.Tunnels = []agentapi.TunnelStatus{{Host: hostA, Port: 4789, Size: 1390}} // is no finding of its own
 	}), []string{"VX1001 failure no WireGuard packet passes to or from host " + hostA},
-		[]string{"open UDP port 51831 on host " + hostA + ", port 51820 on this host, and both on the way"}},
+		[]string{"open the UDP ports 51830 and 51831 on host " + hostA + ", 51820 and 51821 on this host, and all of them " +
+			"on the way; which of two is used changes with the keys"}},
 	{"a host that has just come", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) {
 		*peerOfA(n) = agentapi.WireGuardPeer{Host: hostA, Reachable: true, Sent: 148}
 	}), nil, nil},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/network"
 )
 
 // WireGuardLink is a WireGuard device of a network, as the kernel has it.
@@ -108,7 +109,7 @@ func checkWireGuardPorts(f *Facts) (findings []diagnosis.Finding) {
 		}
 		for _, s := range f.Sockets {
 			isOwn := s.Program == "" || slices.Contains(wireGuardPrograms, s.Program)
-			if isOwn || s.Addr.Port() != n.EncryptionPort && s.Addr.Port() != n.EncryptionPort+1 {
+			if p := s.Addr.Port(); isOwn || p != n.EncryptionPort && p != network.OtherPort(n.EncryptionPort) {
 				continue
 			}
 			findings = append(findings, diagnosis.Finding{

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel/wireguard"
+	"vxlan-driver/internal/network"
 )
 
 // ensureDevices makes and repairs the devices, and returns when to look at them again.
@@ -93,21 +94,32 @@ func (t *tunnel) takePort(k hostKey) uint16 {
 	return port
 }
 
-// choosePort returns the port of a new device.
+// choosePort returns the port of a new device: the one beside that of the other device, or one of the first pair that
+// is free.
 func (t *tunnel) choosePort(slot int) uint16 {
 	t.mu.Lock()
-	given := t.network().Port
-	t.mu.Unlock()
-	switch {
-	case given == 65535:
-		return given - uint16(slot)
-	case given != 0:
-		return given + uint16(slot)
+	wanted := t.network().Port
+	if wanted != 0 && slot == 1 {
+		wanted = network.OtherPort(wanted)
 	}
-	used := t.usedPorts()
-	for port := uint16(firstPort); port != 0; port++ {
-		if !used[port] && t.IsPortFree(port) {
-			return port
+	given := wanted != 0
+	for _, k := range t.keys.Keys {
+		if !given && k.Slot != slot && k.Port != 0 {
+			wanted = network.OtherPort(k.Port)
+		}
+	}
+	t.mu.Unlock()
+	if given {
+		return wanted
+	}
+	used := t.usedPorts(t)
+	isFree := func(port uint16) bool { return !used[port] && t.IsPortFree(port) }
+	if wanted != 0 && isFree(wanted) {
+		return wanted
+	}
+	for port := uint16(firstPort); port != 0; port += 2 {
+		if isFree(port) && isFree(network.OtherPort(port)) {
+			return port + uint16(slot)
 		}
 	}
 	return 0 // the kernel chooses

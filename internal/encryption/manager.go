@@ -307,10 +307,13 @@ func (m *Manager) Retry(ctx context.Context) {
 	}
 }
 
-// usedPorts are those that this host's devices have, or are to have.
-func (m *Manager) usedPorts() map[uint16]bool {
+// usedPorts are those that the devices of this host's other networks have, or are to have.
+func (m *Manager) usedPorts(except *tunnel) map[uint16]bool {
 	used := make(map[uint16]bool)
 	for _, t := range m.all() {
+		if t == except {
+			continue
+		}
 		for _, p := range t.ports() {
 			used[p] = true
 		}
@@ -318,8 +321,8 @@ func (m *Manager) usedPorts() map[uint16]bool {
 	return used
 }
 
-// firstPort is WireGuard's usual port. Each device gets the first one from there that is free, so that an
-// administrator knows which ports a firewall must let pass: two for each network.
+// firstPort is WireGuard's usual port. Each network gets the first pair from there that is free, so that an
+// administrator knows which ports a firewall must let pass.
 const firstPort = 51820
 
 func isPortFree(port uint16) bool {

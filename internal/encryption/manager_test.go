@@ -121,8 +121,9 @@ func TestPorts(t *testing.T) {
 		first, next uint16
 	}{
 		{"usual", 0, nil, 51820, 51821},
-		{"used", 0, []uint16{51820, 51822}, 51821, 51823},
+		{"used", 0, []uint16{51820, 51823}, 51824, 51825},
 		{"given", 4000, nil, 4000, 4001},
+		{"an odd one given", 4001, nil, 4001, 4000},
 		{"the last", 65535, nil, 65535, 65534},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -147,6 +148,38 @@ func TestPorts(t *testing.T) {
 	}
 }
 
+// Each network has a pair of ports, and keeps it, however often keys rotate.
+func TestPortsOfTwoNetworks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManaged(t, nil)
+		red := m.network
+		red.ID, red.Name, red.Devices = "8d8c", "red", [2]network.DeviceName{{Name: "wg0-red"}, {Name: "wg1-red"}}
+		m.Follow(t.Context(), []Network{m.network, red}, true, false)
+		for _, id := range []string{"7c7b", "8d8c"} {
+			if err := m.SetHosts(id, Hosts{Synced: true, AllHolders: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		first := m.port() / 2 // either network comes first
+		for range 3 {
+			if err := m.Rotate("7c7b"); err != nil {
+				t.Fatal(err)
+			}
+			before := m.port()
+			time.Sleep(time.Second)
+			if got := m.port(); got == before || got/2 != first {
+				t.Errorf("after port %d, port %d", before, got)
+			}
+			m.Settled("7c7b", m.Device("7c7b"))
+			time.Sleep(2 * linger)
+		}
+		if keys := m.TunnelKeys("8d8c"); len(keys) != 1 || keys[0].Port/2 == first {
+			t.Errorf("the other network has %+v", keys)
+		}
+	})
+}
+
 // A port that was free is taken when the device wants it.
 func TestPortThatIsTakenMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -162,7 +195,7 @@ func TestPortThatIsTakenMeanwhile(t *testing.T) {
 		}
 		m.follow(t)
 		time.Sleep(time.Minute)
-		if got := m.port(); got != 51821 || m.Err("7c7b") != nil {
+		if got := m.port(); got != 51822 || m.Err("7c7b") != nil {
 			t.Errorf("port %d, %v", got, m.Err("7c7b"))
 		}
 	})

@@ -12,6 +12,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/kernel/wireguard"
+	"vxlan-driver/internal/network"
 )
 
 const (
@@ -328,14 +329,18 @@ func (t *tunnel) tunnelKeys() (keys []cluster.TunnelKey) {
 	return keys
 }
 
+// ports are those of the devices, and those that they will have with the next keys.
 func (t *tunnel) ports() (ports []uint16) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	given := []uint16{t.network().Port}
 	for _, k := range t.keys.Keys {
-		ports = append(ports, k.Port)
+		given = append(given, k.Port)
 	}
-	if p := t.network().Port; p != 0 {
-		ports = append(ports, p, p+1)
+	for _, p := range given {
+		if p != 0 {
+			ports = append(ports, p, network.OtherPort(p))
+		}
 	}
 	return ports
 }

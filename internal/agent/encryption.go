@@ -11,8 +11,10 @@ import (
 
 	"vxlan-driver/internal/encryption"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel/wireguard"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/repairs"
 )
 
 // newEncryption returns the manager of this host's encrypted networks, or nil if the agent has no way to
@@ -23,8 +25,14 @@ func (a *Agent) newEncryption() *encryption.Manager {
 	}
 	return encryption.New(encryption.Config{
 		Devices: a.WireGuard, Keys: encryption.KeyDir(filepath.Join(a.Host.StoreDir, "wireguard")),
-		RotateAfter: a.Config.EncryptionRotateAfter, TakesIP: a.TakesIP, Log: a.Log,
+		RotateAfter: a.Config.EncryptionRotateAfter, TakesIP: a.TakesIP, Log: a.Log, Repaired: a.reportWireGuardRepair,
 	})
+}
+
+func (a *Agent) reportWireGuardRepair(network, device string, fault wireguard.Fault) {
+	r := repairs.Repair{Kind: repairs.WireGuard, Object: device, Count: 1, Fault: fault}
+	a.repairs.Note(r)
+	a.reportRepair(r, network)
 }
 
 // runEncryption works until ctx is done, and the devices of networks that have gone are removed.

@@ -141,6 +141,11 @@ func (t *tunnel) takeState(k hostKey, state wireguard.State, err error) {
 	if errors.Is(err, unix.EADDRINUSE) && t.network().Port == 0 {
 		key.Port = 0 // another program has it now
 	}
+	if err == nil && s.made && t.Repaired != nil {
+		for _, fault := range state.Repaired {
+			t.Repaired(t.network().Name, t.name(*key), fault)
+		}
+	}
 	if err == nil && (!s.made || key.Port != state.Port) {
 		key.Port = state.Port
 		t.saveLocked()

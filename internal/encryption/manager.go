@@ -41,6 +41,9 @@ type Config struct {
 	TakesIP func(device string) []string
 	// IsPortFree tells whether no program has a UDP port; nil: it is tried.
 	IsPortFree func(port uint16) bool
+	// Repaired is told what was wrong with a network's device, and is right again; nil: nobody is. It is called while
+	// the network is locked.
+	Repaired func(network, device string, fault wireguard.Fault)
 	// Uptime is how long ago the machine was started; nil: the kernel says.
 	Uptime func() time.Duration
 	Log    *slog.Logger

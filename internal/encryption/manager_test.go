@@ -1,6 +1,7 @@
 package encryption
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -269,10 +270,15 @@ func TestPeersAreRepaired(t *testing.T) {
 	})
 }
 
-// A device whose process has ended has its peers again within a moment.
+// A device whose process has ended has its peers again within a moment, and that is told.
 func TestDeadDeviceIsStartedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newManaged(t, nil)
+		var repaired []string
+		m := newManaged(t, func(c *Config) {
+			c.Repaired = func(network, device string, fault wireguard.Fault) {
+				repaired = append(repaired, fmt.Sprint(network, ": ", device, " ", fault))
+			}
+		})
 		go m.Run(t.Context())
 		m.follow(t, member(11, 1))
 		before := m.TunnelKeys("7c7b")
@@ -281,6 +287,37 @@ func TestDeadDeviceIsStartedAgain(t *testing.T) {
 		state, err := m.devices.State("wg0-blue")
 		if err != nil || !state.Running || len(state.Peers) != 1 || !slices.Equal(m.TunnelKeys("7c7b"), before) {
 			t.Errorf("%+v, %v", state, err)
+		}
+		if want := []string{"blue: wg0-blue had no process"}; !slices.Equal(repaired, want) {
+			t.Errorf("repaired %q, want %q", repaired, want)
+		}
+	})
+}
+
+// An agent that starts while a process has ended goes on to tell the key: the others would forget the host as a peer.
+func TestKeyOfDeadDeviceIsNotWithdrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManaged(t, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		m.Follow(ctx, []Network{m.network}, true, false)
+		if err := m.SetHosts("7c7b", Hosts{Synced: true, AllHolders: true}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		before := m.TunnelKeys("7c7b")
+		cancel()
+		m.Wait()
+		m.devices.Kill("wg0-blue")
+		m.devices.Fail = func(method, _ string) error {
+			if method == "Ensure" {
+				return errors.New("no memory")
+			}
+			return nil
+		}
+		m.Manager = New(m.Config)
+		m.Follow(t.Context(), []Network{m.network}, true, false)
+		if got := m.TunnelKeys("7c7b"); len(got) != 1 || !slices.Equal(got, before) {
+			t.Errorf("keys %+v, before %+v", got, before)
 		}
 	})
 }

@@ -99,7 +99,8 @@ func (t *tunnel) adopt() {
 	for _, k := range t.keys.Keys {
 		state, err := t.Devices.State(t.name(k))
 		s := &t.slots[k.Slot]
-		s.made, s.check = err == nil && state.PublicKey == k.public, true
+		// Where its process has ended it is started again with that key, so that is not withdrawn from others.
+		s.made, s.check = err == nil && (state.PublicKey == k.public || !state.Running), true
 	}
 	t.openLocked()
 }

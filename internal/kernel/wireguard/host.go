@@ -94,12 +94,16 @@ func (h *Host) Ensure(ctx context.Context, want Device) (State, error) {
 }
 
 func (h *Host) ensure(ctx context.Context, c *rtnl.Conn, want Device) (State, error) {
-	kind, err := h.ensureLink(ctx, c, want)
+	kind, repaired, err := h.ensureLink(ctx, c, want)
 	if err != nil {
 		return State{}, err
 	}
-	if err := setUpLink(c, kind, want); err != nil {
+	more, err := setUpLink(c, kind, want)
+	if err != nil {
 		return State{}, err
+	}
+	if !slices.Contains(repaired, Missing) { // all else goes with that
+		repaired = append(repaired, more...)
 	}
 	have, err := h.readRunning(want.Name)
 	if err == nil {
@@ -109,29 +113,36 @@ func (h *Host) ensure(ctx context.Context, c *rtnl.Conn, want Device) (State, er
 		return State{}, err
 	}
 	state, err := h.read(want.Name)
-	h.ports[want.Name] = state.Port
+	h.ports[want.Name], state.Repaired = state.Port, repaired
 	return state, err
 }
 
 // ensureLink makes the device if there is none, and starts its process if that does not run.
-func (h *Host) ensureLink(ctx context.Context, c *rtnl.Conn, want Device) (kernel.Kind, error) {
+func (h *Host) ensureLink(ctx context.Context, c *rtnl.Conn, want Device) (kernel.Kind, []Fault, error) {
 	have, err := c.Link(want.Name, 0)
+	fault := WithoutProcess
 	switch {
 	case errors.Is(err, kernel.ErrNotFound) && !h.WithoutKernel:
 		err := c.CreateWireGuard(want.Name)
 		if !errors.Is(err, kernel.ErrNotSupported) {
-			return kernel.KindWireGuard, err
+			return kernel.KindWireGuard, []Fault{Missing}, err
 		}
+		fault = Missing
 	case errors.Is(err, kernel.ErrNotFound):
+		fault = Missing
 	case err != nil:
-		return "", err
+		return "", nil, err
 	case !isOurs(have):
-		return "", fmt.Errorf("another program's device has this name (kind %q, alias %q); remove it or rename it",
+		return "", nil, fmt.Errorf("another program's device has this name (kind %q, alias %q); remove it or rename it",
 			have.Kind, have.Alias)
 	case have.Kind == kernel.KindWireGuard:
-		return kernel.KindWireGuard, nil
+		return kernel.KindWireGuard, nil, nil
 	}
-	return kernel.KindTun, h.ensureProcess(ctx, want.Name)
+	started, err := h.ensureProcess(ctx, want.Name)
+	if started {
+		return kernel.KindTun, []Fault{fault}, err
+	}
+	return kernel.KindTun, nil, err
 }
 
 // isOurs tells whether a device is the driver's. A kernel's one without an alias that is down is one whose

@@ -108,7 +108,8 @@ var encryptionCases = []checkCase{
 		_ *agentapi.NetworkStatus) {
 		f.Networks[0].WireGuard[0].Astray = "leave by eth0"
 	}),
-		[]string{"VX1008 failure packets that are to leave by wg0-blue leave by eth0"}, nil},
+		[]string{"VX1008 failure packets that are to leave by wg0-blue leave by eth0"},
+		[]string{reload + "   # sets the rule of routing and its table"}},
 	{"keys damaged", encrypted(func(f *Facts, n *agentapi.NetworkStatus) {
 		n.Encryption.Problem = "network blue: encryption: read the keys in /run/vxlan/wireguard/b1.json: is damaged; " +
 			"nothing of the " +

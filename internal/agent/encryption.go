@@ -30,7 +30,8 @@ func (a *Agent) newEncryption() *encryption.Manager {
 }
 
 func (a *Agent) reportWireGuardRepair(network, device string, fault wireguard.Fault) {
-	r := repairs.Repair{Kind: repairs.WireGuard, Object: device, Count: 1, Fault: fault}
+	r := repairs.Repair{Kind: repairs.WireGuard, Object: device, Count: 1, Fault: string(fault),
+		OfRouting: fault.IsOfRouting()}
 	a.repairs.Note(r)
 	a.reportRepair(r, network)
 }

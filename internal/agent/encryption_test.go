@@ -18,6 +18,7 @@ import (
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/wireguard"
 	"vxlan-driver/internal/kernel/wireguard/wgtest"
+	"vxlan-driver/internal/repairs"
 )
 
 var encryptedTestNetwork = strings.Replace(testNetwork, `"vni": "100"`, `"vni": "100", "encryption": "wireguard"`, 1)
@@ -527,6 +528,30 @@ func TestForgedRecordChangesNothing(t *testing.T) {
 		sleep(time.Second)
 		if got := devices.peersOf("wg0-blue"); got != "11/1 [10.0.0.122/32 198.18.0.11/32]" {
 			t.Errorf("peers: %s", got)
+		}
+		r.finish()
+	})
+}
+
+// What was wrong with a WireGuard device is an event once it is repaired. That it was made is none.
+func TestWireGuardRepairsAreEvents(t *testing.T) {
+	withEncryption(t, func(t *testing.T, r *rig, devices *linkedDevices) {
+		r.start()
+		r.setupEncrypted(1)
+		r.mustAdd(1)
+		sleep(time.Second)
+		if got := r.newEvents(); got != "" {
+			t.Errorf("before: %s", got)
+		}
+		devices.Kill("wg0-blue")
+		sleep(time.Second)
+		const want = "repaired VX1002 WireGuard device wg0-blue had no process and is set right, by whom is unknown"
+		if got := r.newEvents(); got != want || r.RepairCounts()[repairs.WireGuard] != 1 {
+			t.Errorf("got %s, counted %v", got, r.RepairCounts())
+		}
+		r.reportWireGuardRepair("blue", "wg0-blue", wireguard.WithoutRule)
+		if got := r.newEvents(); !strings.HasPrefix(got, "repaired VX1008 WireGuard device wg0-blue had no rule") {
+			t.Errorf("got %s", got)
 		}
 		r.finish()
 	})

@@ -6,7 +6,6 @@ import (
 
 	"vxlan-driver/internal/diagnosis"
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/wireguard"
 )
 
 // Kind is what was repaired. Kinds are labels of metrics, and are never renamed.
@@ -51,9 +50,12 @@ type Repair struct {
 	Missing bool
 	// Neighbours tells of forwarding entries that all are neighbours.
 	Neighbours bool
-	Link       string          // that it belongs to; "": the host
-	Fault      wireguard.Fault // of a WireGuard device
-	Detail     string          // the command that repaired it
+	Link       string // that it belongs to; "": the host
+	// Fault is what was wrong with a WireGuard device. OfRouting tells that the device ran, and the kernel sent or took
+	// in no packets by it.
+	Fault     string
+	OfRouting bool
+	Detail    string // the command that repaired it
 	// By is who had removed it, as far as the kernel told, and GoneFor how long it was gone. Reported
 	// tells whether the kernel told at all.
 	By       kernel.Sender
@@ -66,7 +68,7 @@ func (r Repair) Code() diagnosis.Code {
 	if r.Missing {
 		return diagnosis.DeviceMissing
 	}
-	if r.Fault.IsOfRouting() {
+	if r.OfRouting {
 		return diagnosis.WireGuardRouting
 	}
 	if r.Neighbours {

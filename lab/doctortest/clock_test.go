@@ -54,7 +54,7 @@ func addressOf(t *testing.T, h *lab.Host, network string) string {
 // other one has taken it.
 func shakeHandsAt(t *testing.T, to, from *lab.Host, at time.Time) {
 	t.Helper()
-	own := readWireGuard(t, from, "wg0-enc")
+	own := readWireGuard(t, from, strings.TrimSpace(labtest.Sh(t, from, "echo "+encDevice)))
 	message := initiationAt(t, own, at)
 	p, err := packet.Open(from.Netns(), "eth0")
 	if err != nil {

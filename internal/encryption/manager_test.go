@@ -250,3 +250,53 @@ func TestDeadDeviceIsStartedAgain(t *testing.T) {
 		}
 	})
 }
+
+// encryptedHost is a host that has keys of generations, and sends by one.
+func encryptedHost(n byte, sends uint64, generations ...uint64) cluster.Host {
+	h := member(n, n)
+	h.Memberships[0].Keys = nil
+	for _, g := range generations {
+		h.Memberships[0].Keys = append(h.Memberships[0].Keys, cluster.TunnelKey{
+			Generation: g, Public: publicKey(n, g), Port: 51820, Sends: g == sends})
+	}
+	return h
+}
+
+func publicKey(n byte, generation uint64) wireguard.Key { return wireguard.Key{n, byte(generation)} }
+
+// A host of which something has just come is waited for, even if its devices have counted as many bytes as in
+// the last rotation.
+func TestHostThatWasHeardIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManaged(t, nil)
+		m.follow(t, encryptedHost(11, 1, 1))
+		m.devices.Count("wg0-blue", publicKey(11, 1), 100, 0)
+		if err := m.Rotate("7c7b"); err != nil {
+			t.Fatal(err)
+		}
+		m.follow(t, encryptedHost(11, 1, 1, 2))
+		m.devices.Count("wg1-blue", publicKey(11, 2), 50, 0)
+		m.devices.Handshake("wg1-blue", publicKey(11, 2), time.Now())
+		m.follow(t, encryptedHost(11, 2, 1, 2))
+		m.Settled("7c7b", m.Device("7c7b"))
+		time.Sleep(2 * silentAfter)
+		if keys := m.TunnelKeys("7c7b"); len(keys) != 1 || keys[0].Generation != 2 {
+			t.Fatalf("keys %+v", keys)
+		}
+		m.devices.Count("wg1-blue", publicKey(11, 2), 100, 0)
+		away := encryptedHost(11, 2, 2)
+		away.UnreachableSince = time.Unix(1, 0)
+		m.follow(t, away)
+		if err := m.Rotate("7c7b"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(silentAfter - 10*time.Second)
+		if got := m.Device("7c7b"); got != "wg1-blue" {
+			t.Errorf("sends by %s, which the other host does not have", got)
+		}
+		time.Sleep(time.Minute)
+		if got := m.Device("7c7b"); got != "wg0-blue" {
+			t.Errorf("nothing has come from the other host for long, and this one sends by %s", got)
+		}
+	})
+}

@@ -29,7 +29,10 @@ type simulation struct {
 	hosts []*simHost
 	cut   map[[2]int]time.Time // pairs of hosts that cannot reach each other, and since when
 	// open are the ways that were open once: none may be missing afterwards.
-	open      map[[2]int]bool
+	open map[[2]int]bool
+	// apart are pairs of hosts that were cut off for so long that each may have decided to go on without the
+	// other. Until both have one key again, packets between them may be missing, as the documentation says.
+	apart     map[[2]int]bool
 	rekeys    int // how often a host's packets began to leave by another key
 	failed    bool
 	lastEvent string // for who looks for a fault
@@ -91,7 +94,7 @@ func (d watchedDevices) Remove(name string) error {
 
 func newSimulation(t *testing.T, hosts int, seed uint64) *simulation {
 	s := &simulation{t: t, rng: rand.New(rand.NewPCG(seed, 1)), cut: make(map[[2]int]time.Time),
-		open: make(map[[2]int]bool)}
+		open: make(map[[2]int]bool), apart: make(map[[2]int]bool)}
 	for i := range hosts {
 		h := &simHost{sim: s, number: i, devices: wgtest.New(), keys: KeyDir(t.TempDir()), news: make(chan struct{}, 1),
 			heard: make(map[int]cluster.Membership), unreachable: make(map[int]bool)}
@@ -292,6 +295,7 @@ func (s *simulation) rejoin(a, b int) {
 	if time.Since(since) >= longCut {
 		delete(s.open, [2]int{a, b})
 		delete(s.open, [2]int{b, a})
+		s.apart[pair(a, b)] = true
 	}
 	s.mu.Unlock()
 	go s.hosts[a].tell(s.hosts[b])
@@ -384,8 +388,7 @@ func (s *simulation) checkLocked(what string) {
 	for _, a := range s.hosts {
 		for _, b := range s.hosts {
 			way := [2]int{a.number, b.number}
-			since, isCut := s.cut[pair(a.number, b.number)]
-			if a == b || a.down || b.down || a.isBroken() || b.isBroken() || isCut && time.Since(since) >= longCut {
+			if a == b || s.mayMissPackets(a, b) {
 				continue
 			}
 			has := s.hasWay(a, b)
@@ -397,6 +400,21 @@ func (s *simulation) checkLocked(what string) {
 			s.open[way] = s.open[way] || has
 		}
 	}
+}
+
+// mayMissPackets tells whether packets between two hosts may be missing, which is no rotation's fault.
+func (s *simulation) mayMissPackets(a, b *simHost) bool {
+	p := pair(a.number, b.number)
+	since, isCut := s.cut[p]
+	if s.apart[p] && haveFollowed(a, b) {
+		delete(s.apart, p)
+	}
+	return s.apart[p] || a.down || b.down || a.isBroken() || b.isBroken() || isCut && time.Since(since) >= longCut
+}
+
+// haveFollowed tells whether two hosts have one key, of the same generation.
+func haveFollowed(a, b *simHost) bool {
+	return len(a.said.Keys) == 1 && len(b.said.Keys) == 1 && a.said.Keys[0].Generation == b.said.Keys[0].Generation
 }
 
 // converged tells whether all hosts have one key, of the same generation, and all ways are open.
@@ -435,7 +453,8 @@ func (s *simulation) waitConverged(what string) uint64 {
 
 // TestKeysRotateWithoutLoss lets keys rotate while agents are killed, machines crash and hosts cannot
 // reach each other. No way between two hosts that was open may be missing at any time, and in the end all
-// have the same generation. REKEYS says how many hosts' changes to another key there are at least.
+// have the same generation. REKEYS says how many hosts' changes to another key there are at least, and
+// REKEYS_SEED with which seed to begin.
 func TestKeysRotateWithoutLoss(t *testing.T) {
 	want := 1_000
 	if text := os.Getenv("REKEYS"); text != "" {
@@ -443,9 +462,13 @@ func TestKeysRotateWithoutLoss(t *testing.T) {
 	} else if testing.Short() {
 		want = 200
 	}
+	first, _ := strconv.ParseUint(os.Getenv("REKEYS_SEED"), 10, 64)
 	rekeys := 0
-	for seed := uint64(1); rekeys < want && !t.Failed(); seed++ {
+	for seed := max(first, 1); rekeys < want && !t.Failed(); seed++ {
 		synctest.Test(t, func(t *testing.T) { rekeys += simulateRotations(t, seed, min(1000, want)) })
+		if t.Failed() {
+			t.Logf("to see it again: REKEYS_SEED=%d", seed)
+		}
 	}
 	t.Logf("%d rekeys", rekeys)
 }
@@ -507,7 +530,12 @@ func (s *simulation) disturb(ctx context.Context) {
 		b.boot(ctx)
 	case event == 2 && a != b:
 		s.separate(a.number, b.number)
-		time.Sleep(s.delay(5 * time.Minute))
+		if s.intN(2) == 0 { // for about as long as they wait for each other
+			time.Sleep(longCut - 10*time.Second)
+			time.Sleep(s.delay(time.Minute))
+		} else {
+			time.Sleep(s.delay(5 * time.Minute))
+		}
 		s.rejoin(a.number, b.number)
 	case event == 3:
 		device := []string{"wg0-blue", "wg1-blue"}[s.intN(2)]

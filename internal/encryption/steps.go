@@ -161,6 +161,7 @@ func (t *tunnel) makeLocked(generations []uint64) (done bool) {
 	t.keys, t.rotate = keys, false
 	if len(keys.Keys) > 1 {
 		t.rotating, t.slow = time.Now(), ""
+		clear(t.heard) // its counts are of other devices, and may be the same by chance
 		t.Log.Info("the network's keys rotate", "network", t.network().Name, "generation", keys.last())
 	}
 	return true

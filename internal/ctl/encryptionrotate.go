@@ -156,7 +156,7 @@ func (r *rotation) follow(status agentapi.StatusReport) (done bool) {
 		if !isMeant || n.Encryption == nil {
 			continue
 		}
-		if devices := n.Encryption.Devices; len(devices) == 1 && devices[0].Generation > before {
+		if devices := n.Encryption.Devices; len(devices) == 1 && devices[0].Generation != before {
 			r.done = append(r.done, rotatedNetwork{n.Name, devices[0].Generation})
 			continue
 		}

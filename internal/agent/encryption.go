@@ -42,8 +42,9 @@ func (a *Agent) clusterKeyIDs() []string {
 func (a *Agent) rotationOverdue(network string, hosts []string) {
 	names := strings.Join(hosts, ", ")
 	a.events.Add(agentapi.Event{
-		Kind:   agentapi.EventRotationOverdue,
-		Text:   fmt.Sprintf("network %s: the rotation of the keys goes on without hosts that do not follow: %s", network, names),
+		Kind: agentapi.EventRotationOverdue,
+		Text: fmt.Sprintf("network %s: the rotation of the keys goes on without hosts that do not follow: %s", network,
+			names),
 		Fields: map[string]string{agentapi.FieldNetwork: network, agentapi.FieldDetail: names},
 	})
 }

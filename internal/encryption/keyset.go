@@ -72,7 +72,8 @@ func (k *hostKeys) check() error {
 	}
 	for i, key := range k.Keys {
 		switch {
-		case key.Generation < 1 || key.Generation > cluster.MaxGeneration || i > 0 && key.Generation == k.Keys[0].Generation:
+		case key.Generation < 1 || key.Generation > cluster.MaxGeneration,
+			i > 0 && key.Generation == k.Keys[0].Generation:
 			return fmt.Errorf("has a key of generation %d, which is out of range or repeated", key.Generation)
 		case key.Private.IsZero():
 			return fmt.Errorf("has no key of generation %d", key.Generation)

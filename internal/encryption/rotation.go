@@ -191,7 +191,8 @@ func latest(generations []uint64) uint64 {
 // one that the others go to, and the one by which they send. Both are mostly the same. Hosts that do not answer
 // may have gone long ago: they count if no host answers.
 func (s situation) join() step {
-	if answering := slices.DeleteFunc(slices.Clone(s.others), func(o otherHost) bool { return o.away }); len(answering) > 0 {
+	answering := slices.DeleteFunc(slices.Clone(s.others), func(o otherHost) bool { return o.away })
+	if len(answering) > 0 {
 		s.others = answering
 	}
 	if len(s.others) == 0 {

@@ -153,7 +153,8 @@ func TestLatestGeneration(t *testing.T) {
 		want uint64
 		of   []uint64
 	}{
-		{7, []uint64{7}}, {8, []uint64{7, 8}}, {9, []uint64{9, 3, 8}}, {1, []uint64{top, 1}}, {3, []uint64{top - 1, 3, top, 2}},
+		{7, []uint64{7}}, {8, []uint64{7, 8}}, {9, []uint64{9, 3, 8}},
+		{1, []uint64{top, 1}}, {3, []uint64{top - 1, 3, top, 2}},
 		{1 << 31, []uint64{1, 1 << 31}}, {1, []uint64{1, 1<<31 + 1}}, // the way round is shorter
 		{top, []uint64{top / 3, top / 3 * 2, top}}, // all gaps are the same
 	} {

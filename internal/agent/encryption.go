@@ -7,8 +7,10 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/encryption"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel/wireguard"
@@ -25,7 +27,27 @@ func (a *Agent) newEncryption() *encryption.Manager {
 	}
 	return encryption.New(encryption.Config{
 		Devices: a.WireGuard, Keys: encryption.KeyDir(filepath.Join(a.Host.StoreDir, "wireguard")),
-		RotateAfter: a.Config.EncryptionRotateAfter, TakesIP: a.TakesIP, Log: a.Log, Repaired: a.reportWireGuardRepair,
+		RotateAfter: a.Config.EncryptionRotateAfter, ClusterKeys: a.clusterKeyIDs, OnOverdue: a.rotationOverdue,
+		TakesIP: a.TakesIP, Log: a.Log, Repaired: a.reportWireGuardRepair,
+	})
+}
+
+// clusterKeyIDs are the keys by which the agents talk, each by its hash.
+func (a *Agent) clusterKeyIDs() []string {
+	if a.KeyFile == nil {
+		return nil
+	}
+	return a.KeyFile.IDs()
+}
+
+// rotationOverdue notes that a rotation of a network's keys goes on without hosts that have not followed.
+func (a *Agent) rotationOverdue(network string, hosts []string) {
+	names := strings.Join(hosts, ", ")
+	a.events.Add(agentapi.Event{
+		Kind: agentapi.EventRotationOverdue,
+		Text: fmt.Sprintf("network %s: the rotation of the keys goes on without hosts that do not follow: %s", network,
+			names),
+		Fields: map[string]string{agentapi.FieldNetwork: network, agentapi.FieldDetail: names},
 	})
 }
 

@@ -400,6 +400,62 @@ func TestKeysRotate(t *testing.T) {
 	})
 }
 
+// When the cluster's keys have changed, so do those of encrypted networks, once.
+func TestKeysFollowTheClusters(t *testing.T) {
+	withEncryption(t, func(t *testing.T, r *rig, _ *linkedDevices) {
+		r.prepareCluster = isReady
+		file := new(fakeKeyFile)
+		file.setIDs("1a2b3c4d")
+		r.KeyFile = file
+		r.start()
+		r.setupEncrypted(1)
+		r.mustAdd(1)
+		for _, step := range []struct {
+			ids  []string
+			want uint64
+		}{
+			{[]string{"1a2b3c4d", "5e6f7a8b"}, 1}, {[]string{"5e6f7a8b", "1a2b3c4d"}, 1}, {[]string{"5e6f7a8b"}, 2},
+		} {
+			file.setIDs(step.ids...)
+			r.KeysChanged(strings.Join(step.ids, ", "))
+			for range 2 {
+				sleep(30 * time.Second) // less than it takes to look without being told
+				if keys := r.publishedKeys(); len(keys) != 1 || keys[0].Generation != step.want {
+					t.Errorf("with the cluster's keys %q: published %+v, want generation %d", step.ids, keys, step.want)
+				}
+			}
+		}
+		r.finish()
+	})
+}
+
+// A host that does not follow is named in an event when the others go on without it.
+func TestOverdueRotationIsAnEvent(t *testing.T) {
+	withEncryption(t, func(t *testing.T, r *rig, devices *linkedDevices) {
+		r.prepareCluster = isReady
+		r.start()
+		r.setupEncrypted(1)
+		r.mustAdd(1)
+		r.cluster().show(encryptedHost(11, []uint64{1}), encryptedHost(12, []uint64{1, 2}))
+		sleep(10 * time.Second)
+		devices.Handshake("wg1-blue", wireguard.Key{12, 2}, time.Now())
+		r.newEvents()
+		sleep(24*time.Hour - time.Minute)
+		if got := r.newEvents(); strings.Contains(got, "rotation-overdue") {
+			t.Errorf("too early: %s", got)
+		}
+		sleep(2 * time.Minute)
+		if got := r.newEvents(); !strings.Contains(got, "rotation-overdue") || !strings.Contains(got, "198.18.0.11") ||
+			strings.Contains(got, "198.18.0.12") {
+			t.Errorf("got %q", got)
+		}
+		if keys := r.publishedKeys(); len(keys) != 2 || !keys[1].Sends {
+			t.Errorf("published %+v", keys)
+		}
+		r.finish()
+	})
+}
+
 // An administrator rotates the keys of one network, or of all.
 func TestRotationOnRequest(t *testing.T) {
 	withEncryption(t, func(t *testing.T, r *rig, _ *linkedDevices) {

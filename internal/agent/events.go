@@ -27,12 +27,15 @@ func (a *Agent) handleEvents(r *agentapi.EventsRequest,
 // RepairCounts returns how many repairs there were since the agent started, by their kinds.
 func (a *Agent) RepairCounts() map[repairs.Kind]uint64 { return a.repairs.Counts() }
 
-// KeysChanged notes that the clusters use other keys.
+// KeysChanged notes that the clusters use other keys. Those of encrypted networks may have to follow.
 func (a *Agent) KeysChanged(keys string) {
 	a.events.Add(agentapi.Event{
 		Kind: agentapi.EventKeysChanged, Text: "the keys have changed: " + keys,
 		Fields: map[string]string{agentapi.FieldDetail: keys},
 	})
+	if a.encryption != nil {
+		a.encryption.ClusterKeysChanged()
+	}
 }
 
 // reconcile makes the host hold what the networks ask for, and reports what it had to repair.

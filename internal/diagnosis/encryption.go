@@ -101,7 +101,8 @@ var encryptionEntries = []Entry{
 	{
 		Code: RotationWaits, Title: "the keys of a network do not finish rotating",
 		Meaning: "New WireGuard keys come into use once each host has answered by its own. Until then the earlier ones " +
-			"stay in use, and no packet is lost.",
+			"stay in use, and no packet is lost. After a day the others go on without a host that has not answered. " +
+			"Its containers are cut off until it follows.",
 		Causes: []string{"The agent of a host does not run.",
 			"A firewall lets only one of the network's two UDP ports pass (VX1001)."},
 		Mends: []string{"Start the agent of the host that the finding names: `vxlanctl reload` there.",

@@ -36,6 +36,12 @@ type Config struct {
 	Keys    KeyDir
 	// RotateAfter is how old keys become; 0: as old as the machine's uptime.
 	RotateAfter time.Duration
+	// ClusterKeys returns the IDs of the keys of the cluster that this host uses; nil: it has none. A key is
+	// replaced if there was none of them when it was made.
+	ClusterKeys func() []string
+	// OnOverdue is called when a rotation of a network's keys goes on without hosts that have not followed
+	// for long; nil: nobody is.
+	OnOverdue func(network string, hosts []string)
 	// TakesIP returns the WireGuard devices of a VXLAN device's network that take IP packets of containers as
 	// they are; nil: none does.
 	TakesIP func(device string) []string
@@ -269,13 +275,30 @@ func (m *Manager) Settled(networkID, device string) {
 // ErrNotEncrypted says that there is no encrypted network of that ID on this host.
 var ErrNotEncrypted = errors.New("no encrypted network with a container on this host")
 
-// Rotate begins to replace the keys of a network, on all hosts.
+// Rotate begins to replace the keys of a network, on all hosts. Once it returns, that is certain.
 func (m *Manager) Rotate(networkID string) error {
 	t := m.find(networkID)
 	if t == nil {
 		return ErrNotEncrypted
 	}
 	return t.startRotation()
+}
+
+// Renew has all hosts replace the keys of a network that there are now. If they are being replaced, it is done
+// again. Once it returns, that is certain.
+func (m *Manager) Renew(networkID string) error {
+	t := m.find(networkID)
+	if t == nil {
+		return ErrNotEncrypted
+	}
+	return t.renew()
+}
+
+// ClusterKeysChanged says that ClusterKeys returns others than before, or will in a moment.
+func (m *Manager) ClusterKeysChanged() {
+	for _, t := range m.all() {
+		t.wake()
+	}
 }
 
 // Ready returns a channel that is closed once packets of a network can leave; nil: it is not encrypted.

@@ -85,7 +85,7 @@ func (h *Host) renew(ctx context.Context, name string, p *process) error {
 	case <-time.After(endTimeout):
 		return fmt.Errorf("restart process %d of wireguard-go: it did not begin within %v", p.pid, endTimeout)
 	}
-	delete(h.processes, name)
+	h.known(name).process = nil
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	return h.waitForProcess(ctx, name)
@@ -93,10 +93,11 @@ func (h *Host) renew(ctx context.Context, name string, p *process) error {
 
 // connect returns a device's process, which may be an earlier agent's. A connection tells when it ends.
 func (h *Host) connect(name string) (*process, error) {
-	if p := h.processes[name]; p != nil && p.runs() {
-		return p, nil
+	d := h.known(name)
+	if d.process != nil && d.process.runs() {
+		return d.process, nil
 	}
-	delete(h.processes, name)
+	d.process = nil
 	conn, err := dial(name)
 	if err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (h *Host) connect(name string) (*process, error) {
 		return nil, err
 	}
 	p := &process{conn: conn, pid: pid, done: make(chan struct{})}
-	h.processes[name] = p
+	d.process = p
 	go h.watch(name, p)
 	return p, nil
 }

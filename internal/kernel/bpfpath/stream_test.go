@@ -54,6 +54,9 @@ func startStream(a, b *realHost) *stream {
 		a.Fatal(err)
 	}
 	s.from = a.dial("udp", "10.0.0.2:6000")
+	if err := s.from.SetDeadline(time.Time{}); err != nil { // what happens meanwhile may take long
+		a.Fatal(err)
+	}
 	s.sending.Go(s.send)
 	s.arriving.Go(s.receive)
 	return s

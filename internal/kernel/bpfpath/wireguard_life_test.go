@@ -86,8 +86,8 @@ func containsAny(texts ...string) func(frame []byte) bool {
 	}
 }
 
-// The next key comes by another device on both hosts, and the last one goes when nothing comes by it any more. No packet
-// of a stream is lost or comes twice.
+// The next key comes by another device on both hosts, and the last one goes when nothing comes by it any more. No
+// packet of a stream is lost or comes twice.
 func TestWireguardRotation(t *testing.T) {
 	eachWireguard(t, func(t *testing.T, i wireguard.Implementation) {
 		a, b := newWireguardPair(t, i, underlay{})

@@ -48,12 +48,18 @@ func (h *realHost) requireImplementation(i wireguard.Implementation) {
 // newWireguardPair makes two hosts whose VXLAN devices send by WireGuard.
 func newWireguardPair(t testing.TB, i wireguard.Implementation, u underlay) (a, b *wireguardHost) {
 	t.Helper()
+	return newMixedPair(t, i, i, u)
+}
+
+// newMixedPair makes two hosts of which each has its own implementation of WireGuard.
+func newMixedPair(t testing.TB, i, j wireguard.Implementation, u underlay) (a, b *wireguardHost) {
+	t.Helper()
 	if u.mtu == 0 {
 		u.mtu = encryptedMTU(u)
 	}
 	x, y := newPair(t, u)
 	x.requireImplementation(i)
-	a, b = newWireguardHost(x, i, u), newWireguardHost(y, i, u)
+	a, b = newWireguardHost(x, i, u), newWireguardHost(y, j, u)
 	a.meet(b)
 	a.sendVXLANBy(b.realHost, a.device.Name)
 	b.sendVXLANBy(a.realHost, b.device.Name)
@@ -174,13 +180,26 @@ func (e *wireguardHost) sendStraight(to *wireguardHost, others ...string) {
 func TestWireguardContent(t *testing.T) {
 	eachWireguard(t, func(t *testing.T, i wireguard.Implementation) {
 		for name, u := range encryptedUnderlays {
-			t.Run(name, func(t *testing.T) { testWireguardContent(t, i, u) })
+			t.Run(name, func(t *testing.T) {
+				a, b := newWireguardPair(t, i, u)
+				testWireguardContent(t, a, b, u)
+			})
 		}
 	})
 }
 
-func testWireguardContent(t *testing.T, i wireguard.Implementation, u underlay) {
-	a, b := newWireguardPair(t, i, u)
+// A host whose kernel has WireGuard and one that needs wireguard-go understand each other.
+func TestMixedWireguardContent(t *testing.T) {
+	for name, u := range encryptedUnderlays {
+		t.Run(name, func(t *testing.T) {
+			a, b := newMixedPair(t, wireguard.InKernel, wireguard.WireGuardGo, u)
+			testWireguardContent(t, a, b, u)
+		})
+	}
+}
+
+func testWireguardContent(t *testing.T, a, b *wireguardHost, u underlay) {
+	t.Helper()
 	a.in("ping -c 1 -W 5 10.0.0.2; ping -c 1 -W 5 fd00::2") // VXLAN inside
 	connectWireguard(a, b)
 	wire, device := packetSocket(t, b.path, "eth0"), packetSocket(t, a.path, "vx.0")

@@ -17,12 +17,13 @@ import (
 // usePrograms lets the host's packets between containers of two hosts pass by eBPF programs. If they
 // are not wanted, it removes those of an earlier agent, and returns nil.
 func usePrograms(host *hoststate.Host, wanted bool) (*bpfpath.Programs, error) {
-	programs := &bpfpath.Programs{Dir: fastpath.NamespacePins(""), AttachAtOnce: 1}
+	programs := &bpfpath.Programs{Dir: fastpath.NamespacePins(""), AttachLater: true}
 	if !wanted {
 		host.Open = opening(netstack.OpenWithFastPath)
 		return nil, programs.RemovePinned()
 	}
 	host.Open = opening(programs.Open)
+	host.AttachNext = func(device string) error { return programs.AttachNext("", device) }
 	host.FastPathChecksSenders = func(device string) bool { return programs.State(device).Reason == "" }
 	return programs, nil
 }

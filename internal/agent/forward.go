@@ -63,7 +63,6 @@ type forwardedNetwork struct {
 
 	checkPorts bool      // something may have changed on this host
 	portsDue   time.Time // when to go on with the fast path of the ports; zero: it is whole
-	finishPath bool      // the fast path may take long now
 	checkAll   bool      // any entry may not be as wanted
 	failed     bool      // the next full turn tries again
 	listed     time.Time
@@ -177,7 +176,8 @@ func (f *forwarder) Forward(host *hoststate.Host) error {
 	var errs []error
 	for _, n := range f.networks {
 		if !n.portsDue.IsZero() && time.Until(n.portsDue) <= 0 {
-			n.checkPorts, n.finishPath, n.portsDue = true, true, time.Time{}
+			n.checkPorts, n.portsDue = true, time.Time{}
+			errs = append(errs, n.fail(host.AttachFastPath(n.local)))
 		}
 		if n.isListDue() {
 			errs = append(errs, n.fail(n.list(host)))
@@ -359,8 +359,7 @@ func (n *forwardedNetwork) takeNext() (next plan.Known, more bool) {
 	}
 	next = n.knownRemotes()
 	next.Only, next.SkipPorts = &keys, !n.checkPorts
-	next.FastPathMayWait = !n.finishPath
-	n.checkPorts, n.checkTakers, n.finishPath = false, false, false
+	n.checkPorts, n.checkTakers = false, false
 	return next, true
 }
 

@@ -33,9 +33,15 @@ func (b *bigHost) usePrograms() *bpfpath.Programs {
 		}
 	})
 	programs := &bpfpath.Programs{Dir: filepath.Join(dir, "vxlan-driver", "netns-1")}
-	b.openHost = func(path string) (hoststate.Namespace, error) { return programs.Open(path) }
-	b.Host.FastPathChecksSenders = func(device string) bool { return programs.State(device).Reason == "" }
+	b.followPrograms(programs)
 	return programs
+}
+
+// followPrograms lets the agent use them, as cmd/vxland does.
+func (b *bigHost) followPrograms(programs *bpfpath.Programs) {
+	b.openHost = func(path string) (hoststate.Namespace, error) { return programs.Open(path) }
+	b.Host.AttachNext = func(device string) error { return programs.AttachNext(b.ns, device) }
+	b.Host.FastPathChecksSenders = func(device string) bool { return programs.State(device).Reason == "" }
 }
 
 // The tables of eBPF programs have what is wanted after any news. With the host's last container all goes.
@@ -99,7 +105,7 @@ func TestProgramsComeOneAtATime(t *testing.T) {
 	const own = 6
 	b := newBigHostOn(t, manyHostsNetwork, 3, 2, own)
 	programs := b.usePrograms()
-	programs.AttachAtOnce = 1
+	programs.AttachLater = true
 	count := func() int {
 		pins, err := filepath.Glob(filepath.Join(programs.Dir, "*", "networks", "*", "port-*"))
 		if err != nil {
@@ -113,7 +119,7 @@ func TestProgramsComeOneAtATime(t *testing.T) {
 	if n := count(); n > 0 {
 		t.Errorf("%d ports have programs at once", n)
 	}
-	for range own + 2 { // the VXLAN device and the underlay interface have programs, too
+	for range 1 + own + 2 { // they are loaded; the VXLAN device and the underlay interface have programs, too
 		if after, pending := b.forwarder.Pending(); pending && after > portsGap {
 			t.Fatalf("the next comes after %v", after)
 		}
@@ -141,8 +147,8 @@ func TestContainerMovesWithoutAgent(t *testing.T) {
 	moved := containerOn(1, 2)
 	b.hear(1, func(all []cluster.Endpoint) []cluster.Endpoint { return all[:2] })
 	b.hear(2, func(all []cluster.Endpoint) []cluster.Endpoint { return append(all, moved) })
-	next := &bpfpath.Programs{Dir: programs.Dir, AttachAtOnce: 1}
-	b.openHost = func(path string) (hoststate.Namespace, error) { return next.Open(path) }
+	next := &bpfpath.Programs{Dir: programs.Dir, AttachLater: true}
+	b.followPrograms(next)
 	b.forwarder.networks = nil
 	b.mustTurn(scopeFull)
 	for began := time.Now(); !next.State("vxlan-blue").Attached; time.Sleep(portsGap) {

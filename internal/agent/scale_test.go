@@ -142,7 +142,7 @@ func TestManyHosts(t *testing.T) {
 	defer runtime.UnlockOSThread()
 	b := newBigHost(t, manyHosts-1, containersEach, containersEach)
 	if os.Getenv("VXLAN_EBPF") != "false" {
-		b.usePrograms()
+		b.usePrograms().AttachLater = true
 	}
 	b.hearKernel()
 	b.reportLock("first turn", func() { b.mustTurn(scopeFull) })

@@ -64,6 +64,8 @@ type Host struct {
 	// FastPathChecksSenders tells whether the fast path of a VXLAN device does what port security
 	// asks for; nil: none does.
 	FastPathChecksSenders func(device string) bool
+	// AttachNext does a part of what is unfinished of the fast path of a VXLAN device; nil: nothing ever is.
+	AttachNext func(device string) error
 	// Warn shows the user a failure that does not keep a container from starting.
 	Warn func(message string)
 

@@ -215,9 +215,20 @@ func (s *Session) ForwardUntil(deadline time.Time, n Network, next func() (k pla
 	return nil
 }
 
-// FastPathUnfinished tells whether the last ForwardUntil has left a part of the fast path to another
-// one, which needs the network's ports.
+// FastPathUnfinished tells whether the last ForwardUntil has left a part of the fast path: to
+// Host.AttachFastPath, and then to another ForwardUntil, which needs the network's ports.
 func (s *Session) FastPathUnfinished() bool { return s.fastPathUnfinished }
+
+// AttachFastPath does a part of what ForwardUntil has left. The kernel takes long for it, so it takes no lock.
+func (h *Host) AttachFastPath(n Network) error {
+	if h.AttachNext == nil {
+		return nil
+	}
+	if err := h.AttachNext(n.Device.Name); err != nil {
+		return wrapNetworkError(n.ID, fmt.Errorf("network %s: attach eBPF programs: %w", n.Name, err))
+	}
+	return nil
+}
 
 // forward warns once if the kernel has no fast path, and does not ask for one again.
 func (s *Session) forward(n plan.HostNetwork, k plan.Known) error {

@@ -34,9 +34,6 @@ type FastPath struct {
 	RemoteCount int
 	// SkipPorts tells that the ports have not changed, and are not looked at. They need not be given.
 	SkipPorts bool
-	// MayWait tells that what takes long may be left to a later call: somebody may be starting a container.
-	// The error is ErrFastPathUnfinished then.
-	MayWait bool
 }
 
 // EncryptedPath says which IP packets of an encrypted network pass between a container's port and a WireGuard device
@@ -66,8 +63,8 @@ type ContainerAddress struct {
 // ErrPortsNeeded says that there is no fast path yet, and that its ports were not given.
 var ErrPortsNeeded = errors.New("the fast path must be made anew, with all ports")
 
-// ErrFastPathUnfinished says that some packets still go the way that they went. A further call goes on:
-// what it takes would hold up others for too long at once.
+// ErrFastPathUnfinished says that some packets still go the way that they went. A further call goes on, after
+// what is left, and would hold up others for too long, was done apart.
 var ErrFastPathUnfinished = errors.New("the fast path is not set up whole yet")
 
 // Disable makes all packets pass the bridge.

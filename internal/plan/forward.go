@@ -22,8 +22,6 @@ type Known struct {
 	Only *kernel.ForwardingKeys
 	// SkipPorts says that nothing has changed on this host.
 	SkipPorts bool
-	// FastPathMayWait says that what takes long of the fast path may come later.
-	FastPathMayWait bool
 	// TakesIP are the VTEPs of the hosts that take IP packets of an encrypted network without a VXLAN header, by the
 	// WireGuard device by which packets leave now. A host that does not answer is none: it may not hear of new
 	// containers.
@@ -88,7 +86,7 @@ func WishFastPath(fw *Forwarding, n network.Network, v network.VTEP, k Known) {
 	if p.SkipPorts = k.SkipPorts; k.SkipPorts {
 		return
 	}
-	p.Ports, p.MayWait = fastPathPorts(n, v, k), k.FastPathMayWait
+	p.Ports = fastPathPorts(n, v, k)
 	if p.PortSecurity {
 		p.Sources = fastPathSources(n, k.Local)
 	}

@@ -2,6 +2,7 @@ package agenttest
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -118,14 +119,13 @@ func repairedState(t *testing.T, h *lab.Host) string {
 }
 
 func TestIdleAgentUsesLittleMemoryAndCPU(t *testing.T) {
-	l := startLab(t, 2)
+	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	for i, h := range l.Hosts() {
 		runWebServer(t, h, fmt.Sprintf("c%d", i), "--network net")
 	}
 	a := l.Hosts()[0]
-	labtest.Within(t, 2*time.Second, a, resolvesName("c0", "c1.dns.podman"))
-	time.Sleep(3 * time.Second)        // programs are attached, and after a second next hops looked up: 30 ms
+	labtest.Within(t, 2*time.Second, a, resolvesName("c0", "c2.dns.podman"))
 	computed := func() time.Duration { // by all of its threads
 		n, err := strconv.ParseInt(labtest.Sh(t, a, "cat /proc/"+agentPID+"/task/*/schedstat | awk '{s += $1} END {printf \"%.0f\", s}'"), 10, 64)
 		if err != nil {
@@ -133,16 +133,24 @@ func TestIdleAgentUsesLittleMemoryAndCPU(t *testing.T) {
 		}
 		return time.Duration(n)
 	}
-	before := computed()
-	const rest = 10 * time.Second
-	time.Sleep(rest)
-	used := 100 * (computed() - before).Seconds() / rest.Seconds()
+	// What follows from the start of containers takes some 20 s.
+	const rest, target, most = 10 * time.Second, 0.2, 0.3 // most: other programs on a machine make all slower
+	least := math.Inf(1)
+	for range 4 {
+		before := computed()
+		time.Sleep(rest)
+		used := 100 * (computed() - before).Seconds() / rest.Seconds()
+		t.Logf("at rest: %.2f %% of a core, the target is %v", used, target)
+		if least = min(least, used); least <= target {
+			break
+		}
+	}
 	rss := labtest.Sh(t, a, "awk '/VmRSS/ {print $2}' /proc/"+agentPID+"/status")
-	t.Logf("at rest: %.2f %% of a core, %s kB", used, rss)
+	t.Logf("%s kB", rss)
 	if kb, err := strconv.Atoi(rss); err != nil || kb > 40_000 {
 		t.Errorf("the agent takes %s kB", rss)
 	}
-	if used > 0.5 { // 0.15 to 0.35 on a machine that does nothing else, 0.65 when timers woke it 20 times a second
-		t.Errorf("the agent takes %.2f %% of a core", used)
+	if least > most {
+		t.Errorf("the agent takes %.2f %% of a core at least", least)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/cilium/ebpf"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/fastpath"
 )
 
 // What a network's programs have counted grows as long as its VXLAN device is there, as what that counts
@@ -60,7 +59,7 @@ func (p *Programs) AddCounters(devices map[string]kernel.LinkCounters) error {
 
 // hasPins tells whether a VXLAN device's network has something pinned.
 func (p *Programs) hasPins(device string) bool {
-	_, err := os.Lstat(fastpath.NetworkPins(p.layoutDir(), device))
+	_, err := os.Lstat(p.pins(device))
 	return err == nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/fastpath"
 )
 
 // IP packets of an encrypted network pass between a container's port and a WireGuard device without a VXLAN header, if
@@ -40,8 +39,8 @@ func (p Path) setEncrypted(want kernel.FastPath) error {
 	if err != nil {
 		return err
 	}
-	if p.programs.objects == nil && p.programs.mayAttach == 0 && p.programs.states[want.Device].Reason == "" {
-		return kernel.ErrFastPathUnfinished // to load them takes long
+	if p.programs.mustLoadLater(want.Device) {
+		return kernel.ErrFastPathUnfinished
 	}
 	if err := p.programs.load(); err != nil {
 		return unfitError{err.Error()}
@@ -203,7 +202,7 @@ func (p *Programs) setWireguardEnds(n programsNetwork, ends map[string]wireguard
 
 // attachWireguard attaches the programs of WireGuard devices, and notes those that have one.
 func (p *Programs) attachWireguard(device string, ends map[string]wireguardEnd) error {
-	pins := fastpath.NetworkPins(p.layoutDir(), device)
+	pins := p.pins(device)
 	taken, errs := []string{}, []error{}
 	for name, e := range ends {
 		err := p.attach(filepath.Join(pins, wireguardPinOf(name)), int(e.index), p.objects.FromWireguard)
@@ -233,7 +232,7 @@ func (p *Programs) attachEncryptedPorts(want kernel.FastPath, network programsNe
 	if len(want.Ports) == 0 {
 		return p.detachOthers(want, keep...)
 	}
-	device := filepath.Join(fastpath.NetworkPins(p.layoutDir(), want.Device), devicePin)
+	device := filepath.Join(p.pins(want.Device), devicePin)
 	return errors.Join(
 		p.detachOthers(want, append(keep, devicePin)...),
 		p.attach(device, int(network.Device), p.objects.FromDevice),
@@ -245,7 +244,7 @@ func (p *Programs) attachEncryptedPorts(want kernel.FastPath, network programsNe
 func (p *Programs) TakesIP(device string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pins := fastpath.NetworkPins(p.layoutDir(), device)
+	pins := p.pins(device)
 	if names, ok := p.takesIP[device]; ok {
 		return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 			_, err := os.Lstat(filepath.Join(pins, wireguardPinOf(name)))

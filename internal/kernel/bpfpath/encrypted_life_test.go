@@ -414,29 +414,29 @@ func TestRecreatedWireguard(t *testing.T) {
 func TestEncryptedOneAtATime(t *testing.T) {
 	a, b := newEncryptedPair(t, underlay{})
 	connectEncrypted(b, a)
-	a.programs = &Programs{Dir: bpfMount(t), AttachAtOnce: 1}
+	a.programs = &Programs{Dir: bpfMount(t), AttachLater: true}
 	a.open()
 	w := a.wantEncrypted(b)
-	w.MayWait = true
 	if err := a.net.Set(w); !errors.Is(err, kernel.ErrFastPathUnfinished) {
-		t.Errorf("while it may wait: %v", err)
+		t.Errorf("at once: %v", err)
 	}
 	if names := a.programs.TakesIP("vx.0"); len(names) > 0 {
 		t.Errorf("nothing is attached, but packets of %v are taken", names)
 	}
-	w.MayWait = false
+	a.attachNext() // loads them
 	var steps []string
 	for range 10 {
 		err := a.net.Set(w)
 		if err != nil && !errors.Is(err, kernel.ErrFastPathUnfinished) {
 			t.Fatal(err)
 		}
+		a.attachNext()
 		steps = append(steps, strings.Join(a.attachedTo(), " "))
 		if err == nil {
 			break
 		}
 	}
-	if len(steps) != 4 || steps[1] != "wireguard-wg0:x wireguard-wg1:x" ||
+	if len(steps) != 5 || steps[1] != "wireguard-wg0:x wireguard-wg1:x" ||
 		steps[3] != "device port-02000a000001 wireguard-wg0:x wireguard-wg1:x" {
 		t.Errorf("the steps are %q", steps)
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 
-	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/fastpath"
 )
 
@@ -68,14 +67,17 @@ func (p *Programs) attach(pin string, index int, program *ebpf.Program) error {
 	if done || err != nil {
 		return err
 	}
-	if p.mayAttach == 0 {
-		return kernel.ErrFastPathUnfinished
+	if p.AttachLater {
+		return p.attachLater(pin, index, program)
 	}
+	return attachPinned(pin, index, program)
+}
+
+func attachPinned(pin string, index int, program *ebpf.Program) error {
 	l, err := newLink(index, program)
 	if err != nil {
 		return err
 	}
-	p.mayAttach--
 	defer l.Close()
 	return l.Pin(pin)
 }
@@ -132,7 +134,7 @@ func openPinned(pin string) (link.Link, int, error) {
 
 // attachPorts attaches the program of containers' ports where it is not. The kernel takes 10 to 20 ms for
 // each, on an idle machine of two processors: it waits for all readers, under the lock of all links
-// (synchronize_rcu in tcx_link_attach). So nothing is attached twice, and an agent attaches one at a time.
+// (synchronize_rcu in tcx_link_attach). So nothing is attached twice.
 func (p *Programs) attachPorts(device string, t networkTables, program portProgram) error {
 	var errs []error
 	for index, port := range t.ports {
@@ -157,7 +159,7 @@ func hasPort(pin string, index int, program portProgram) bool {
 // attachUnderlay attaches the program of an underlay interface once. All networks on it pin the same
 // link, so that it goes with the last of them.
 func (p *Programs) attachUnderlay(device string, index int) error {
-	own := filepath.Join(fastpath.NetworkPins(p.layoutDir(), device), underlayPin)
+	own := filepath.Join(p.pins(device), underlayPin)
 	done, err := updatePinned(own, index, p.objects.FromUnderlay)
 	if done || err != nil {
 		return err

@@ -2,24 +2,26 @@ package bpfpath
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"vxlan-driver/internal/kernel"
 )
 
-// To attach a program holds up whoever changes a link. So an agent attaches one at a time, and packets
-// pass meanwhile.
+// To attach a program holds up whoever changes a link. So an agent attaches one at a time without its lock, and
+// packets pass meanwhile.
 func TestAttachedOneAtATime(t *testing.T) {
 	a, b := newPair(t, underlay{})
-	a.programs.AttachAtOnce = 1
+	a.programs.AttachLater = true
 	b.set(b.want(a))
-	mayWait := a.want(b)
-	mayWait.MayWait = true
-	if err := a.net.Set(mayWait); !errors.Is(err, kernel.ErrFastPathUnfinished) || a.programs.objects != nil {
-		t.Errorf("while a container starts: %v, loaded %v", err, a.programs.objects != nil)
+	if err := a.net.Set(a.want(b)); !errors.Is(err, kernel.ErrFastPathUnfinished) || a.programs.objects != nil {
+		t.Errorf("at once: %v, loaded %v", err, a.programs.objects != nil)
 	}
 	exchange(a, b, containerB, 1)
-	for _, want := range []error{kernel.ErrFastPathUnfinished, kernel.ErrFastPathUnfinished, nil, nil} { // device, underlay, port
+	unfinished := kernel.ErrFastPathUnfinished
+	for _, want := range []error{unfinished, unfinished, unfinished, nil, nil} { // loaded; device, underlay, port
+		a.attachNext()
 		if err := a.net.Set(a.want(b)); !errors.Is(err, want) {
 			t.Fatalf("got %v, want %v", err, want)
 		}
@@ -28,10 +30,49 @@ func TestAttachedOneAtATime(t *testing.T) {
 		}
 		exchange(a, b, containerB, 1)
 	}
-	if err := a.net.Set(mayWait); err != nil {
-		t.Errorf("with nothing left to do: %v", err)
-	}
 	if !takes(a, b) {
 		t.Error("not by the programs")
+	}
+}
+
+func (h *realHost) attachNext() {
+	h.Helper()
+	if err := h.programs.AttachNext(h.path, "vx.0"); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// What was left to be attached may be gone by then, or be somebody else's.
+func TestAttachedToNothingElse(t *testing.T) {
+	for name, change := range map[string]func(*realHost){
+		"port gone": func(a *realHost) { a.sh("ip link delete c0") },
+		"another of its index": func(a *realHost) {
+			a.sh(`i=$(ip -o link show c0 | cut -d: -f1); ip link delete c0; ip link add other index $i type veth peer name peer`)
+		},
+		"network gone": func(a *realHost) {
+			if err := os.RemoveAll(a.programs.pins("vx.0")); err != nil {
+				a.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newPair(t, underlay{})
+			a.programs.AttachLater = true
+			for range 3 { // loaded, device, underlay
+				if err := a.net.Set(a.want(b)); !errors.Is(err, kernel.ErrFastPathUnfinished) {
+					t.Fatal(err)
+				}
+				a.attachNext()
+			}
+			if err := a.net.Set(a.want(b)); !errors.Is(err, kernel.ErrFastPathUnfinished) {
+				t.Fatal(err)
+			}
+			change(a)
+			a.attachNext()
+			ports, err := filepath.Glob(a.programs.pins("vx.0") + "/port-*")
+			if err != nil || len(ports) > 0 {
+				t.Errorf("attached: %v, %v", ports, err)
+			}
+		})
 	}
 }

@@ -59,7 +59,7 @@ func (p *Programs) setNetwork(want kernel.FastPath, network programsNetwork, ns 
 // all containers of other hosts that the VXLAN device knows: the wish may name few of them, and what the tables
 // have may be out of date.
 func (p *Programs) prepare(want kernel.FastPath, index uint32, ns Namespace) (have networkTables, err error) {
-	if err := os.MkdirAll(fastpath.NetworkPins(p.layoutDir(), want.Device), 0o700); err != nil {
+	if err := os.MkdirAll(p.pins(want.Device), 0o700); err != nil {
 		return have, err
 	}
 	if have, err = p.observe(index); err != nil {
@@ -136,7 +136,7 @@ func tunnelEndOf(n programsNetwork) programsTunnelEnd {
 
 // attachNetwork attaches the programs of a network: first those that receive.
 func (p *Programs) attachNetwork(want kernel.FastPath, network programsNetwork, t networkTables) error {
-	pins := fastpath.NetworkPins(p.layoutDir(), want.Device)
+	pins := p.pins(want.Device)
 	return errors.Join(
 		p.attach(filepath.Join(pins, devicePin), int(network.Device), p.objects.FromDevice),
 		p.attachUnderlay(want.Device, int(network.Underlay)),
@@ -148,7 +148,7 @@ func (p *Programs) detachOthers(want kernel.FastPath, keep ...string) error {
 	for _, port := range want.Ports {
 		keep = append(keep, filepath.Base(fastpath.PortPin("", "", port.MAC)))
 	}
-	pins := fastpath.NetworkPins(p.layoutDir(), want.Device)
+	pins := p.pins(want.Device)
 	entries, err := os.ReadDir(pins)
 	errs := []error{err}
 	for _, e := range entries {
@@ -163,7 +163,7 @@ func (p *Programs) detachOthers(want kernel.FastPath, keep ...string) error {
 // goes.
 func (p *Programs) detach(device string, ns Namespace) error {
 	delete(p.takesIP, device)
-	pins := fastpath.NetworkPins(p.layoutDir(), device)
+	pins := p.pins(device)
 	_, missing := os.Stat(pins)
 	if err := os.RemoveAll(pins); err != nil {
 		return err

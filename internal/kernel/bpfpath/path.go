@@ -29,7 +29,9 @@ func (p Path) Set(want kernel.FastPath) error {
 	// After any other error the programs must follow all the same, or they would pass by what is new.
 	p.programs.mu.Lock()
 	defer p.programs.mu.Unlock()
-	p.programs.begin(want.MayWait)
+	if !want.SkipPorts {
+		p.programs.forgetLater(want.Device)
+	}
 	err := netns.DoIn(p.nspath, func() error {
 		switch {
 		case want.Encrypted != nil:
@@ -120,8 +122,8 @@ func (p Path) set(want kernel.FastPath) error {
 		p.programs.setState(want.Device, state)
 		return p.programs.detach(want.Device, p.ns)
 	}
-	if p.programs.objects == nil && p.programs.mayAttach == 0 && p.programs.states[want.Device].Reason == "" {
-		return kernel.ErrFastPathUnfinished // to load them takes long, too
+	if p.programs.mustLoadLater(want.Device) {
+		return kernel.ErrFastPathUnfinished
 	}
 	if err := p.programs.load(); err != nil {
 		return unfitError{err.Error()}

@@ -3,7 +3,6 @@ package bpfpath
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,16 +24,14 @@ const layout = "3"
 type Programs struct {
 	// Dir is where they are pinned, as fastpath.NamespacePins says.
 	Dir string
-	// AttachAtOnce is how often a program may be attached in one call, and never in one that may wait; 0: as
-	// often as needed. Meanwhile nobody else can change a link of the host.
-	AttachAtOnce int
+	// AttachLater leaves to AttachNext what takes the kernel long.
+	AttachLater bool
 
 	leaveAggregates bool // as before Linux 7.3, for tests
 
 	mu      sync.Mutex
 	objects *programsObjects // nil: not loaded
-	// mayAttach is how often a program may be attached in this call.
-	mayAttach int
+	later   []laterLink      // in their order
 	// fromContainer is for ports of networks that are not encrypted, and fromEncrypted for those of others.
 	fromContainer, fromEncrypted portProgram
 	peers                        *peerTable
@@ -58,18 +55,6 @@ type Programs struct {
 	routeMTUs  map[uint32]uint32 // the lowest of a network's routes, by the device's index
 	hopsEra    int
 	hopsWanted chan struct{} // of FollowRoutes
-}
-
-// begin notes how much may be done in a call.
-func (p *Programs) begin(mayWait bool) {
-	switch {
-	case p.AttachAtOnce == 0:
-		p.mayAttach = math.MaxInt
-	case mayWait:
-		p.mayAttach = 0
-	default:
-		p.mayAttach = p.AttachAtOnce
-	}
 }
 
 // State says how the packets of a network go.
@@ -142,7 +127,7 @@ func (p *Programs) release() {
 			p.keepCounters(device)
 		}
 		p.objects.Close()
-		p.objects, p.peers = nil, nil
+		p.objects, p.peers, p.later = nil, nil, nil
 	}
 }
 

@@ -123,14 +123,17 @@ func (s *stream) end() {
 	s.Helper()
 	close(s.stop)
 	s.sending.Wait()
-	_ = s.to.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	sent := s.sent.Load()
+	for began := time.Now(); s.arrived.Load() < sent && time.Since(began) < connectionDeadline; {
+		time.Sleep(time.Millisecond)
+	}
+	_ = s.to.SetReadDeadline(time.Now().Add(300 * time.Millisecond)) // for what comes once more
 	s.arriving.Wait()
 	s.to.Close()
 	twice := 0
 	for _, times := range s.got {
 		twice += times - 1
 	}
-	sent := s.sent.Load()
 	if lost := sent - uint64(len(s.got)); lost > 0 || twice > 0 {
 		s.Errorf("of %d packets %d were lost, and %d came once more", sent, lost, twice)
 	}

@@ -118,7 +118,7 @@ docs:
 SIM = $(GO) test -count=1 -timeout 2h -v -run '^TestPropagation$$' ./internal/cluster/gossip
 sim:
 	SIM_ROUNDS=$${SIM_ROUNDS:-100} SIM_HOSTS=$${SIM_HOSTS:-3,25,100} $(SIM)
-	REKEYS=$${REKEYS:-10000} $(GO) test -count=1 -v -timeout 1h -run '^TestKeysRotateWithoutLoss$$' ./internal/encryption
+	STATES=$${STATES:-100} REKEYS=$${REKEYS:-10000} $(GO) test -count=1 -v -timeout 1h -run '^(TestKeysRotateWithoutLoss|TestHostsAgreeFromAnyState)$$' ./internal/encryption
 	SIM_JOINS=$${SIM_JOINS:-1000} SIM_CLAIMS=$${SIM_CLAIMS:-10000} $(GO) test -count=1 -v -timeout 1h -run '^(TestReadyHostIsNeverAlone|TestSimultaneousClaims)$$' ./internal/cluster/gossip
 
 # Among 1,000 hosts. Takes half an hour or more, and up to 10 GB.

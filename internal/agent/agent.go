@@ -235,6 +235,9 @@ func (a *Agent) prepareParts() {
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.enrolment = a.newEnrolment()
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
+	if a.encryption != nil {
+		a.tunnels.handshakes = a.encryption.Handshakes
+	}
 	a.status = &statusReporter{
 		version: a.Version, events: a.events, unready: "the agent has just started",
 		clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,

@@ -7,12 +7,16 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/encryption"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel/wireguard"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/repairs"
 )
 
 // newEncryption returns the manager of this host's encrypted networks, or nil if the agent has no way to
@@ -23,8 +27,35 @@ func (a *Agent) newEncryption() *encryption.Manager {
 	}
 	return encryption.New(encryption.Config{
 		Devices: a.WireGuard, Keys: encryption.KeyDir(filepath.Join(a.Host.StoreDir, "wireguard")),
-		RotateAfter: a.Config.EncryptionRotateAfter, TakesIP: a.TakesIP, Log: a.Log,
+		RotateAfter: a.Config.EncryptionRotateAfter, ClusterKeys: a.clusterKeyIDs, OnOverdue: a.rotationOverdue,
+		TakesIP: a.TakesIP, Log: a.Log, Repaired: a.reportWireGuardRepair,
 	})
+}
+
+// clusterKeyIDs are the keys by which the agents talk, each by its hash.
+func (a *Agent) clusterKeyIDs() []string {
+	if a.KeyFile == nil {
+		return nil
+	}
+	return a.KeyFile.IDs()
+}
+
+// rotationOverdue notes that a rotation of a network's keys goes on without hosts that have not followed.
+func (a *Agent) rotationOverdue(network string, hosts []string) {
+	names := strings.Join(hosts, ", ")
+	a.events.Add(agentapi.Event{
+		Kind: agentapi.EventRotationOverdue,
+		Text: fmt.Sprintf("network %s: the rotation of the keys goes on without hosts that do not follow: %s", network,
+			names),
+		Fields: map[string]string{agentapi.FieldNetwork: network, agentapi.FieldDetail: names},
+	})
+}
+
+func (a *Agent) reportWireGuardRepair(network, device string, fault wireguard.Fault) {
+	r := repairs.Repair{Kind: repairs.WireGuard, Object: device, Count: 1, Fault: string(fault),
+		OfRouting: fault.IsOfRouting()}
+	a.repairs.Note(r)
+	a.reportRepair(r, network)
 }
 
 // runEncryption works until ctx is done, and the devices of networks that have gone are removed.
@@ -152,6 +183,16 @@ func (a *Agent) awaitEncryption(ctx context.Context, networkID string) (warning 
 	}
 	publish()
 	return ""
+}
+
+// retryEncryption tries again what has failed, so that whoever has mended its cause need not wait for the next time.
+func (a *Agent) retryEncryption(ctx context.Context) {
+	if a.encryption == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, encryptionTimeout)
+	defer cancel()
+	a.encryption.Retry(ctx)
 }
 
 // hosts is what is known of the network's other hosts, for its peers.

@@ -18,6 +18,7 @@ import (
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/wireguard"
 	"vxlan-driver/internal/kernel/wireguard/wgtest"
+	"vxlan-driver/internal/repairs"
 )
 
 var encryptedTestNetwork = strings.Replace(testNetwork, `"vni": "100"`, `"vni": "100", "encryption": "wireguard"`, 1)
@@ -399,6 +400,62 @@ func TestKeysRotate(t *testing.T) {
 	})
 }
 
+// When the cluster's keys have changed, so do those of encrypted networks, once.
+func TestKeysFollowTheClusters(t *testing.T) {
+	withEncryption(t, func(t *testing.T, r *rig, _ *linkedDevices) {
+		r.prepareCluster = isReady
+		file := new(fakeKeyFile)
+		file.setIDs("1a2b3c4d")
+		r.KeyFile = file
+		r.start()
+		r.setupEncrypted(1)
+		r.mustAdd(1)
+		for _, step := range []struct {
+			ids  []string
+			want uint64
+		}{
+			{[]string{"1a2b3c4d", "5e6f7a8b"}, 1}, {[]string{"5e6f7a8b", "1a2b3c4d"}, 1}, {[]string{"5e6f7a8b"}, 2},
+		} {
+			file.setIDs(step.ids...)
+			r.KeysChanged(strings.Join(step.ids, ", "))
+			for range 2 {
+				sleep(30 * time.Second) // less than it takes to look without being told
+				if keys := r.publishedKeys(); len(keys) != 1 || keys[0].Generation != step.want {
+					t.Errorf("with the cluster's keys %q: published %+v, want generation %d", step.ids, keys, step.want)
+				}
+			}
+		}
+		r.finish()
+	})
+}
+
+// A host that does not follow is named in an event when the others go on without it.
+func TestOverdueRotationIsAnEvent(t *testing.T) {
+	withEncryption(t, func(t *testing.T, r *rig, devices *linkedDevices) {
+		r.prepareCluster = isReady
+		r.start()
+		r.setupEncrypted(1)
+		r.mustAdd(1)
+		r.cluster().show(encryptedHost(11, []uint64{1}), encryptedHost(12, []uint64{1, 2}))
+		sleep(10 * time.Second)
+		devices.Handshake("wg1-blue", wireguard.Key{12, 2}, time.Now())
+		r.newEvents()
+		sleep(24*time.Hour - time.Minute)
+		if got := r.newEvents(); strings.Contains(got, "rotation-overdue") {
+			t.Errorf("too early: %s", got)
+		}
+		sleep(2 * time.Minute)
+		if got := r.newEvents(); !strings.Contains(got, "rotation-overdue") || !strings.Contains(got, "198.18.0.11") ||
+			strings.Contains(got, "198.18.0.12") {
+			t.Errorf("got %q", got)
+		}
+		if keys := r.publishedKeys(); len(keys) != 2 || !keys[1].Sends {
+			t.Errorf("published %+v", keys)
+		}
+		r.finish()
+	})
+}
+
 // An administrator rotates the keys of one network, or of all.
 func TestRotationOnRequest(t *testing.T) {
 	withEncryption(t, func(t *testing.T, r *rig, _ *linkedDevices) {
@@ -527,6 +584,30 @@ func TestForgedRecordChangesNothing(t *testing.T) {
 		sleep(time.Second)
 		if got := devices.peersOf("wg0-blue"); got != "11/1 [10.0.0.122/32 198.18.0.11/32]" {
 			t.Errorf("peers: %s", got)
+		}
+		r.finish()
+	})
+}
+
+// What was wrong with a WireGuard device is an event once it is repaired. That it was made is none.
+func TestWireGuardRepairsAreEvents(t *testing.T) {
+	withEncryption(t, func(t *testing.T, r *rig, devices *linkedDevices) {
+		r.start()
+		r.setupEncrypted(1)
+		r.mustAdd(1)
+		sleep(time.Second)
+		if got := r.newEvents(); got != "" {
+			t.Errorf("before: %s", got)
+		}
+		devices.Kill("wg0-blue")
+		sleep(time.Second)
+		const want = "repaired VX1002 WireGuard device wg0-blue had no process and is set right, by whom is unknown"
+		if got := r.newEvents(); got != want || r.RepairCounts()[repairs.WireGuard] != 1 {
+			t.Errorf("got %s, counted %v", got, r.RepairCounts())
+		}
+		r.reportWireGuardRepair("blue", "wg0-blue", wireguard.WithoutRule)
+		if got := r.newEvents(); !strings.HasPrefix(got, "repaired VX1008 WireGuard device wg0-blue had no rule") {
+			t.Errorf("got %s", got)
 		}
 		r.finish()
 	})

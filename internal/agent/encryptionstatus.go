@@ -80,7 +80,7 @@ func (a *Agent) rotateEncryption(name string) agentapi.Response {
 	return dataResponse(report, nil)
 }
 
-// rotateWithout begins to replace the keys of the networks that a host was on. It may still have old ones.
+// rotateWithout has the keys replaced of the networks that a host was on. It may still have old ones.
 func (a *Agent) rotateWithout(ctx context.Context, gone []knownHost) {
 	if a.encryption == nil {
 		return
@@ -94,8 +94,8 @@ func (a *Agent) rotateWithout(ctx context.Context, gone []knownHost) {
 	_ = a.requests.RunInLoop(ctx, func() { // but at the agent's end
 		for _, n := range a.networks {
 			if n.Encrypts() && was[membership.Network{Network: n.Network}.Key()] {
-				if err := a.encryption.Rotate(n.ID); err != nil {
-					a.Log.Info("the keys of a network do not rotate now, as a host is forgotten",
+				if err := a.encryption.Renew(n.ID); err != nil {
+					a.Log.Warn("the keys of a network do not rotate, though a host is forgotten",
 						"network", n.Name, "why", err)
 				}
 			}

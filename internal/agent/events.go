@@ -27,12 +27,15 @@ func (a *Agent) handleEvents(r *agentapi.EventsRequest,
 // RepairCounts returns how many repairs there were since the agent started, by their kinds.
 func (a *Agent) RepairCounts() map[repairs.Kind]uint64 { return a.repairs.Counts() }
 
-// KeysChanged notes that the clusters use other keys.
+// KeysChanged notes that the clusters use other keys. Those of encrypted networks may have to follow.
 func (a *Agent) KeysChanged(keys string) {
 	a.events.Add(agentapi.Event{
 		Kind: agentapi.EventKeysChanged, Text: "the keys have changed: " + keys,
 		Fields: map[string]string{agentapi.FieldDetail: keys},
 	})
+	if a.encryption != nil {
+		a.encryption.ClusterKeysChanged()
+	}
 }
 
 // reconcile makes the host hold what the networks ask for, and reports what it had to repair.
@@ -52,25 +55,34 @@ func (a *Agent) reconcile(s *hoststate.Session, networks []hoststate.Network, sc
 // reportRepairs makes events of repairs, and logs them.
 func (a *Agent) reportRepairs(found []repairs.Repair, networks []hoststate.Network) {
 	for _, r := range found {
-		fields := map[string]string{
-			agentapi.FieldWhat: string(r.Kind), agentapi.FieldObject: r.Object, agentapi.FieldBy: r.By.String(),
-		}
-		if r.Reported {
-			fields[agentapi.FieldGoneFor] = r.GoneFor.String()
-		}
-		if r.Detail != "" {
-			fields[agentapi.FieldDetail] = r.Detail
-		}
+		name := ""
 		for _, n := range networks {
 			if r.Link == n.Bridge.Name || r.Link == n.Device.Name {
-				fields[agentapi.FieldNetwork] = n.Name
+				name = n.Name
 			}
 		}
-		a.events.Add(agentapi.Event{Kind: agentapi.EventRepaired, Code: string(r.Code()), Text: r.String(), Fields: fields})
-		a.Log.Warn("repaired", "event", string(agentapi.EventRepaired), "code", string(r.Code()), "text", r.String(),
-			"what", string(r.Kind), "object", r.Object, "network", fields[agentapi.FieldNetwork], "detail", r.Detail,
-			"by", r.By.String(), "gone_for", fields[agentapi.FieldGoneFor])
+		a.reportRepair(r, name)
 	}
+}
+
+// reportRepair is about one repair. The network's name may be "".
+func (a *Agent) reportRepair(r repairs.Repair, network string) {
+	fields := map[string]string{
+		agentapi.FieldWhat: string(r.Kind), agentapi.FieldObject: r.Object, agentapi.FieldBy: r.By.String(),
+	}
+	if r.Reported {
+		fields[agentapi.FieldGoneFor] = r.GoneFor.String()
+	}
+	if r.Detail != "" {
+		fields[agentapi.FieldDetail] = r.Detail
+	}
+	if network != "" {
+		fields[agentapi.FieldNetwork] = network
+	}
+	a.events.Add(agentapi.Event{Kind: agentapi.EventRepaired, Code: string(r.Code()), Text: r.String(), Fields: fields})
+	a.Log.Warn("repaired", "event", string(agentapi.EventRepaired), "code", string(r.Code()), "text", r.String(),
+		"what", string(r.Kind), "object", r.Object, "network", network, "detail", r.Detail,
+		"by", r.By.String(), "gone_for", fields[agentapi.FieldGoneFor])
 }
 
 // hostTracker makes events of hosts that come and go.

@@ -103,6 +103,9 @@ func namedEntries(keys kernel.ForwardingKeys) *agentapi.DriftedEntries {
 func (p *tunnelProber) ProbeAll(ctx context.Context) {
 	var probes sync.WaitGroup
 	tokens := make(chan struct{}, maxProbedAtOnce)
+	for _, n := range p.snapshotOfNetworks() {
+		p.readHandshakes(n)
+	}
 	for _, probe := range p.takeAll() {
 		tokens <- struct{}{}
 		probes.Go(func() {
@@ -133,7 +136,7 @@ func (p *tunnelProber) takeAll() (probes []func(context.Context)) {
 	defer p.mu.Unlock()
 	for _, n := range p.networks {
 		for mac, peer := range n.peers {
-			if peer.busy {
+			if peer.busy || peer.awaitsHandshake() {
 				continue
 			}
 			peer.busy = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -14,6 +15,15 @@ import (
 type fakeKeyFile struct {
 	problem error
 	checked int
+
+	mu  sync.Mutex
+	ids []string // nil: two
+}
+
+func (f *fakeKeyFile) setIDs(ids ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ids = ids
 }
 
 func (f *fakeKeyFile) Follow(context.Context) {}
@@ -23,7 +33,14 @@ func (f *fakeKeyFile) Check() error {
 	return f.problem
 }
 
-func (f *fakeKeyFile) IDs() []string { return []string{"1a2b3c4d", "5e6f7a8b"} }
+func (f *fakeKeyFile) IDs() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ids == nil {
+		return []string{"1a2b3c4d", "5e6f7a8b"}
+	}
+	return f.ids
+}
 
 func (f *fakeKeyFile) Status() (keys, problem string) {
 	if f.problem != nil {

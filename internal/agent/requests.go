@@ -88,6 +88,9 @@ func (a *Agent) currentReport(ctx context.Context, wantRates bool) agentapi.Stat
 func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Response {
 	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
 	var response agentapi.Response
+	if r.Network == "" && r.Container == "" { // somebody has typed it
+		a.retryEncryption(ctx)
+	}
 	if r.Container == "" {
 		response = errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
 		response.AddWarning(a.confirmJoined(ctx, r.Network))

@@ -123,7 +123,7 @@ func (p *tunnelProber) seriesPeersOf(n *probedNetwork) (chosen []kernel.MAC) {
 		for mac, peer := range n.peers {
 			counted := peer.counts.Sum(now)
 			isLossy := !peer.state.isGood() || counted.full.answered < counted.full.sent
-			if isLossy == wantLossy && len(chosen) < maxSeriesPeers {
+			if isLossy == wantLossy && !peer.awaitsHandshake() && len(chosen) < maxSeriesPeers {
 				chosen = append(chosen, mac)
 			}
 		}

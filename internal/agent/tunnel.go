@@ -49,14 +49,21 @@ const (
 	// heardInterval is within what time a host that is not reached is heard, if it reaches this
 	// one.
 	heardInterval = 3 * lostInterval
+	// handshakeTime is for how long a host of an encrypted network is not probed before WireGuard's first handshake
+	// with it: until then nothing can pass. WireGuard begins one at once, and again after five seconds.
+	handshakeTime = 10 * time.Second
+	// handshakePoll is how often it is looked meanwhile whether there was one.
+	handshakePoll = 500 * time.Millisecond
 )
 
 // tunnelProber finds out whether the containers' frames reach the other hosts. The agents' own port
 // may be open where that of VXLAN is not.
 type tunnelProber struct {
 	open func(bridge, device string, mac kernel.MAC) (TunnelConn, error) // nil: nothing is probed
-	log  *slog.Logger
-	wake chan struct{} // a host is due earlier than Run knows
+	// handshakes returns the VTEPs with which an encrypted network's WireGuard has had a handshake.
+	handshakes func(networkID string) map[netip.Addr]bool
+	log        *slog.Logger
+	wake       chan struct{} // a host is due earlier than Run knows
 
 	mu       sync.Mutex
 	networks map[string]*probedNetwork // by ID
@@ -72,14 +79,19 @@ type probedNetwork struct {
 	mtu   int
 	conn  TunnelConn
 	peers map[kernel.MAC]*probedPeer // by their bridges
+	// handshakes are as the prober has them; nil: the network is not encrypted.
+	handshakes func() map[netip.Addr]bool
 	// members are those that the peers were made from.
 	members []*cluster.Member
 }
 
 // probedPeer is another host of a network.
 type probedPeer struct {
-	member   *cluster.Member
-	due      time.Time
+	member *cluster.Member
+	due    time.Time
+	// handshakeBy is until when it is not probed without a handshake; zero: there was one, or none is needed.
+	handshakeBy time.Time
+
 	busy     bool // it is being probed
 	failures int  // in a row
 	state    tunnelState
@@ -136,8 +148,12 @@ func (p *tunnelProber) openLocked(n membership.Network) *probedNetwork {
 		p.log.Debug("cannot probe the tunnel", "network", n.Name, "err", err)
 		return nil
 	}
-	return &probedNetwork{name: n.Name, port: n.Tunnel.Port, mtu: n.VTEP.MTU, conn: conn,
+	probed := &probedNetwork{name: n.Name, port: n.Tunnel.Port, mtu: n.VTEP.MTU, conn: conn,
 		peers: make(map[kernel.MAC]*probedPeer)}
+	if n.Encrypts() && p.handshakes != nil {
+		probed.handshakes = func() map[netip.Addr]bool { return p.handshakes(n.ID) }
+	}
+	return probed
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -165,6 +181,9 @@ func (n *probedNetwork) setPeers(vni uint32, members []*cluster.Member) {
 		default:
 			spread := time.Duration(len(members)) * newPeerGap
 			peers[mac] = &probedPeer{member: m, due: time.Now().Add(rand.N(spread))}
+			if n.handshakes != nil {
+				peers[mac].handshakeBy = time.Now().Add(handshakeTime)
+			}
 		}
 	}
 	n.peers = peers
@@ -225,6 +244,9 @@ func (p *tunnelProber) takeDue(now time.Time) (start func(context.Context), wait
 
 // probe probes a host, and notes what has changed.
 func (p *tunnelProber) probe(ctx context.Context, n *probedNetwork, mac kernel.MAC, peer *probedPeer) {
+	if p.postpone(n, peer) {
+		return
+	}
 	m, err := measureTunnel(ctx, tunnelPath{n.conn, mac}, n.mtu, peer.state)
 	p.mu.Lock()
 	defer p.mu.Unlock()

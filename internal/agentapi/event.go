@@ -19,12 +19,14 @@ const (
 	EventDifferenceBegan EventKind = "difference-began" // between how hosts set up a network
 	EventDifferenceEnded EventKind = "difference-ended"
 	EventKeysChanged     EventKind = "keys-changed"
+	EventRotationOverdue EventKind = "rotation-overdue" // of a network's keys: it goes on without some hosts
 )
 
 // EventKinds are all of them, in the order of the documentation.
 var EventKinds = []EventKind{
 	EventAgentStarted, EventHostJoined, EventHostLeft, EventHostForgotten, EventHostUnreachable, EventHostBack,
 	EventRepaired, EventConflictBegan, EventConflictEnded, EventDifferenceBegan, EventDifferenceEnded, EventKeysChanged,
+	EventRotationOverdue,
 }
 
 // The fields of a repair.

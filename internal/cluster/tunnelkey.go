@@ -6,14 +6,14 @@ import "fmt"
 const (
 	// MaxTunnelKeys is how many generations a host has at a time: two, while keys rotate.
 	MaxTunnelKeys = 2
-	// MaxGeneration is far beyond what rotations reach: one a second for a century.
+	// MaxGeneration is the highest generation. The one after it is 1.
 	MaxGeneration = 1<<32 - 1
 )
 
 // TunnelKey is by what a host takes packets of an encrypted network: one WireGuard device.
 type TunnelKey struct {
-	// Generation counts the network's rotations, from 1. All hosts of a network have the same one,
-	// but while keys rotate.
+	// Generation counts the network's rotations, from 1. All hosts of a network have the same one, but while
+	// keys rotate: then a host has two, the earlier one first.
 	Generation uint64
 	Public     [32]byte // of the host's own key pair of that generation (Curve25519)
 	Port       uint16   // UDP, at the host's VTEP
@@ -34,8 +34,8 @@ func checkTunnelKeys(keys []TunnelKey) error {
 		switch {
 		case k.Generation < 1 || k.Generation > MaxGeneration:
 			return fmt.Errorf("key of generation %d: must be from 1 to %d", k.Generation, MaxGeneration)
-		case i > 0 && keys[i-1].Generation >= k.Generation:
-			return fmt.Errorf("key of generation %d: is repeated or out of order", k.Generation)
+		case i > 0 && keys[i-1].Generation == k.Generation:
+			return fmt.Errorf("key of generation %d: is repeated", k.Generation)
 		case k.Public == [32]byte{}:
 			return fmt.Errorf("key of generation %d: is zero", k.Generation)
 		case k.Port == 0:

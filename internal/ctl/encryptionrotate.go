@@ -34,9 +34,11 @@ it once all hosts have answered there, and then the first one is removed.
 Rotate waits until this host has the new keys alone, and says for which hosts it
 waits. Interrupt it if you like: the agents (vxland) go on by themselves. Where keys
 rotate already, it joins in. The agents also change keys that have become old
-(encryption_rotate_after in vxland.toml), and when a host is forgotten.
+(encryption_rotate_after in vxland.toml), and when a host is forgotten. A host that
+does not follow is waited for up to a day.
 
-The key by which the agents themselves talk is another: "vxlanctl key rotate".`,
+The key by which the agents themselves talk is another. "vxlanctl key rotate" changes
+that one, and then the agents change these too.`,
 		Example: `  vxlanctl encryption rotate
   vxlanctl encryption rotate mynet --detach`,
 		Args:              takes(0, 1),
@@ -156,7 +158,7 @@ func (r *rotation) follow(status agentapi.StatusReport) (done bool) {
 		if !isMeant || n.Encryption == nil {
 			continue
 		}
-		if devices := n.Encryption.Devices; len(devices) == 1 && devices[0].Generation > before {
+		if devices := n.Encryption.Devices; len(devices) == 1 && devices[0].Generation != before {
 			r.done = append(r.done, rotatedNetwork{n.Name, devices[0].Generation})
 			continue
 		}

@@ -95,6 +95,9 @@ one, and write their own key files.
 If a host does not answer, rotate stops and says how to go on. All hosts understand
 each other at any time. Type it again to go on, on the same host.
 
+The WireGuard keys of encrypted networks follow by themselves, as if you had typed
+"vxlanctl encryption rotate".
+
 With --without a host does not get the new key, and is forgotten. From then on it
 can read nothing and speak for nobody, also if it comes back.`,
 		Example: `  vxlanctl key rotate

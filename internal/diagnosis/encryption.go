@@ -25,8 +25,9 @@ var encryptionEntries = []Entry{
 			"The clock of a host was set back (VX1003).",
 		},
 		Mends: []string{
-			"Open the UDP ports that `vxlanctl encryption status` lists, between the hosts and in both directions.",
-			"To know the ports beforehand, create the network with `--opt encryption_port=PORT`. It uses PORT and the next one.",
+			"Open the UDP ports that the finding names, between the hosts and in both directions. Each host has two for the " +
+				"network, an even number and the next one. Which one is used changes with the keys.",
+			"To choose the ports yourself, create the network with `--opt encryption_port=PORT`.",
 		},
 	},
 	{
@@ -58,8 +59,8 @@ var encryptionEntries = []Entry{
 	{
 		Code: WireGuardPort, Title: "another program has WireGuard's UDP port",
 		Meaning: "The WireGuard device of a network cannot get its UDP port. Nothing of the network leaves this host.",
-		Causes: []string{"The network has the option encryption_port, and a program on this host uses that port or the " +
-			"next one."},
+		Causes: []string{"The network has the option encryption_port, and a program on this host uses one of its two " +
+			"ports: an even number and the next one."},
 		Mends: []string{"End the program, or give it another port.",
 			"Recreate the network on all hosts with another encryption_port, or without the option."},
 	},
@@ -100,7 +101,8 @@ var encryptionEntries = []Entry{
 	{
 		Code: RotationWaits, Title: "the keys of a network do not finish rotating",
 		Meaning: "New WireGuard keys come into use once each host has answered by its own. Until then the earlier ones " +
-			"stay in use, and no packet is lost.",
+			"stay in use, and no packet is lost. After a day the others go on without a host that has not answered. " +
+			"Its containers are cut off until it follows.",
 		Causes: []string{"The agent of a host does not run.",
 			"A firewall lets only one of the network's two UDP ports pass (VX1001)."},
 		Mends: []string{"Start the agent of the host that the finding names: `vxlanctl reload` there.",

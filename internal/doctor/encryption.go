@@ -8,6 +8,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/network"
 )
 
 const (
@@ -154,8 +155,8 @@ func fromBlockedPeers(n agentapi.NetworkStatus) (findings []diagnosis.Finding) {
 			Evidence: []string{"its agent answers", fmt.Sprintf("%s has sent it %d bytes, and received %d", p.device.Device,
 				p.Sent,
 				p.Received)},
-			Mend: []string{fmt.Sprintf("open UDP port %d on host %s, port %d on this host, and both on the way", p.Port, p.Host,
-				p.device.Port)},
+			Mend: []string{fmt.Sprintf("open the UDP ports %s on host %s, %s on this host, and all of them on the way; "+
+				"which of two is used changes with the keys", portPair(p.Port), p.Host, portPair(p.device.Port))},
 		}
 		switch {
 		case !p.Handshake:
@@ -170,6 +171,12 @@ func fromBlockedPeers(n agentapi.NetworkStatus) (findings []diagnosis.Finding) {
 		findings = append(findings, f)
 	}
 	return findings
+}
+
+// portPair names the ports of a network's two WireGuard devices on a host, by one of them.
+func portPair(port uint16) string {
+	other := network.OtherPort(port)
+	return fmt.Sprintf("%d and %d", min(port, other), max(port, other))
 }
 
 // withoutEncryption leaves out of the agent's problem what is said of single networks besides.

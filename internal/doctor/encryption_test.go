@@ -50,7 +50,8 @@ var encryptionCases = []checkCase{
 			Sent: 5 * 148}
 		n.Tunnels = []agentapi.TunnelStatus{{Host: hostA, Port: 4789, Size: 1390}} // is no finding of its own
 	}), []string{"VX1001 failure no WireGuard packet passes to or from host " + hostA},
-		[]string{"open UDP port 51831 on host " + hostA + ", port 51820 on this host, and both on the way"}},
+		[]string{"open the UDP ports 51830 and 51831 on host " + hostA + ", 51820 and 51821 on this host, and all of them " +
+			"on the way; which of two is used changes with the keys"}},
 	{"a host that has just come", encrypted(func(_ *Facts, n *agentapi.NetworkStatus) {
 		*peerOfA(n) = agentapi.WireGuardPeer{Host: hostA, Reachable: true, Sent: 148}
 	}), nil, nil},
@@ -107,7 +108,8 @@ var encryptionCases = []checkCase{
 		_ *agentapi.NetworkStatus) {
 		f.Networks[0].WireGuard[0].Astray = "leave by eth0"
 	}),
-		[]string{"VX1008 failure packets that are to leave by wg0-blue leave by eth0"}, nil},
+		[]string{"VX1008 failure packets that are to leave by wg0-blue leave by eth0"},
+		[]string{reload + "   # sets the rule of routing and its table"}},
 	{"keys damaged", encrypted(func(f *Facts, n *agentapi.NetworkStatus) {
 		n.Encryption.Problem = "network blue: encryption: read the keys in /run/vxlan/wireguard/b1.json: is damaged; " +
 			"nothing of the " +

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/network"
 )
 
 // WireGuardLink is a WireGuard device of a network, as the kernel has it.
@@ -40,23 +41,23 @@ func (n Network) adders() string {
 func checkWireGuard(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		for _, l := range n.WireGuard {
-			add := func(code diagnosis.Code, summary, evidence, mend string) {
+			add := func(code diagnosis.Code, summary, evidence string, mend ...string) {
 				findings = append(findings, diagnosis.Finding{Code: code, Level: diagnosis.Failure, Network: n.Name,
 					Summary:  summary,
-					Evidence: []string{evidence}, Mend: []string{mend, reload}})
+					Evidence: []string{evidence}, Mend: mend})
 			}
 			is4 := n.VTEP.Local.Is4()
 			switch {
 			case !l.Up:
 				add(diagnosis.WireGuardDown, fmt.Sprintf("the WireGuard device %s is down", l.Name), "ip link show dev "+l.Name,
-					fmt.Sprintf("ip link set %s up", l.Name))
+					fmt.Sprintf("ip link set %s up", l.Name), reload)
 			case is4 && l.RPFilter == 1:
 				add(diagnosis.WireGuardRouting, fmt.Sprintf("rp_filter is strict on %s, and drops what comes by it", l.Name),
 					fmt.Sprintf("sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.%s.rp_filter", l.Name),
-					fmt.Sprintf("sysctl -w net.ipv4.conf.%s.rp_filter=2", l.Name))
+					fmt.Sprintf("sysctl -w net.ipv4.conf.%s.rp_filter=2", l.Name), reload)
 			case is4 && l.RPFilter != 0 && !l.HasIPv4:
 				add(diagnosis.WireGuardRouting, fmt.Sprintf("%s has no address of IPv4, and drops what comes by it", l.Name),
-					"ip address show dev "+l.Name, fmt.Sprintf("ip address add 192.0.0.8/32 scope link dev %s", l.Name))
+					"ip address show dev "+l.Name, fmt.Sprintf("ip address add 192.0.0.8/32 scope link dev %s", l.Name), reload)
 			case l.Astray != "":
 				add(diagnosis.WireGuardRouting, fmt.Sprintf("packets that are to leave by %s %s", l.Name, l.Astray),
 					fmt.Sprintf("ip -6 rule show; ip route get HOST from %s oif %s", n.VTEP.Local, l.Name),
@@ -108,7 +109,7 @@ func checkWireGuardPorts(f *Facts) (findings []diagnosis.Finding) {
 		}
 		for _, s := range f.Sockets {
 			isOwn := s.Program == "" || slices.Contains(wireGuardPrograms, s.Program)
-			if isOwn || s.Addr.Port() != n.EncryptionPort && s.Addr.Port() != n.EncryptionPort+1 {
+			if p := s.Addr.Port(); isOwn || p != n.EncryptionPort && p != network.OtherPort(n.EncryptionPort) {
 				continue
 			}
 			findings = append(findings, diagnosis.Finding{

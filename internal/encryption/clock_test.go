@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"vxlan-driver/internal/cluster"
@@ -54,6 +55,32 @@ func TestClockSetBackBeforeTheAgentStarted(t *testing.T) {
 	if s.ClockBehind < 59*time.Minute || s.ClockBehind > time.Hour {
 		t.Errorf("behind by %v", s.ClockBehind)
 	}
+}
+
+// A key that was made after the clock was set back was never in use at a later time, so others take its handshakes.
+func TestKeyMadeAfterClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, keys := newManaged(t, nil), testKeys(t)
+		keys.Keys = keys.Keys[:1]
+		if err := m.Keys.save("7c7b", keys); err != nil {
+			t.Fatal(err)
+		}
+		later := time.Now().Add(time.Hour)
+		if err := os.Chtimes(m.Keys.path("7c7b"), later, later); err != nil {
+			t.Fatal(err)
+		}
+		m.follow(t)
+		if s, _ := m.Status("7c7b"); s.ClockBehind < 59*time.Minute || s.ClockBehind > time.Hour {
+			t.Errorf("behind by %v, want an hour", s.ClockBehind)
+		}
+		if err := m.Rotate("7c7b"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * linger)
+		if s, _ := m.Status("7c7b"); s.Sends != 4 || s.ClockBehind != 0 {
+			t.Errorf("by a new key behind by %v, which is of generation %d", s.ClockBehind, s.Sends)
+		}
+	})
 }
 
 // A host without any key is named, if it can be reached.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel/wireguard"
+	"vxlan-driver/internal/network"
 )
 
 // ensureDevices makes and repairs the devices, and returns when to look at them again.
@@ -51,6 +52,21 @@ func (t *tunnel) untilCheck(k hostKey) time.Duration {
 	return interval - time.Since(s.checked)
 }
 
+// retry has the devices looked at again that could not be made, and returns channels that are closed then.
+func (t *tunnel) retry() (tried []<-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range t.keys.Keys {
+		if s := &t.slots[k.Slot]; s.fails > 0 {
+			s.fails = 0
+			c := make(chan struct{})
+			s.tried, tried = append(s.tried, c), append(tried, c)
+		}
+	}
+	t.wake()
+	return tried
+}
+
 // wantedDevice returns a device as it is to be.
 func (t *tunnel) wantedDevice(k hostKey) wireguard.Device {
 	port := k.Port
@@ -78,21 +94,32 @@ func (t *tunnel) takePort(k hostKey) uint16 {
 	return port
 }
 
-// choosePort returns the port of a new device.
+// choosePort returns the port of a new device: the one beside that of the other device, or one of the first pair that
+// is free.
 func (t *tunnel) choosePort(slot int) uint16 {
 	t.mu.Lock()
-	given := t.network().Port
-	t.mu.Unlock()
-	switch {
-	case given == 65535:
-		return given - uint16(slot)
-	case given != 0:
-		return given + uint16(slot)
+	wanted := t.network().Port
+	if wanted != 0 && slot == 1 {
+		wanted = network.OtherPort(wanted)
 	}
-	used := t.usedPorts()
-	for port := uint16(firstPort); port != 0; port++ {
-		if !used[port] && t.IsPortFree(port) {
-			return port
+	given := wanted != 0
+	for _, k := range t.keys.Keys {
+		if !given && k.Slot != slot && k.Port != 0 {
+			wanted = network.OtherPort(k.Port)
+		}
+	}
+	t.mu.Unlock()
+	if given {
+		return wanted
+	}
+	used := t.usedPorts(t)
+	isFree := func(port uint16) bool { return !used[port] && t.IsPortFree(port) }
+	if wanted != 0 && isFree(wanted) {
+		return wanted
+	}
+	for port := uint16(firstPort); port != 0; port += 2 {
+		if isFree(port) && isFree(network.OtherPort(port)) {
+			return port + uint16(slot)
 		}
 	}
 	return 0 // the kernel chooses
@@ -107,8 +134,17 @@ func (t *tunnel) takeState(k hostKey, state wireguard.State, err error) {
 		return
 	}
 	s.checked, s.check, s.urgent = time.Now(), false, false
+	for _, c := range s.tried {
+		close(c)
+	}
+	s.tried = nil
 	if errors.Is(err, unix.EADDRINUSE) && t.network().Port == 0 {
 		key.Port = 0 // another program has it now
+	}
+	if err == nil && s.made && t.Repaired != nil {
+		for _, fault := range state.Repaired {
+			t.Repaired(t.network().Name, t.name(*key), fault)
+		}
 	}
 	if err == nil && (!s.made || key.Port != state.Port) {
 		key.Port = state.Port

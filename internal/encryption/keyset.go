@@ -16,12 +16,14 @@ import (
 
 // hostKeys are this host's keys of a network.
 type hostKeys struct {
-	Keys []hostKey `json:"keys"` // by generation, at most cluster.MaxTunnelKeys
+	Keys []hostKey `json:"keys"` // the earlier one first, at most cluster.MaxTunnelKeys
 	// Sends is the generation by which packets are to leave.
 	Sends uint64 `json:"sends"`
 	// Announced is the one by which all packets leave. Others are told that. It follows Sends once the
 	// kernel has no entry of the earlier device any more.
 	Announced uint64 `json:"announced"`
+	// Again tells that the keys are to rotate once the rotation that is under way has ended.
+	Again bool `json:"again,omitempty"`
 }
 
 // hostKey is this host's key of a generation.
@@ -32,6 +34,8 @@ type hostKey struct {
 	Port       uint16        `json:"port,omitempty"` // UDP; 0: the device was not made yet
 	// Made is when the key was made, as the time since the machine's start: keys do not outlive that.
 	Made time.Duration `json:"made"`
+	// ClusterKeys are the IDs of the cluster's keys at that time.
+	ClusterKeys []string `json:"cluster_keys,omitempty"`
 
 	public wireguard.Key // of Private
 }
@@ -46,7 +50,7 @@ func (k *hostKeys) find(generation uint64) *hostKey {
 	return nil
 }
 
-// last returns the highest generation, or 0.
+// last returns the latest generation, or 0.
 func (k *hostKeys) last() uint64 {
 	if len(k.Keys) == 0 {
 		return 0
@@ -68,8 +72,9 @@ func (k *hostKeys) check() error {
 	}
 	for i, key := range k.Keys {
 		switch {
-		case key.Generation < 1 || key.Generation > cluster.MaxGeneration || i > 0 && key.Generation <= k.Keys[0].Generation:
-			return fmt.Errorf("has a key of generation %d out of order", key.Generation)
+		case key.Generation < 1 || key.Generation > cluster.MaxGeneration,
+			i > 0 && key.Generation == k.Keys[0].Generation:
+			return fmt.Errorf("has a key of generation %d, which is out of range or repeated", key.Generation)
 		case key.Private.IsZero():
 			return fmt.Errorf("has no key of generation %d", key.Generation)
 		case key.Slot != 0 && key.Slot != 1 || i > 0 && key.Slot == k.Keys[0].Slot:

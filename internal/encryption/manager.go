@@ -36,11 +36,20 @@ type Config struct {
 	Keys    KeyDir
 	// RotateAfter is how old keys become; 0: as old as the machine's uptime.
 	RotateAfter time.Duration
+	// ClusterKeys returns the IDs of the keys of the cluster that this host uses; nil: it has none. A key is
+	// replaced if there was none of them when it was made.
+	ClusterKeys func() []string
+	// OnOverdue is called when a rotation of a network's keys goes on without hosts that have not followed
+	// for long; nil: nobody is.
+	OnOverdue func(network string, hosts []string)
 	// TakesIP returns the WireGuard devices of a VXLAN device's network that take IP packets of containers as
 	// they are; nil: none does.
 	TakesIP func(device string) []string
 	// IsPortFree tells whether no program has a UDP port; nil: it is tried.
 	IsPortFree func(port uint16) bool
+	// Repaired is told what was wrong with a network's device, and is right again; nil: nobody is. It is called while
+	// the network is locked.
+	Repaired func(network, device string, fault wireguard.Fault)
 	// Uptime is how long ago the machine was started; nil: the kernel says.
 	Uptime func() time.Duration
 	Log    *slog.Logger
@@ -52,7 +61,6 @@ type Config struct {
 type Manager struct {
 	Config
 	changed chan struct{}
-	clock   wallClock
 	wg      sync.WaitGroup
 
 	portMu   sync.Mutex // of the choice of a port; before mu
@@ -248,6 +256,15 @@ func (m *Manager) TakersOfIP(networkID string) []netip.Addr {
 	return nil
 }
 
+// Handshakes returns the VTEPs of the hosts with which the device by which a network's packets leave has had a
+// handshake. Before it, nothing passes.
+func (m *Manager) Handshakes(networkID string) map[netip.Addr]bool {
+	if t := m.find(networkID); t != nil {
+		return t.handshakes()
+	}
+	return nil
+}
+
 // Settled tells that all packets of a network leave by a device: nothing leads to another one any more.
 func (m *Manager) Settled(networkID, device string) {
 	if t := m.find(networkID); t != nil {
@@ -258,13 +275,30 @@ func (m *Manager) Settled(networkID, device string) {
 // ErrNotEncrypted says that there is no encrypted network of that ID on this host.
 var ErrNotEncrypted = errors.New("no encrypted network with a container on this host")
 
-// Rotate begins to replace the keys of a network, on all hosts.
+// Rotate begins to replace the keys of a network, on all hosts. Once it returns, that is certain.
 func (m *Manager) Rotate(networkID string) error {
 	t := m.find(networkID)
 	if t == nil {
 		return ErrNotEncrypted
 	}
 	return t.startRotation()
+}
+
+// Renew has all hosts replace the keys of a network that there are now. If they are being replaced, it is done
+// again. Once it returns, that is certain.
+func (m *Manager) Renew(networkID string) error {
+	t := m.find(networkID)
+	if t == nil {
+		return ErrNotEncrypted
+	}
+	return t.renew()
+}
+
+// ClusterKeysChanged says that ClusterKeys returns others than before, or will in a moment.
+func (m *Manager) ClusterKeysChanged() {
+	for _, t := range m.all() {
+		t.wake()
+	}
 }
 
 // Ready returns a channel that is closed once packets of a network can leave; nil: it is not encrypted.
@@ -283,10 +317,29 @@ func (m *Manager) Err(networkID string) error {
 	return nil
 }
 
-// usedPorts are those that this host's devices have, or are to have.
-func (m *Manager) usedPorts() map[uint16]bool {
+// Retry tries again at once what has failed, and returns when that was tried or ctx is done: somebody says that the
+// cause is mended.
+func (m *Manager) Retry(ctx context.Context) {
+	var tried []<-chan struct{}
+	for _, t := range m.all() {
+		tried = append(tried, t.retry()...)
+	}
+	for _, c := range tried {
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// usedPorts are those that the devices of this host's other networks have, or are to have.
+func (m *Manager) usedPorts(except *tunnel) map[uint16]bool {
 	used := make(map[uint16]bool)
 	for _, t := range m.all() {
+		if t == except {
+			continue
+		}
 		for _, p := range t.ports() {
 			used[p] = true
 		}
@@ -294,8 +347,8 @@ func (m *Manager) usedPorts() map[uint16]bool {
 	return used
 }
 
-// firstPort is WireGuard's usual port. Each device gets the first one from there that is free, so that an
-// administrator knows which ports a firewall must let pass: two for each network.
+// firstPort is WireGuard's usual port. Each network gets the first pair from there that is free, so that an
+// administrator knows which ports a firewall must let pass.
 const firstPort = 51820
 
 func isPortFree(port uint16) bool {

@@ -19,8 +19,9 @@ type Status struct {
 	Disputed []string
 	// Keyless are hosts that announce no key. Nothing is sent to them.
 	Keyless []string
-	// ClockBehind is for how long the time of day will be earlier than it has been, as somebody has set the
-	// clock back. Other hosts refuse handshakes of this one meanwhile.
+	// ClockBehind is for how long the time of day will be earlier than it has been while this host had the key
+	// by which packets leave, as somebody has set the clock back. Other hosts refuse handshakes of this one
+	// meanwhile.
 	ClockBehind time.Duration
 	Err         error
 }
@@ -79,33 +80,62 @@ func (t *tunnel) status() Status {
 		s.Devices = append(s.Devices, DeviceStatus{
 			Name: t.name(k), Generation: k.Generation, Age: t.Uptime() - k.Made,
 			Implementation: states[i].Implementation, Port: k.Port, PublicKey: k.public, MTU: t.network().MTU,
-			Running: states[i].Running, Peers: t.peersLocked(k.Generation, states[i]),
+			Running: states[i].Running, Peers: t.peersLocked(k, states[i]),
 		})
 	}
-	s.ClockBehind = t.clock.behind(time.Now()) // after the handshakes were noted
+	if k := t.keys.find(s.Sends); k != nil {
+		s.ClockBehind = t.slots[k.Slot].clock.behind(time.Now()) // after the handshakes were noted
+	}
 	return s
 }
 
-// peersLocked are the hosts that a device of the generation should have as peers, and what it counts of them.
-func (t *tunnel) peersLocked(generation uint64, state wireguard.State) (peers []PeerStatus) {
+// peersLocked are the hosts that a key's device should have as peers, and what it counts of them.
+func (t *tunnel) peersLocked(key hostKey, state wireguard.State) (peers []PeerStatus) {
 	have := make(map[wireguard.Key]wireguard.PeerState, len(state.Peers))
 	for _, p := range state.Peers {
 		have[p.PublicKey] = p
 	}
 	for _, vtep := range t.table.vteps() {
-		want, ok := t.table.peer(vtep, generation)
+		want, ok := t.table.peer(vtep, key.Generation)
 		if !ok {
 			continue
 		}
 		m, p := t.table.hosts[vtep].member, have[want.PublicKey]
-		t.clock.note(p.LastHandshake)
+		if t.keys.find(key.Generation) != nil {
+			t.slots[key.Slot].clock.note(p.LastHandshake)
+		}
 		peers = append(peers, PeerStatus{
 			Host: m.Host, VTEP: vtep, Port: want.Endpoint.Port(), Reachable: m.Reachable, Endpoint: p.Endpoint,
 			LastHandshake: p.LastHandshake,
 			Received:      p.Received, Sent: p.Sent,
 			TakesIP: slices.ContainsFunc(m.Keys,
-				func(k cluster.TunnelKey) bool { return k.Generation == generation && k.TakesIP }),
+				func(k cluster.TunnelKey) bool { return k.Generation == key.Generation && k.TakesIP }),
 		})
 	}
 	return peers
+}
+
+func (t *tunnel) handshakes() map[netip.Addr]bool {
+	t.mu.Lock()
+	k := t.keys.find(t.keys.Sends)
+	if k == nil {
+		t.mu.Unlock()
+		return nil
+	}
+	device, vteps := t.name(*k), make(map[wireguard.Key]netip.Addr)
+	for vtep, p := range t.slots[k.Slot].peers {
+		vteps[p.PublicKey] = vtep
+	}
+	t.mu.Unlock()
+	state, err := t.Devices.State(device)
+	if err != nil {
+		return nil // there is none, and nothing passes
+	}
+	had := make(map[netip.Addr]bool)
+	for _, p := range state.Peers {
+		if vtep, known := vteps[p.PublicKey]; known && !p.LastHandshake.IsZero() {
+			had[vtep] = true
+		}
+	}
+	return had
 }

@@ -3,6 +3,7 @@ package encryption
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,7 +70,14 @@ func (t *tunnel) noteHeardLocked() {
 
 // situationLocked returns what the next step depends on, and the VTEPs of the other hosts.
 func (t *tunnel) situationLocked() (s situation, vteps []netip.Addr) {
-	s = situation{own: t.keys, rotate: t.rotate}
+	s = situation{own: t.keys, rotate: t.isRotationDueLocked()}
+	if len(t.keys.Keys) > 1 {
+		since := t.rotating
+		if t.keys.Sends == t.keys.Keys[1].Generation {
+			since = t.sending
+		}
+		s.slow, s.overdue = time.Since(since) >= slowRotation, time.Since(since) >= overdueAfter
+	}
 	for _, k := range t.keys.Keys {
 		if t.slots[k.Slot].ready {
 			s.ready = k.Generation
@@ -79,11 +87,35 @@ func (t *tunnel) situationLocked() (s situation, vteps []netip.Addr) {
 	for _, vtep := range vteps {
 		m, heard := t.table.hosts[vtep].member, t.heard[vtep]
 		s.others = append(s.others, otherHost{
-			keys: m.Keys, shaken: t.shaken[vtep],
+			keys: m.Keys, shaken: t.shaken[vtep], away: !m.Reachable,
 			silent: !m.Reachable && !heard.at.IsZero() && time.Since(heard.at) >= silentAfter,
 		})
 	}
 	return s, vteps
+}
+
+// isRotationDueLocked tells whether the key is to be replaced: it was asked for, the key is old, or all of the
+// cluster's keys are later ones. Whoever had one of the earlier ones may have passed for a host of the cluster.
+func (t *tunnel) isRotationDueLocked() bool {
+	if len(t.keys.Keys) != 1 {
+		return false
+	}
+	k := t.keys.Keys[0]
+	isOld := t.RotateAfter > 0 && t.Uptime()-k.Made >= t.RotateAfter
+	isKnown := func(id string) bool { return slices.Contains(k.ClusterKeys, id) }
+	return t.keys.Again || isOld || len(t.clusterKeys) > 0 && !slices.ContainsFunc(t.clusterKeys, isKnown)
+}
+
+// readClusterKeys reads which keys the cluster has. It is not called with mu locked, as who changes these
+// keys says so while nobody can read them.
+func (t *tunnel) readClusterKeys() {
+	if t.ClusterKeys == nil {
+		return
+	}
+	keys := t.ClusterKeys()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clusterKeys = keys
 }
 
 // step takes the next step. It tells whether another one may follow at once, or after what time to look
@@ -103,9 +135,6 @@ func (t *tunnel) step() (again bool, after time.Duration) {
 			return false, checkInterval // the turn that is under way says which hosts there are
 		}
 	}
-	if k := t.keys.Keys; len(k) == 1 && t.RotateAfter > 0 && t.Uptime()-k[0].Made >= t.RotateAfter {
-		t.rotate = true
-	}
 	s, vteps := t.situationLocked()
 	next := s.next()
 	if next.drop == 0 {
@@ -113,17 +142,21 @@ func (t *tunnel) step() (again bool, after time.Duration) {
 	}
 	switch {
 	case len(next.make) > 0:
-		return t.makeLocked(next.make), retryInterval
+		return t.makeLocked(next) == nil, retryInterval
 	case next.send > 0:
-		t.keys.Sends = next.send
+		t.goOnWithoutLocked(t.waitingLocked(s, vteps))
+		t.keys.Sends, t.sending = next.send, time.Now()
 		t.saveLocked()
 		t.Log.Info("the network's packets leave by the new key", "network", t.network().Name, "generation", next.send)
 		t.notify()
 		return true, 0
 	case next.drop > 0:
-		return t.dropLocked(next.drop)
+		return t.dropLocked(next.drop, s, vteps)
 	case len(t.keys.Keys) > 1:
 		t.warnIfSlowLocked(s, vteps)
+		if time.Since(t.rotating) >= slowRotation {
+			return false, slowRotationPoll
+		}
 		return false, rotationPoll
 	}
 	return false, checkInterval
@@ -136,38 +169,60 @@ func (t *tunnel) saveLocked() {
 	}
 }
 
-// makeLocked makes keys of generations. The devices follow.
-func (t *tunnel) makeLocked(generations []uint64) (done bool) {
+// makeLocked makes keys of generations, and keeps them. The devices follow.
+func (t *tunnel) makeLocked(next step) error {
 	keys := t.keys
-	keys.Keys = append([]hostKey{}, keys.Keys...)
-	for _, g := range generations {
+	keys.Keys, keys.Again = slices.Clone(keys.Keys), false
+	for _, g := range next.make {
 		private, err := wireguard.NewPrivateKey()
 		if err != nil {
-			t.keysErr = err
-			return false
+			return t.failToMakeLocked(err)
 		}
-		keys.Keys = append(keys.Keys, hostKey{Generation: g, Slot: keys.freeSlot(), Private: private, Made: t.Uptime(),
-			public: private.Public()})
+		k := hostKey{Generation: g, Slot: keys.freeSlot(), Private: private, Made: t.Uptime(),
+			ClusterKeys: t.clusterKeys, public: private.Public()}
+		t.slots[k.Slot].clock = wallClock{} // what was before the key does not concern it
+		keys.Keys = append(keys.Keys, k)
 	}
 	if keys.Sends == 0 {
-		keys.Sends, keys.Announced = generations[0], generations[0]
+		keys.Sends, keys.Announced = next.send, next.send
 	}
 	// Nobody may know a key that is not kept: a later agent would not have it.
 	if err := t.Keys.save(t.id, keys); err != nil {
-		t.keysErr = err
-		t.notify()
-		return false
+		return t.failToMakeLocked(err)
 	}
-	t.keys, t.rotate = keys, false
+	t.keys, t.makeErr = keys, nil
 	if len(keys.Keys) > 1 {
-		t.rotating, t.slow = time.Now(), ""
+		t.rotating, t.sending, t.slow = time.Now(), time.Now(), ""
+		clear(t.heard) // its counts are of other devices, and may be the same by chance
 		t.Log.Info("the network's keys rotate", "network", t.network().Name, "generation", keys.last())
 	}
-	return true
+	return nil
+}
+
+// failToMakeLocked notes why there is no new key. The one that there is stays in use.
+func (t *tunnel) failToMakeLocked(err error) error {
+	if t.makeErr == nil || t.makeErr.Error() != err.Error() {
+		t.Log.Error("cannot make a new key for a network; retrying", "network", t.network().Name, "err", err)
+	}
+	t.makeErr = err
+	t.notify()
+	return err
+}
+
+// goOnWithoutLocked says which hosts this one does not wait for any longer.
+func (t *tunnel) goOnWithoutLocked(hosts []string) {
+	if len(hosts) == 0 {
+		return
+	}
+	t.Log.Warn("the rotation of a network's keys goes on without hosts that do not follow",
+		"event", "rotation-overdue", "network", t.network().Name, "hosts", strings.Join(hosts, ", "))
+	if t.OnOverdue != nil {
+		t.OnOverdue(t.network().Name, hosts)
+	}
 }
 
 // dropLocked gives up a device by which nobody sends any more.
-func (t *tunnel) dropLocked(generation uint64) (again bool, after time.Duration) {
+func (t *tunnel) dropLocked(generation uint64, s situation, vteps []netip.Addr) (again bool, after time.Duration) {
 	if t.unused.IsZero() {
 		t.unused = time.Now()
 	}
@@ -181,17 +236,28 @@ func (t *tunnel) dropLocked(generation uint64) (again bool, after time.Duration)
 	}
 	t.slots[k.Slot] = slot{}
 	keys := t.keys
-	keys.Keys = nil
-	for _, other := range t.keys.Keys {
-		if other.Generation != generation {
-			keys.Keys = append(keys.Keys, other)
-		}
+	keys.Keys = slices.DeleteFunc(slices.Clone(keys.Keys), func(o hostKey) bool { return o.Generation == generation })
+	text := "the network's keys have rotated"
+	if generation == t.keys.last() {
+		text = "the rotation of a network's keys begins anew, as other hosts go to another generation"
+	} else {
+		t.goOnWithoutLocked(t.sendersLocked(generation, s, vteps))
 	}
 	t.keys, t.unused, t.rotating = keys, time.Time{}, time.Time{}
 	t.saveLocked()
-	t.Log.Info("the network's keys have rotated", "network", t.network().Name, "generation", keys.last())
+	t.Log.Info(text, "network", t.network().Name, "generation", keys.last())
 	t.notify()
 	return true, 0
+}
+
+// sendersLocked names the hosts whose packets may come by a generation.
+func (t *tunnel) sendersLocked(generation uint64, s situation, vteps []netip.Addr) (hosts []string) {
+	for i, o := range s.others {
+		if !o.silent && o.maySendBy(generation) {
+			hosts = append(hosts, t.table.hosts[vteps[i]].member.Host)
+		}
+	}
+	return hosts
 }
 
 // warnIfSlowLocked says which hosts a rotation waits for, once.
@@ -229,8 +295,10 @@ func (t *tunnel) settled(device string) {
 	t.wake()
 }
 
-// startRotation makes keys of the next generation.
+// startRotation makes a key of the next generation. It is kept when this returns, so that the rotation goes on
+// even if the agent is killed.
 func (t *tunnel) startRotation() error {
+	t.readClusterKeys()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -239,7 +307,37 @@ func (t *tunnel) startRotation() error {
 	case len(t.keys.Keys) != 1:
 		return t.wrap(errors.New("the keys are being exchanged; try again when that is done"))
 	}
-	t.rotate = true
+	return t.rotateLocked()
+}
+
+func (t *tunnel) rotateLocked() error {
+	s, _ := t.situationLocked()
+	s.rotate = true
+	if err := t.makeLocked(s.next()); err != nil {
+		return t.wrap(err)
+	}
 	t.wake()
+	return nil
+}
+
+// renew has the keys replaced that there are now. If a rotation is under way, another one follows it.
+func (t *tunnel) renew() error {
+	t.readClusterKeys()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.keysErr != nil:
+		return t.wrap(t.keysErr)
+	case len(t.keys.Keys) == 0: // those that will be made are new
+		return nil
+	case len(t.keys.Keys) == 1:
+		return t.rotateLocked()
+	}
+	keys := t.keys
+	keys.Again = true
+	if err := t.Keys.save(t.id, keys); err != nil {
+		return t.wrap(err)
+	}
+	t.keys = keys
 	return nil
 }

@@ -12,14 +12,17 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/kernel/wireguard"
+	"vxlan-driver/internal/network"
 )
 
 const (
 	// syncTime is how long a first container waits for word of the other hosts, which say which generation
 	// of keys they have. With another one it takes a moment longer until packets pass.
 	syncTime = 200 * time.Millisecond
-	// rotationPoll is how often it is looked whether the other hosts have answered by their new keys.
-	rotationPoll = 500 * time.Millisecond
+	// rotationPoll is how often it is looked whether the other hosts have answered by their new keys, and
+	// slowRotationPoll how often once that takes long, as it may for hours.
+	rotationPoll     = 500 * time.Millisecond
+	slowRotationPoll = 5 * time.Second
 	// checkInterval is how often a device is looked at that nobody reported to have changed.
 	checkInterval = time.Minute
 	// minCheckInterval keeps a process that ends again and again from taking all of the time.
@@ -38,6 +41,11 @@ const (
 	linger = 5 * time.Second
 	// slowRotation is after what time it is said that a rotation waits for a host.
 	slowRotation = time.Minute
+	// overdueAfter is after what time a rotation goes on without a host that does not follow: to send by the
+	// new key, and as long again to take nothing by the earlier one. An agent may be away for hours. It is
+	// counted from the agent's start, if that is later, and not while the machine sleeps: a host that wakes up
+	// has to hear of the others first.
+	overdueAfter = 24 * time.Hour
 )
 
 // tunnel is an encrypted network on this host.
@@ -55,18 +63,21 @@ type tunnel struct {
 	table    *peerTable
 	keys     hostKeys
 	keysErr  error // the keys cannot be read or kept
+	makeErr  error // a new key cannot be made or kept
 	slots    [2]slot
 	known    bool // the hosts and their addresses are, see SetHosts
 	synced   bool
 	partial  bool
 	since    time.Time // the agent knows of the network
-	rotate   bool      // the keys are to rotate
 	gone     bool      // the network has gone
 	heard    map[netip.Addr]heardFrom
 	shaken   map[netip.Addr]uint64 // see otherHost.shaken
 	unused   time.Time             // since when nobody sends by the earlier device; zero: somebody does
 	rotating time.Time             // since when there are two generations; zero: there is one
+	sending  time.Time             // since when packets leave by the later one
 	slow     string                // the hosts that a slow rotation was logged for
+	// clusterKeys are the IDs of the cluster's keys, as they were last read.
+	clusterKeys []string
 }
 
 // slot is one of the two devices.
@@ -80,6 +91,8 @@ type slot struct {
 	err     error
 	state   wireguard.State               // as it was last read
 	peers   map[netip.Addr]wireguard.Peer // as they were last set, by VTEP
+	clock   wallClock                     // of its key
+	tried   []chan struct{}               // closed when it was looked at again
 }
 
 // heardFrom is when something last came from another host's device.
@@ -96,16 +109,24 @@ func (t *tunnel) adopt() {
 	for _, k := range t.keys.Keys {
 		state, err := t.Devices.State(t.name(k))
 		s := &t.slots[k.Slot]
-		s.made, s.check = err == nil && state.PublicKey == k.public, true
+		// Where its process has ended it is started again with that key, so that is not withdrawn from others.
+		s.made, s.check = err == nil && (state.PublicKey == k.public || !state.Running), true
 	}
 	t.openLocked()
 }
 
 func (t *tunnel) loadLocked() {
 	t.keys, t.keysErr = t.Keys.load(t.id)
-	t.clock.note(t.Keys.savedAt(t.id))
-	if len(t.keys.Keys) > 1 {
-		t.rotating = time.Now()
+	t.noteTimeLocked(t.Keys.savedAt(t.id))
+	if len(t.keys.Keys) > 1 && t.rotating.IsZero() {
+		t.rotating, t.sending = time.Now(), time.Now()
+	}
+}
+
+// noteTimeLocked notes that all keys were in use at a time of day.
+func (t *tunnel) noteTimeLocked(at time.Time) {
+	for _, k := range t.keys.Keys {
+		t.slots[k.Slot].clock.note(at)
 	}
 }
 
@@ -202,13 +223,16 @@ func (t *tunnel) remove() {
 
 // work does what there is to do, and returns when to look again.
 func (t *tunnel) work(ctx context.Context) time.Duration {
-	t.clock.note(time.Now())
+	t.mu.Lock()
+	t.noteTimeLocked(time.Now())
+	t.mu.Unlock()
 	for {
 		wait := t.ensureDevices(ctx)
 		if ctx.Err() != nil {
 			return 0
 		}
 		t.readDevices()
+		t.readClusterKeys()
 		again, later := t.step()
 		if !again {
 			return min(wait, later)
@@ -317,14 +341,18 @@ func (t *tunnel) tunnelKeys() (keys []cluster.TunnelKey) {
 	return keys
 }
 
+// ports are those of the devices, and those that they will have with the next keys.
 func (t *tunnel) ports() (ports []uint16) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	given := []uint16{t.network().Port}
 	for _, k := range t.keys.Keys {
-		ports = append(ports, k.Port)
+		given = append(given, k.Port)
 	}
-	if p := t.network().Port; p != 0 {
-		ports = append(ports, p, p+1)
+	for _, p := range given {
+		if p != 0 {
+			ports = append(ports, p, network.OtherPort(p))
+		}
 	}
 	return ports
 }
@@ -332,7 +360,7 @@ func (t *tunnel) ports() (ports []uint16) {
 func (t *tunnel) problem() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	err := t.keysErr
+	err := errors.Join(t.keysErr, t.makeErr)
 	for _, k := range t.keys.Keys {
 		err = errors.Join(err, t.slots[k.Slot].err)
 	}

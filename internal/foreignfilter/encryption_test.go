@@ -13,12 +13,7 @@ func TestNeedsOfEncryptedNetwork(t *testing.T) {
 		wireGuard = "encrypted packets from or to other hosts (UDP port 51820 on eth0)"
 		inside    = "VXLAN packets from or to other hosts (UDP port 4789 on wg0-blue)"
 	)
-	n := blue()
-	n.Encryption = "wireguard"
-	n.WireGuard = Device{"wg0-blue", 11}
-	n.VTEP.WireGuardAddrs = []netip.AddrPort{
-		netip.MustParseAddrPort("198.18.0.10:51820"), netip.MustParseAddrPort("198.18.0.11:51831"),
-	}
+	n := encryptedBlue()
 	tests := []struct {
 		rule string
 		hook string
@@ -42,6 +37,33 @@ func TestNeedsOfEncryptedNetwork(t *testing.T) {
 		got = slices.DeleteFunc(got, func(what string) bool { return what == agents })
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %s: blocked %q", tt.hook, tt.rule, got)
+		}
+	}
+}
+
+// encryptedBlue is the network blue with encryption.
+func encryptedBlue() Network {
+	n := blue()
+	n.Encryption = "wireguard"
+	n.WireGuard = Device{"wg0-blue", 11}
+	n.VTEP.WireGuardAddrs = []netip.AddrPort{
+		netip.MustParseAddrPort("198.18.0.10:51820"), netip.MustParseAddrPort("198.18.0.11:51831"),
+	}
+	return n
+}
+
+// Commands let both of a network's ports pass, as the other one comes into use when keys rotate.
+func TestCommandsForBothPortsOfWireGuard(t *testing.T) {
+	for _, tt := range []struct{ table, hook, want string }{
+		{"inet f", "input", "nft insert rule inet f c iifname eth0 udp dport 51820-51821 accept"},
+		{"inet f", "output", "nft insert rule inet f c oifname eth0 udp dport 51830-51831 accept"},
+		{"inet firewalld", "input", "firewall-cmd --add-port=51820-51821/udp"},
+	} {
+		filters := readFilters(t, "nft 'table "+tt.table+" { chain c { type filter hook "+tt.hook+
+			" priority 0; udp dport 51820-51831 drop; }; }'")
+		chains := BlockingChains(filters, testHost, encryptedBlue())
+		if len(chains) != 1 || !slices.Equal(chains[0].Commands, []string{tt.want}) {
+			t.Errorf("%s, %s: %+v", tt.table, tt.hook, chains)
 		}
 	}
 }

@@ -53,6 +53,7 @@ type permit struct {
 	protocol    string
 	first, last uint16 // ports
 	answers     bool   // of established connections only
+	byZone      bool   // firewalld lets it pass by the zone of the bridge
 }
 
 const (
@@ -218,6 +219,7 @@ func (n Network) nameNeed(s network.Subnet) need {
 		}
 		all.legs = append(all.legs, leg{kernel.HookInput, []packet{p}, permit{
 			hook: kernel.HookInput, in: n.Bridge.Name, protocol: protocolName(protocol), first: first, last: last,
+			byZone: first != last,
 		}})
 	}
 	return all
@@ -265,11 +267,22 @@ func (n Network) wireGuardNeed() (all need) {
 		}
 		for _, there := range addrs {
 			if there.Addr() != n.VTEP.Local {
-				all.add(n.legsBetween(there.Addr(), protocolUDP, [2]uint16{here.Port(), there.Port()}, false))
+				legs := n.legsBetween(there.Addr(), protocolUDP, [2]uint16{here.Port(), there.Port()}, false)
+				for i := range legs {
+					legs[i].permit.widenToPair()
+				}
+				all.add(legs)
 			}
 		}
 	}
 	return all
+}
+
+// widenToPair permits the network's other port for WireGuard too. Otherwise the next keys would not come into use, and
+// after that nothing would pass again.
+func (p *permit) widenToPair() {
+	other := network.OtherPort(p.first)
+	p.first, p.last = min(p.first, other), max(p.first, other)
 }
 
 // agentNeed is what the hosts' agents tell each other.

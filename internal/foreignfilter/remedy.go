@@ -126,10 +126,10 @@ func nftLine(t kernel.FilterTable, chain string, p permit) string {
 
 // firewalldLine trusts that the driver has put the bridge into a zone that lets all pass.
 func firewalldLine(p permit) string {
-	if p.last == 0 || p.first != p.last {
+	if p.last == 0 || p.byZone {
 		return "vxlanctl reload"
 	}
-	return fmt.Sprintf("firewall-cmd --add-port=%d/%s", p.first, p.protocol)
+	return fmt.Sprintf("firewall-cmd --add-port=%s/%s", portRange(p, "-"), p.protocol)
 }
 
 func writeIf(b *strings.Builder, format, name string) {

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 )
@@ -39,9 +40,9 @@ var encryptionOption = option{
 
 var encryptionPortOption = option{
 	name:    "encryption_port",
-	accepts: "a whole number from 1 to 65535",
+	accepts: "a whole number from 2 to 65535",
 	set: func(n *Network, value string) (ok bool) {
-		n.EncryptionPort, ok = parseNumber[uint16](value, 1, 65535)
+		n.EncryptionPort, ok = parseNumber[uint16](value, 2, 65535)
 		return ok
 	},
 	get: func(n Network) string {
@@ -50,6 +51,21 @@ var encryptionPortOption = option{
 		}
 		return strconv.Itoa(int(n.EncryptionPort))
 	},
+}
+
+// OtherPort returns the UDP port of one of a network's two WireGuard devices by that of the other. The two ports are an
+// even number and the next one, so that whoever has to let both pass needs to know only one.
+func OtherPort(port uint16) uint16 { return port ^ 1 }
+
+// takesPort tells whether a UDP port is one of those that the network's user gave for WireGuard.
+func takesPort(encryptionPort, port uint16) bool {
+	return encryptionPort != 0 && (encryptionPort == port || OtherPort(encryptionPort) == port)
+}
+
+// takenPorts says which UDP ports an encryption_port stands for.
+func takenPorts(encryptionPort uint16) string {
+	other := OtherPort(encryptionPort)
+	return fmt.Sprintf("takes the UDP ports %d and %d", min(encryptionPort, other), max(encryptionPort, other))
 }
 
 // checkEncryption refuses what would keep the agents from exchanging keys, and what encrypted packets
@@ -75,8 +91,9 @@ func (n Network) checkEncryption(typed map[string]string, problems *Problems) {
 		problems.Add("option learning", typed["learning"], "does not go with encryption: only the agents say "+
 			"which host has a container")
 	}
-	if n.EncryptionPort != 0 && n.EncryptionPort == n.Tunnel.Port {
-		problems.Add("option encryption_port", typed["encryption_port"], "is the vxlan_port; choose another")
+	if takesPort(n.EncryptionPort, n.Tunnel.Port) {
+		problems.Add("option encryption_port", typed["encryption_port"], "%s, and one is the vxlan_port; choose another",
+			takenPorts(n.EncryptionPort))
 	}
 	for _, name := range n.Bridge.allNames() {
 		if slices.Contains(n.WireGuard[0].allNames(), name) || slices.Contains(n.WireGuard[1].allNames(), name) {
@@ -99,11 +116,12 @@ func (n Network) deviceNames() []string {
 func (n Network) checkEncryptionPort(t Reservation, problems *Problems) {
 	what := "option encryption_port"
 	switch p := n.EncryptionPort; {
-	case t.EncryptionPort != 0 && t.EncryptionPort == n.Tunnel.Port:
-		problems.Add("option vxlan_port", strconv.Itoa(int(n.Tunnel.Port)), "is the encryption_port of %s; choose another",
+	case takesPort(t.EncryptionPort, n.Tunnel.Port):
+		problems.Add("option vxlan_port", strconv.Itoa(int(n.Tunnel.Port)), "is a port of WireGuard of %s; choose another",
 			t.Holder)
 	case p == 0 || problems.haveProblemWith(what):
-	case p == t.Port || p == t.EncryptionPort:
-		problems.Add(what, strconv.Itoa(int(p)), "is used by %s; choose another, or leave the option out", t.Holder)
+	case takesPort(p, t.Port) || takesPort(p, t.EncryptionPort):
+		problems.Add(what, strconv.Itoa(int(p)), "%s, and %s uses one of them; choose another, or leave the option out",
+			takenPorts(p), t.Holder)
 	}
 }

@@ -291,10 +291,11 @@ var optionDocs = []OptionDoc{
 	},
 	{
 		Name: "encryption_port", Group: GroupEncryption,
-		Value: "UDP port, 1–65535", Default: "the agents choose one",
+		Value: "UDP port, 2–65535", Default: "the agents choose one",
 		Summary: "The UDP port at which the host takes in the network's encrypted packets.",
-		Details: "A firewall between the hosts must let it pass, and the next one too: it is used while keys change, and " +
-			"after each second change. Without the option the ports are the first free ones from 51820 on.",
+		Details: "The network takes two ports, an even number and the next one: 5000 and 5001 for either of them. A " +
+			"firewall between the hosts must let both pass: the other one is used while keys change, and after each " +
+			"second change. Without the option the ports are the first free pair from 51820 on.",
 	},
 	{
 		Name: "proxy", Group: GroupForwarding,

@@ -74,12 +74,17 @@ func TestParseNewRefusesReserved(t *testing.T) {
   option vni "100": is used with port 4789 by network "blue"; choose another vni or vxlan_port
   --subnet "10.0.0.0/24": overlaps 10.0.0.0/24 of network "blue"`},
 		{"encryption_port of another network", encryptedOn("51820"), testHost, []Reservation{encrypted},
-			`option encryption_port "51820": is used by network "red"; choose another, or leave the option out`},
+			`option encryption_port "51820": takes the UDP ports 51820 and 51821, and network "red" uses one of them; ` +
+				`choose another, or leave the option out`},
+		{"encryption_port beside that of another network", encryptedOn("51821"), testHost, []Reservation{encrypted},
+			`option encryption_port "51821": takes the UDP ports 51820 and 51821, and network "red" uses one of them; ` +
+				`choose another, or leave the option out`},
 		{"encryption_port that is another network's vxlan_port", encryptedOn("8472"), testHost, []Reservation{encrypted},
-			`option encryption_port "8472": is used by network "red"; choose another, or leave the option out`},
-		{"vxlan_port that is another network's encryption_port", exampleNetwork(map[string]string{"vxlan_port": "51820"},
+			`option encryption_port "8472": takes the UDP ports 8472 and 8473, and network "red" uses one of them; ` +
+				`choose another, or leave the option out`},
+		{"vxlan_port that is another network's encryption_port", exampleNetwork(map[string]string{"vxlan_port": "51821"},
 			nil), testHost, []Reservation{encrypted},
-			`option vxlan_port "51820": is the encryption_port of network "red"; choose another`},
+			`option vxlan_port "51821": is a port of WireGuard of network "red"; choose another`},
 		{"WireGuard device of another network", exampleNetwork(nil, map[string]any{"network_interface": "wg1-red"}), testHost,
 			[]Reservation{encrypted},
 			`device name "wg1-red": is held by network "red"`},

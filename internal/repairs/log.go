@@ -168,6 +168,13 @@ func (l *Log) During(r Run, work func() error) ([]Repair, error) {
 	return found, err
 }
 
+// Note counts a repair that others found.
+func (l *Log) Note(r Repair) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.countLocked([]Repair{r})
+}
+
 // DuringForward does work that sets forwarding entries. It returns what was repaired of those that
 // are suspect: no news of other hosts explains why they are not as wanted.
 func (l *Log) DuringForward(suspect Entries, work func() error) ([]Repair, error) {

@@ -20,10 +20,11 @@ const (
 	Port       Kind = "port"       // a port's place on its bridge, and how that treats it
 	Parameter  Kind = "parameter"  // a sysctl
 	Forwarding Kind = "forwarding" // entries of an FDB, or neighbours
+	WireGuard  Kind = "wireguard"  // a WireGuard device, its process, and what lets packets pass it
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{Firewall, Device, Address, Route, Port, Parameter, Forwarding}
+var Kinds = []Kind{Firewall, Device, Address, Route, Port, Parameter, Forwarding, WireGuard}
 
 // oneElement is the object of a repair of the firewall.
 const oneElement = "an element"
@@ -37,6 +38,7 @@ var codes = map[Kind]diagnosis.Code{
 	Port:       diagnosis.DeviceAltered,
 	Parameter:  diagnosis.SysctlChanged,
 	Forwarding: diagnosis.ForwardingAltered,
+	WireGuard:  diagnosis.WireGuardDown,
 }
 
 // Repair is something that was missing or altered, and is as it should be again.
@@ -49,7 +51,11 @@ type Repair struct {
 	// Neighbours tells of forwarding entries that all are neighbours.
 	Neighbours bool
 	Link       string // that it belongs to; "": the host
-	Detail     string // the command that repaired it
+	// Fault is what was wrong with a WireGuard device. OfRouting tells that the device ran, and the kernel sent or took
+	// in no packets by it.
+	Fault     string
+	OfRouting bool
+	Detail    string // the command that repaired it
 	// By is who had removed it, as far as the kernel told, and GoneFor how long it was gone. Reported
 	// tells whether the kernel told at all.
 	By       kernel.Sender
@@ -61,6 +67,9 @@ type Repair struct {
 func (r Repair) Code() diagnosis.Code {
 	if r.Missing {
 		return diagnosis.DeviceMissing
+	}
+	if r.OfRouting {
+		return diagnosis.WireGuardRouting
 	}
 	if r.Neighbours {
 		return diagnosis.NeighbourAltered
@@ -93,6 +102,8 @@ func (r Repair) describe() string {
 		return fmt.Sprintf("address %s of %s was missing and is back", r.Object, r.Link)
 	case Route:
 		return fmt.Sprintf("route to %s was missing and is back", r.Object)
+	case WireGuard:
+		return fmt.Sprintf("WireGuard device %s %s and is set right", r.Object, r.Fault)
 	case Parameter:
 		return fmt.Sprintf("kernel parameter %s was altered and is set right", r.Object)
 	case Firewall:

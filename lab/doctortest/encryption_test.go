@@ -8,13 +8,22 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// encryptionFaults are tried on a network that is encrypted. A clock that was set back is not among them: all hosts of
-// the lab have the clock of one machine. TestClockSetBack and the checks of doctor have it.
+const (
+	killAgent     = "kill -9 $(pgrep -x vxland)"
+	killWireGuard = "kill -9 $(pgrep -x wireguard-vxlan)"
+	// encDevice is the WireGuard device of the network enc. Which of two it is changes with the keys.
+	encDevice = "$(ls /sys/class/net | grep '^wg.-enc$')"
+)
+
+// encryptionFaults are tried on a network that is encrypted.
 var encryptionFaults = []fault{
-	{name: "input drops WireGuard", inject: drop("inet", "input", "0", "udp dport 51820 drop"), code: "VX0502",
-		says: "encrypted packets", quick: true},
+	// The mend lets the next keys come into use, too.
+	{name: "input drops WireGuard", inject: drop("inet", "input", "0", "udp dport 51820-51835 drop"), code: "VX0502",
+		says: "encrypted packets", after: "timeout 60 vxlanctl encryption rotate enc", quick: true},
 	{name: "keys others can read", inject: "chmod 644 /run/vxlan/wireguard/*.json", code: "VX1004",
 		says: "others than root"},
+	{name: "no tun", inject: "rm /dev/net/tun; " + killWireGuard, code: "VX1002", says: "/dev/net/tun is missing",
+		quick: true},
 	{name: "network not encrypted on one host", look: "host-a", host: "host-a", inject: recreateEncrypted(""),
 		code: "VX0605", says: "encryption is off there",
 		person: decision{"whether the network is to be encrypted is for a person to say",
@@ -50,13 +59,18 @@ var encryptedUnderlayFaults = []underlayFault{
 func TestFaultsOfEncryption(t *testing.T) {
 	l := startEncrypted(t)
 	for _, f := range chosen(slices.Clone(encryptionFaults)) {
-		if !t.Run(f.name, func(t *testing.T) { tryFault(t, l, f) }) { // it may be broken still
+		if !t.Run(f.name, func(t *testing.T) { // it may be broken still
+			withoutPlaintext(t, l, func() { tryFault(t, l, f) })
+		}) {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
 			l = startEncrypted(t)
 		}
 	}
+	t.Run("plaintext is seen", func(t *testing.T) { testPlaintextIsSeen(t, l) })
+	t.Run("clock set back", func(t *testing.T) { withoutPlaintext(t, l, func() { testClockSetBack(t, l) }) })
+	t.Run("rule of routing deleted", func(t *testing.T) { withoutPlaintext(t, l, func() { testRuleDeleted(t, l) }) })
 	t.Run("repaired by the agent", func(t *testing.T) { testWireGuardRepairs(t, l.Host("host-b")) })
 	for _, f := range chosen(encryptedUnderlayFaults) {
 		t.Run(f.name, func(t *testing.T) { tryUnderlayFault(t, l, f) })
@@ -65,10 +79,8 @@ func TestFaultsOfEncryption(t *testing.T) {
 
 // What somebody changes of a WireGuard device the agent repairs, before anybody can look.
 func testWireGuardRepairs(t *testing.T, h *lab.Host) {
-	labtest.Sh(t, h, "ip link set wg0-enc down; ip address flush dev wg0-enc; sysctl -qw "+
-		"net.ipv4.conf.wg0-enc.rp_filter=1")
-	labtest.Sh(t, h, "timeout 70 sh -c 'until [ $(sysctl -n net.ipv4.conf.wg0-enc.rp_filter) = 2 ] && ip -br link show "+
-		"wg0-enc | grep -q ,UP && "+
-		"ip -br address show wg0-enc | grep -q 192.0.0.8/32; do sleep 0.2; done'")
+	labtest.Sh(t, h, "d="+encDevice+`; ip link set $d down; ip address flush dev $d; sysctl -qw net.ipv4.conf.$d.rp_filter=1
+		timeout 70 sh -c "until [ \$(sysctl -n net.ipv4.conf.$d.rp_filter) = 2 ] && ip -br link show $d | grep -q ,UP && \
+		ip -br address show $d | grep -q 192.0.0.8/32; do sleep 0.2; done"`)
 	awaitHealth(t, h)
 }

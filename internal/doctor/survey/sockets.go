@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/network"
 )
 
 // sockets finds out which programs have the ports that are needed.
@@ -19,7 +20,7 @@ func (c *collector) sockets() {
 	for _, n := range c.Networks {
 		ports[n.Tunnel.Port] = true
 		if p := n.EncryptionPort; p != 0 {
-			ports[p], ports[p+1] = true, true
+			ports[p], ports[network.OtherPort(p)] = true, true
 		}
 	}
 	owners := make(map[string]doctor.Socket)

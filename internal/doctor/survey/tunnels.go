@@ -136,7 +136,8 @@ func askThroughTunnel(n *doctor.Network, t *doctor.Tunnel) {
 		return err == nil
 	}
 	if !slices.ContainsFunc(make([]struct{}, exchangeTry+1), func(struct{}) bool { return small() }) {
-		t.Refused = refusesUDP(n.VTEP.Local, netip.AddrPortFrom(t.Host, n.Tunnel.Port))
+		// Of an encrypted network nothing may leave by the underlay, and what the port there answers says nothing.
+		t.Refused = !n.Encrypts() && refusesUDP(n.VTEP.Local, netip.AddrPortFrom(t.Host, n.Tunnel.Port))
 		return
 	}
 	t.Answers, t.Pinged = true, true

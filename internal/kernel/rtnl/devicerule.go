@@ -37,18 +37,20 @@ const (
 //
 // It is a rule with a table of its own, and no route in the main table: that one would lead packets here
 // for which nobody has chosen the device.
-func (c *Conn) RouteIPv6By(device string) error {
+//
+// It tells whether the rule or a route was missing.
+func (c *Conn) RouteIPv6By(device string) (added bool, err error) {
 	index, err := c.indexOf(device)
 	if err == nil {
-		err = c.routeByDevice(device, index)
+		added, err = c.routeByDevice(device, index)
 	}
 	if err != nil {
-		return fmt.Errorf("route IPv6 packets by %s: %w", device, err)
+		return false, fmt.Errorf("route IPv6 packets by %s: %w", device, err)
 	}
-	return nil
+	return added, nil
 }
 
-func (c *Conn) routeByDevice(device string, index uint32) error {
+func (c *Conn) routeByDevice(device string, index uint32) (added bool, err error) {
 	table := deviceTableBase + index
 	// The table first: without a route in it the kernel goes on to the main table. The route of the device
 	// goes when somebody takes that down, so another one is there that refuses packets.
@@ -65,13 +67,14 @@ func (c *Conn) routeByDevice(device string, index uint32) error {
 		attrs := append(route.attrs, netlink.Uint32Attr(unix.RTA_TABLE, table),
 			netlink.Uint32Attr(unix.RTA_PRIORITY, route.metric))
 		err := c.linkReader.Change(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, header, attrs...)
+		added = added || err == nil
 		if err := ignoreExists(err); err != nil {
-			return err
+			return false, err
 		}
 	}
 	rules, err := c.deviceRules()
 	if err != nil {
-		return err
+		return false, err
 	}
 	there := false
 	for _, r := range rules {
@@ -82,9 +85,9 @@ func (c *Conn) routeByDevice(device string, index uint32) error {
 		}
 	}
 	if there {
-		return err
+		return added, err
 	}
-	return errors.Join(err, c.changeRule(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, deviceRule{device, table}))
+	return true, errors.Join(err, c.changeRule(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, deviceRule{device, table}))
 }
 
 // RemoveDeviceRule undoes RouteIPv6By.

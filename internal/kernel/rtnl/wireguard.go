@@ -34,16 +34,20 @@ var dummyAddr = netip.AddrFrom4([4]byte{192, 0, 0, 8})
 // by it from senders that are reached by another device. A device without an address of IPv4 does not pass
 // its check of sources, unless that is off for all devices, even if it is loose (no_addr in
 // __fib_validate_source, net/ipv4/fib_frontend.c). The address is of scope link: no packet leaves with it.
-func (c *Conn) LetIPv4In(device string) error {
+//
+// It tells whether the device lacked it.
+func (c *Conn) LetIPv4In(device string) (added bool, err error) {
 	index, err := c.indexOf(device)
 	if err == nil {
 		m := addrMessage(unix.AF_INET, dummyAddr.BitLen(), 0, index)
 		m[3] = unix.RT_SCOPE_LINK
-		err = ignoreExists(c.linkReader.Change(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, m,
-			attrIP(unix.IFA_LOCAL, dummyAddr), attrIP(unix.IFA_ADDRESS, dummyAddr)))
+		err = c.linkReader.Change(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, m,
+			attrIP(unix.IFA_LOCAL, dummyAddr), attrIP(unix.IFA_ADDRESS, dummyAddr))
+		added = err == nil
+		err = ignoreExists(err)
 	}
 	if err != nil {
-		return fmt.Errorf("ip address add %s/32 scope link dev %s: %w", dummyAddr, device, err)
+		return false, fmt.Errorf("ip address add %s/32 scope link dev %s: %w", dummyAddr, device, err)
 	}
-	return nil
+	return added, nil
 }

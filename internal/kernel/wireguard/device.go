@@ -65,7 +65,25 @@ type State struct {
 	PublicKey      Key
 	Peers          []PeerState // by public key
 	Running        bool        // false: wireguard-go's process has ended, and no packet passes
+	// Repaired is what Ensure has set right; of a new device it means nothing.
+	Repaired []Fault
 }
+
+// Fault is what is wrong with a device. The text goes on from its name.
+type Fault string
+
+// The faults that Ensure repairs.
+const (
+	Missing        Fault = "was missing"
+	WithoutProcess Fault = "had no process"
+	Down           Fault = "was down"
+	StrictSources  Fault = "had another rp_filter"
+	WithoutIPv4    Fault = "had no address of IPv4"
+	WithoutRule    Fault = "had no rule or route of its own"
+)
+
+// IsOfRouting tells that packets were not sent or taken in by a device that ran.
+func (f Fault) IsOfRouting() bool { return f == StrictSources || f == WithoutIPv4 || f == WithoutRule }
 
 // Devices keeps this host's WireGuard devices. All methods can be repeated. Each compares what is wanted
 // with what is there, and changes only what differs.

@@ -32,10 +32,18 @@ type Host struct {
 	once sync.Once
 	died chan struct{}
 
-	mu        sync.Mutex
-	processes map[string]*process
-	ports     map[string]uint16                 // that a device has chosen
-	endpoints map[string]map[Key]netip.AddrPort // that were wanted last
+	mu      sync.Mutex // of devices
+	devices map[string]*knownDevice
+	rules   sync.Mutex // of routing by device
+}
+
+// knownDevice is what is remembered of a device, also of one that has gone. Each is locked by itself: to start a
+// process may take seconds, and others must not wait for it.
+type knownDevice struct {
+	sync.Mutex
+	process   *process
+	port      uint16                 // that it has chosen
+	endpoints map[Key]netip.AddrPort // that were wanted last
 }
 
 var _ Devices = (*Host)(nil)
@@ -64,10 +72,26 @@ const startTimeout = 10 * time.Second
 func (h *Host) init() {
 	h.once.Do(func() {
 		h.died = make(chan struct{}, 1)
-		h.processes = make(map[string]*process)
-		h.ports = make(map[string]uint16)
-		h.endpoints = make(map[string]map[Key]netip.AddrPort)
+		h.devices = make(map[string]*knownDevice)
 	})
+}
+
+// known returns what is remembered of a device.
+func (h *Host) known(name string) *knownDevice {
+	h.init()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.devices[name] == nil {
+		h.devices[name] = new(knownDevice)
+	}
+	return h.devices[name]
+}
+
+// lock keeps other calls for a device waiting until unlock is called.
+func (h *Host) lock(name string) (unlock func()) {
+	d := h.known(name)
+	d.Lock()
+	return d.Unlock
 }
 
 // Died implements Devices.
@@ -78,9 +102,7 @@ func (h *Host) Died() <-chan struct{} {
 
 // Ensure implements Devices.
 func (h *Host) Ensure(ctx context.Context, want Device) (State, error) {
-	h.init()
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	defer h.lock(want.Name)()
 	c, err := rtnl.Open(h.Namespace)
 	if err != nil {
 		return State{}, err
@@ -94,12 +116,16 @@ func (h *Host) Ensure(ctx context.Context, want Device) (State, error) {
 }
 
 func (h *Host) ensure(ctx context.Context, c *rtnl.Conn, want Device) (State, error) {
-	kind, err := h.ensureLink(ctx, c, want)
+	kind, repaired, err := h.ensureLink(ctx, c, want)
 	if err != nil {
 		return State{}, err
 	}
-	if err := setUpLink(c, kind, want); err != nil {
+	more, err := setUpLink(c, kind, want)
+	if err != nil {
 		return State{}, err
+	}
+	if !slices.Contains(repaired, Missing) { // all else goes with that
+		repaired = append(repaired, more...)
 	}
 	have, err := h.readRunning(want.Name)
 	if err == nil {
@@ -109,29 +135,36 @@ func (h *Host) ensure(ctx context.Context, c *rtnl.Conn, want Device) (State, er
 		return State{}, err
 	}
 	state, err := h.read(want.Name)
-	h.ports[want.Name] = state.Port
+	h.known(want.Name).port, state.Repaired = state.Port, repaired
 	return state, err
 }
 
 // ensureLink makes the device if there is none, and starts its process if that does not run.
-func (h *Host) ensureLink(ctx context.Context, c *rtnl.Conn, want Device) (kernel.Kind, error) {
+func (h *Host) ensureLink(ctx context.Context, c *rtnl.Conn, want Device) (kernel.Kind, []Fault, error) {
 	have, err := c.Link(want.Name, 0)
+	fault := WithoutProcess
 	switch {
 	case errors.Is(err, kernel.ErrNotFound) && !h.WithoutKernel:
 		err := c.CreateWireGuard(want.Name)
 		if !errors.Is(err, kernel.ErrNotSupported) {
-			return kernel.KindWireGuard, err
+			return kernel.KindWireGuard, []Fault{Missing}, err
 		}
+		fault = Missing
 	case errors.Is(err, kernel.ErrNotFound):
+		fault = Missing
 	case err != nil:
-		return "", err
+		return "", nil, err
 	case !isOurs(have):
-		return "", fmt.Errorf("another program's device has this name (kind %q, alias %q); remove it or rename it",
+		return "", nil, fmt.Errorf("another program's device has this name (kind %q, alias %q); remove it or rename it",
 			have.Kind, have.Alias)
 	case have.Kind == kernel.KindWireGuard:
-		return kernel.KindWireGuard, nil
+		return kernel.KindWireGuard, nil, nil
 	}
-	return kernel.KindTun, h.ensureProcess(ctx, want.Name)
+	started, err := h.ensureProcess(ctx, want.Name)
+	if started {
+		return kernel.KindTun, []Fault{fault}, err
+	}
+	return kernel.KindTun, nil, err
 }
 
 // isOurs tells whether a device is the driver's. A kernel's one without an alias that is down is one whose
@@ -150,7 +183,7 @@ func isOurs(l kernel.Link) bool {
 // hosts know it.
 func (h *Host) configure(want Device, have State) error {
 	var port *uint16
-	wanted := cmp.Or(want.Port, h.ports[want.Name])
+	wanted := cmp.Or(want.Port, h.known(want.Name).port)
 	if wanted != 0 && wanted != have.Port {
 		port = &wanted
 	}
@@ -168,16 +201,14 @@ func (h *Host) configure(want Device, have State) error {
 	// wireguard-go keeps the number of a port that it did not get, and would not ask again.
 	zero := uint16(0)
 	_ = h.withClient(func(c client) error { return c.configure(want.Name, nil, &zero) })
-	delete(h.ports, want.Name)
+	h.known(want.Name).port = 0
 	return fmt.Errorf("listen on UDP port %d: %w; `ss -ulnp` says who has it; end that program, or give the network "+
 		"another port (`--opt encryption_port=PORT`)", wanted, err)
 }
 
 // State implements Devices.
 func (h *Host) State(name string) (State, error) {
-	h.init()
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	defer h.lock(name)()
 	s, err := h.read(name)
 	if err != nil {
 		return State{}, fmt.Errorf("read WireGuard device %s: %w", name, err)
@@ -201,7 +232,7 @@ func (h *Host) read(name string) (s State, err error) {
 	case err != nil:
 		return State{}, err
 	case l.Kind == kernel.KindTun:
-		return State{Implementation: WireGuardGo, Port: h.ports[name]}, nil
+		return State{Implementation: WireGuardGo, Port: h.known(name).port}, nil
 	}
 	return State{}, ErrNotFound // it went meanwhile
 }
@@ -240,9 +271,7 @@ func (h *Host) readRunning(name string) (State, error) {
 
 // Remove implements Devices.
 func (h *Host) Remove(name string) error {
-	h.init()
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	defer h.lock(name)()
 	c, err := rtnl.Open(h.Namespace)
 	if err != nil {
 		return err
@@ -271,7 +300,7 @@ func (h *Host) remove(c *rtnl.Conn, name string) error {
 	if p != nil {
 		p.expectEnd()
 	}
-	errs := []error{c.RemoveDeviceRule(name)}
+	errs := []error{h.removeRules(func() error { return c.RemoveDeviceRule(name) })}
 	if isThere {
 		errs = append(errs, c.Apply(kernel.DeleteLink{Name: name}))
 	}
@@ -284,10 +313,16 @@ func (h *Host) remove(c *rtnl.Conn, name string) error {
 			errs = append(errs, err)
 		}
 	}
-	delete(h.processes, name)
-	delete(h.ports, name)
-	delete(h.endpoints, name)
-	return errors.Join(append(errs, c.RemoveStaleDeviceRules())...)
+	d := h.known(name)
+	d.process, d.port, d.endpoints = nil, 0, nil
+	return errors.Join(append(errs, h.removeRules(c.RemoveStaleDeviceRules))...)
+}
+
+// removeRules keeps two from removing the same rule.
+func (h *Host) removeRules(remove func() error) error {
+	h.rules.Lock()
+	defer h.rules.Unlock()
+	return remove()
 }
 
 // List implements Devices.

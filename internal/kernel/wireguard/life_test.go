@@ -435,3 +435,46 @@ func TestProcessOfAnotherNamespace(t *testing.T) {
 		t.Errorf("the other one: %+v, %v", state, err)
 	}
 }
+
+// A device whose process takes long to start, or does not, does not keep others waiting: the agent sets the peers
+// of all networks in its loop.
+func TestSlowDeviceDelaysNoOther(t *testing.T) {
+	paths, vteps := underlay(t, false)
+	h := newHost(t, wireguard.WireGuardGo, paths[0], vteps[0])
+	starting := make(chan struct{})
+	start := h.Start
+	h.Start = func(ctx context.Context, device string) error {
+		if device == h.device.Name {
+			return start(ctx, device)
+		}
+		close(starting)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	slow := h.device
+	slow.Name = newName()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := h.Ensure(ctx, slow)
+		ended <- err
+	}()
+	<-starting
+	changed := make(chan error, 1)
+	go func() {
+		_, err := h.State(h.device.Name)
+		changed <- errors.Join(err, h.UpdatePeers(h.device.Name, []wireguard.Peer{{PublicKey: wireguard.Key{1}}}, nil))
+	}()
+	select {
+	case err := <-changed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the peers of one device wait for the process of another")
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

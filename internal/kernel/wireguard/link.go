@@ -19,37 +19,56 @@ const (
 )
 
 // setUpLink makes a device what is wanted, and brings it up. It gets no address by which this host could be
-// reached: of IPv6 it would take one by itself.
-func setUpLink(c *rtnl.Conn, kind kernel.Kind, want Device) error {
+// reached: of IPv6 it would take one by itself. It returns what was wrong.
+func setUpLink(c *rtnl.Conn, kind kernel.Kind, want Device) (repaired []Fault, err error) {
 	have, err := c.Link(want.Name, kernel.FacetSysctls)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, change := range linkChanges(have, want) {
 		if err := c.Apply(change); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	source := kernel.Sysctl{Key: "net/ipv4/conf/" + want.Name + "/rp_filter", Value: looseSource}
 	if !slices.Contains(have.Sysctls, source) {
 		if _, err := c.SetSysctl(source); err != nil {
-			return err
+			return nil, err
 		}
+		repaired = append(repaired, StrictSources)
 	}
 	if !have.Up {
 		if kind == kernel.KindTun {
 			if err := c.SetQueueLen(want.Name, queueLen); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if err := c.Apply(kernel.SetUp{Name: want.Name}); err != nil {
-			return err
+			return nil, err
 		}
+		repaired = append(repaired, Down)
 	}
-	if !want.IPv6 {
-		return c.LetIPv4In(want.Name)
+	wayFault, err := setWays(c, want)
+	if wayFault != "" && have.Up { // the kernel takes away routes of a device that is down
+		repaired = append(repaired, wayFault)
 	}
-	return errors.Join(c.RouteIPv6By(want.Name), c.RemoveStaleDeviceRules())
+	return repaired, err
+}
+
+// setWays lets packets leave by a device that is up, and be taken in by it. It returns what was missing.
+func setWays(c *rtnl.Conn, want Device) (Fault, error) {
+	fault, ensure := WithoutIPv4, c.LetIPv4In
+	if want.IPv6 {
+		fault, ensure = WithoutRule, c.RouteIPv6By
+	}
+	added, err := ensure(want.Name)
+	if want.IPv6 {
+		err = errors.Join(err, c.RemoveStaleDeviceRules())
+	}
+	if !added {
+		return "", err
+	}
+	return fault, err
 }
 
 // linkChanges returns what differs of a link. The alias comes first: whoever is interrupted after it

@@ -16,9 +16,7 @@ import (
 // A peer that is added gets a handshake at once. Otherwise a host whose process was started again could not
 // read what others send, until they miss its answers after 15 seconds.
 func (h *Host) UpdatePeers(name string, set []Peer, remove []Key) error {
-	h.init()
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	defer h.lock(name)()
 	if err := h.updatePeers(name, set, remove); err != nil {
 		return fmt.Errorf("update peers of WireGuard device %s: %w", name, err)
 	}
@@ -26,11 +24,11 @@ func (h *Host) UpdatePeers(name string, set []Peer, remove []Key) error {
 }
 
 func (h *Host) updatePeers(name string, set []Peer, remove []Key) error {
-	wanted := h.endpoints[name]
-	if wanted == nil {
-		wanted = make(map[Key]netip.AddrPort)
-		h.endpoints[name] = wanted
+	d := h.known(name)
+	if d.endpoints == nil {
+		d.endpoints = make(map[Key]netip.AddrPort)
 	}
+	wanted := d.endpoints
 	err := h.withClient(func(c client) error {
 		have, err := c.read(name)
 		if err != nil {

@@ -33,27 +33,27 @@ type process struct {
 // endTimeout is how long a process may take to end. It takes some 10 ms.
 const endTimeout = 2 * time.Second
 
-// ensureProcess starts a device's process if none runs, and has it replaced if its program was.
-func (h *Host) ensureProcess(ctx context.Context, name string) error {
+// ensureProcess starts a device's process if none runs, and tells so. It has it replaced if its program was.
+func (h *Host) ensureProcess(ctx context.Context, name string) (started bool, err error) {
 	p, err := h.connect(name)
 	if err == nil && !p.isOutdated() {
-		return nil
+		return false, nil
 	}
 	if err == nil {
-		return h.renew(ctx, name, p)
+		return false, h.renew(ctx, name, p)
 	}
 	if errors.Is(err, errElsewhere) {
-		return err // to take its socket would end it, until its agent takes ours
+		return false, err // to take its socket would end it, until its agent takes ours
 	}
 	if h.Start == nil {
-		return errors.New("nobody starts wireguard-go here")
+		return false, errors.New("nobody starts wireguard-go here")
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := h.Start(ctx, name); err != nil {
-		return fmt.Errorf("start wireguard-go: %w", err)
+		return false, fmt.Errorf("start wireguard-go: %w", err)
 	}
-	return h.waitForProcess(ctx, name)
+	return true, h.waitForProcess(ctx, name)
 }
 
 // waitForProcess waits until a device's process can be told keys.
@@ -85,7 +85,7 @@ func (h *Host) renew(ctx context.Context, name string, p *process) error {
 	case <-time.After(endTimeout):
 		return fmt.Errorf("restart process %d of wireguard-go: it did not begin within %v", p.pid, endTimeout)
 	}
-	delete(h.processes, name)
+	h.known(name).process = nil
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	return h.waitForProcess(ctx, name)
@@ -93,10 +93,11 @@ func (h *Host) renew(ctx context.Context, name string, p *process) error {
 
 // connect returns a device's process, which may be an earlier agent's. A connection tells when it ends.
 func (h *Host) connect(name string) (*process, error) {
-	if p := h.processes[name]; p != nil && p.runs() {
-		return p, nil
+	d := h.known(name)
+	if d.process != nil && d.process.runs() {
+		return d.process, nil
 	}
-	delete(h.processes, name)
+	d.process = nil
 	conn, err := dial(name)
 	if err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (h *Host) connect(name string) (*process, error) {
 		return nil, err
 	}
 	p := &process{conn: conn, pid: pid, done: make(chan struct{})}
-	h.processes[name] = p
+	d.process = p
 	go h.watch(name, p)
 	return p, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -334,11 +335,27 @@ func TestEnsureRepairs(t *testing.T) {
 			ip -6 rule del prio 150 2>/dev/null || true`, h.device.Name))
 		port := h.state.Port
 		h.ensure()
+		if want := []wireguard.Fault{wireguard.StrictSources, wireguard.Down}; !slices.Equal(h.state.Repaired, want) {
+			t.Errorf("repaired %q, want %q", h.state.Repaired, want)
+		}
 		if got := h.describe(); got != before || h.state.Port != port {
 			t.Errorf("port %d; repaired as\n%s\ninstead of\n%s", h.state.Port, got, before)
 		}
 		if got := h.sh("cat /sys/class/net/" + h.device.Name + "/ifindex || ip -o link show " + h.device.Name); got != index {
 			t.Errorf("it is another device: %s instead of %s", got, index)
+		}
+		h.sh(fmt.Sprintf("ip -4 address flush dev %s; ip -6 rule del prio 150 2>/dev/null || true", h.device.Name))
+		h.ensure()
+		want := wireguard.WithoutIPv4
+		if ipv6 {
+			want = wireguard.WithoutRule
+		}
+		if got := h.state.Repaired; h.describe() != before || !slices.Equal(got, []wireguard.Fault{want}) {
+			t.Errorf("repaired %q, want %q\n%s", got, want, h.describe())
+		}
+		h.ensure()
+		if len(h.state.Repaired) > 0 {
+			t.Errorf("what is in order was repaired: %q", h.state.Repaired)
 		}
 		key, err := wireguard.NewPrivateKey()
 		if err != nil {

@@ -58,12 +58,15 @@ func (d *Devices) Ensure(ctx context.Context, want wireguard.Device) (wireguard.
 		return wireguard.State{}, err
 	}
 	have, exists := d.devices[want.Name]
+	var repaired []wireguard.Fault
 	switch {
 	case !exists:
+		repaired = []wireguard.Fault{wireguard.Missing}
 		have = &device{peers: make(map[wireguard.Key]*peer)}
 		d.devices[want.Name] = have
 		d.note("make %s", want)
 	case !have.running:
+		repaired = []wireguard.Fault{wireguard.WithoutProcess}
 		d.note("start %s", want)
 	case fmt.Sprint(want, want.Alias, want.AltNames) != fmt.Sprint(have.wanted, have.wanted.Alias, have.wanted.AltNames):
 		d.note("change %s", want)
@@ -79,7 +82,9 @@ func (d *Devices) Ensure(ctx context.Context, want wireguard.Device) (wireguard.
 		have.port = d.nextPort
 		d.nextPort++
 	}
-	return have.state(), nil
+	state := have.state()
+	state.Repaired = repaired
+	return state, nil
 }
 
 // UpdatePeers implements wireguard.Devices.
@@ -139,6 +144,9 @@ func (d *Devices) State(name string) (wireguard.State, error) {
 	dev, ok := d.devices[name]
 	if !ok {
 		return wireguard.State{}, fmt.Errorf("read %s: %w", name, wireguard.ErrNotFound)
+	}
+	if !dev.running { // nobody is there who could tell more
+		return wireguard.State{Implementation: wireguard.WireGuardGo, Port: dev.port}, nil
 	}
 	return dev.state(), nil
 }

@@ -82,6 +82,7 @@ type fault struct {
 	all    bool   // the mend is typed on all hosts, as its comment says; so is after
 	after  string // takes off the broken host what the fault needed and what does no harm
 	quick  bool   // part of the short run
+	plain  bool   // the broken host's packets of an encrypted network are in plaintext, as it was told
 	person decision
 }
 

@@ -53,7 +53,7 @@ func newWire(t *testing.T, at, link string, to *realHost) wire {
 func packetSocket(t *testing.T, path, name string) (fd int) {
 	t.Helper()
 	err := netns.Do(path, func() (err error) {
-		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(networkOrder16(unix.ETH_P_ALL)))
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0) // nothing before it is bound
 		return err
 	})
 	if err != nil {

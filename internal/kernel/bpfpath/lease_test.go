@@ -121,7 +121,7 @@ func sees(t *testing.T, socket int, what []byte) bool {
 }
 
 // findFrame returns the first frame that a socket has received and that is wanted, or nil.
-func findFrame(t *testing.T, socket int, wanted func(frame []byte) bool) []byte {
+func findFrame(t testing.TB, socket int, wanted func(frame []byte) bool) []byte {
 	t.Helper()
 	buffer := make([]byte, 1<<16)
 	for {

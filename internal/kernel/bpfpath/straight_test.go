@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/gopacket/gopacket/layers"
 
@@ -144,28 +145,32 @@ func TestStraightSent(t *testing.T) {
 
 // Whatever is not known or not told leaves as VXLAN.
 func TestStraightNeedsAll(t *testing.T) {
-	const second = 1_000_000_000
-	now, err := monotonicNow()
-	if err != nil {
-		t.Fatal(err)
-	}
 	at := func(a netip.Addr, o programsOwner) func(*machine) {
 		return func(m *machine) { put(m, m.objects.Addresses, placeOf(loopback, a), o) }
 	}
 	b := programsOwner{Mac: macB, Vtep: toAddress(peer)}
-	young := func(o programsOwner, age uint64) programsOwner { o.Since = now - age; return o }
-	// The clock that is compared with is as much as 10 ms behind.
-	later := programsOwner{Since: now + 60*second, Mac: macB, Vtep: toAddress(peer)}
+	// The age is that at the moment of the test: a slow machine takes seconds for those before.
+	aged := func(a netip.Addr, o programsOwner, age time.Duration) func(*machine) {
+		return func(m *machine) {
+			now, err := monotonicNow()
+			if err != nil {
+				m.Fatal(err)
+			}
+			o.Since = uint64(int64(now) - age.Nanoseconds())
+			put(m, m.objects.Addresses, placeOf(loopback, a), o)
+		}
+	}
 	elsewhere := programsOwner{Mac: macB, Vtep: toAddress(netip.MustParseAddr("198.18.0.66"))}
 	for name, test := range map[string]struct {
 		change func(*machine)
 		want   uint32
 	}{
 		"all":                   {func(*machine) {}, redirect},
-		"known for long enough": {at(ipB, young(b, 5*second)), redirect},
-		"a new container":       {at(ipB, young(b, second)), next},
-		"one of this moment":    {at(ipB, later), next},
-		"a new container here":  {at(ipA, young(programsOwner{Mac: macA}, second)), next},
+		"known for long enough": {aged(ipB, b, 5*time.Second), redirect},
+		"a new container":       {aged(ipB, b, time.Second), next},
+		// The clock that is compared with is as much as 10 ms behind.
+		"one of this moment":    {aged(ipB, b, -time.Minute), next},
+		"a new container here":  {aged(ipA, programsOwner{Mac: macA}, time.Second), next},
 		"a container has moved": {at(ipB, elsewhere), next},
 		"its MAC has": {func(m *machine) {
 			put(m, m.objects.Remotes, station(macB), programsRemote{Vtep: elsewhere.Vtep})

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/kernel/netns"
+	"vxlan-driver/internal/kernel/wireguard"
 )
 
 // The benchmarks here take the time by the clock, with all that the machine does: WireGuard has threads of its own. So
@@ -27,16 +28,16 @@ import (
 var encryptedWays = []struct {
 	name      string
 	container bool
-	connect   func(a, b *realHost, names [2]string)
+	connect   func(a, b *wireguardHost)
 }{
-	{"WireGuard", false, func(a, b *realHost, names [2]string) {
-		for i, h := range []*realHost{a, b} {
-			h.sh(fmt.Sprintf("ip address add %s/24 dev %s", h.inside(), names[i]))
+	{"WireGuard", false, func(a, b *wireguardHost) {
+		for _, h := range []*wireguardHost{a, b} {
+			h.sh(fmt.Sprintf("ip address add %s/24 dev %s", h.inside(), h.device.Name))
 		}
 	}},
 	{"straight", true, connectWireguard},
-	{"VXLAN", true, func(a, b *realHost, names [2]string) {}},
-	{"VXLAN by nftables", true, func(a, b *realHost, names [2]string) { setEncryptedBelow(a, b) }},
+	{"VXLAN", true, func(a, b *wireguardHost) {}},
+	{"VXLAN by nftables", true, func(a, b *wireguardHost) { setEncryptedBelow(a.realHost, b.realHost) }},
 }
 
 // encryptedEnds are both ends of a way.
@@ -54,9 +55,9 @@ const benchmarkMTU = 1376
 func benchmarkEncrypted(b *testing.B, run func(b *testing.B, e encryptedEnds)) {
 	for _, way := range encryptedWays {
 		b.Run(way.name, func(b *testing.B) {
-			x, y, names := newWireguardPair(b, underlay{mtu: benchmarkMTU})
+			x, y := newWireguardPair(b, wireguard.WireGuardGo, underlay{mtu: benchmarkMTU})
 			x.in("ping -c 1 -W 5 10.0.0.2") // neighbours
-			way.connect(x, y, names)
+			way.connect(x, y)
 			x.keepValid()
 			y.keepValid()
 			e := encryptedEnds{b, [2]string{x.path, y.path}, y.inside()}

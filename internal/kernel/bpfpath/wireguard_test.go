@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,32 +23,59 @@ import (
 // wireguardNames are of no other test and no other run: sockets are found by a device's name in all namespaces.
 var wireguardNames atomic.Int32
 
-// newWireguardPair makes two hosts whose VXLAN device sends by WireGuard: the kernel's if it has that, or else
-// wireguard-go's. The names are those of the devices.
-func newWireguardPair(t testing.TB, u underlay) (a, b *realHost, names [2]string) {
+// eachWireguard runs a test with each implementation of WireGuard.
+func eachWireguard(t *testing.T, test func(t *testing.T, i wireguard.Implementation)) {
+	for _, i := range []wireguard.Implementation{wireguard.InKernel, wireguard.WireGuardGo} {
+		t.Run(string(i), func(t *testing.T) { test(t, i) })
+	}
+}
+
+// requireImplementation skips the test where this kernel has no WireGuard, and says so.
+func (h *realHost) requireImplementation(i wireguard.Implementation) {
+	h.Helper()
+	if i != wireguard.InKernel {
+		return
+	}
+	said := h.sh("ip link add wg.probe type wireguard 2>&1 || exit 0; ip link del wg.probe")
+	if strings.Contains(said, "Unknown device type") || strings.Contains(said, "not supported") {
+		h.Skip("the kernel has no WireGuard devices: `ip link add type wireguard` is refused")
+	}
+	if said != "" {
+		h.Fatal(said)
+	}
+}
+
+// newWireguardPair makes two hosts whose VXLAN devices send by WireGuard.
+func newWireguardPair(t testing.TB, i wireguard.Implementation, u underlay) (a, b *wireguardHost) {
+	t.Helper()
+	return newMixedPair(t, i, i, u)
+}
+
+// newMixedPair makes two hosts of which each has its own implementation of WireGuard.
+func newMixedPair(t testing.TB, i, j wireguard.Implementation, u underlay) (a, b *wireguardHost) {
 	t.Helper()
 	if u.mtu == 0 {
 		u.mtu = encryptedMTU(u)
 	}
-	a, b = newPair(t, u)
-	devices := [2]*wireguardEnds{newWireguardEnds(a, u), newWireguardEnds(b, u)}
-	devices[0].meet(devices[1])
-	devices[1].meet(devices[0])
-	devices[0].shakeHands(devices[1])
-	a.sendVXLANBy(b, devices[0].device.Name)
-	b.sendVXLANBy(a, devices[1].device.Name)
-	return a, b, [2]string{devices[0].device.Name, devices[1].device.Name}
+	x, y := newPair(t, u)
+	x.requireImplementation(i)
+	a, b = newWireguardHost(x, i, u), newWireguardHost(y, j, u)
+	a.meet(b)
+	a.sendVXLANBy(b.realHost, a.device.Name)
+	b.sendVXLANBy(a.realHost, b.device.Name)
+	return a, b
 }
 
-// wireguardEnds is a host's WireGuard device.
-type wireguardEnds struct {
+// wireguardHost is a host with a WireGuard device.
+type wireguardHost struct {
 	*realHost
 	host   *wireguard.Host
 	device wireguard.Device
 	state  wireguard.State
 }
 
-func newWireguardEnds(h *realHost, u underlay) *wireguardEnds {
+// newWireguardHost gives a host another WireGuard device.
+func newWireguardHost(h *realHost, i wireguard.Implementation, u underlay) *wireguardHost {
 	h.Helper()
 	key, err := wireguard.NewPrivateKey()
 	if err != nil {
@@ -57,8 +85,8 @@ func newWireguardEnds(h *realHost, u underlay) *wireguardEnds {
 	if err != nil {
 		h.Fatal(err)
 	}
-	e := &wireguardEnds{realHost: h, host: &wireguard.Host{
-		Namespace: h.path, Log: slog.New(slog.DiscardHandler),
+	e := &wireguardHost{realHost: h, host: &wireguard.Host{
+		Namespace: h.path, WithoutKernel: i == wireguard.WireGuardGo, Log: slog.New(slog.DiscardHandler),
 		Start: wireguard.Launcher{Program: self, Namespace: h.path, Log: os.Stderr}.Start,
 	}}
 	name := fmt.Sprintf("wg.%d.%d", os.Getpid(), wireguardNames.Add(1))
@@ -73,6 +101,9 @@ func newWireguardEnds(h *realHost, u underlay) *wireguardEnds {
 	if e.state, err = e.host.Ensure(h.Context(), e.device); err != nil {
 		h.Fatal(err)
 	}
+	if e.state.Implementation != i {
+		h.Fatalf("wanted %s, got %+v", i, e.state)
+	}
 	return e
 }
 
@@ -84,9 +115,17 @@ func wireguardMTU(u underlay) int {
 	return 1500 - 60
 }
 
-// meet lets a host have the other's VTEP and addresses of its container behind its key. The last addresses are the
-// hosts' own, which only benchmarks use.
-func (e *wireguardEnds) meet(other *wireguardEnds) {
+// meet makes the devices of two hosts each other's peers, and waits for their session.
+func (e *wireguardHost) meet(other *wireguardHost) {
+	e.Helper()
+	e.addPeer(other)
+	other.addPeer(e)
+	e.shakeHands(other)
+}
+
+// addPeer lets a host have the other's VTEP and addresses of its container behind its key. The last addresses are
+// the hosts' own, which only benchmarks use.
+func (e *wireguardHost) addPeer(other *wireguardHost) {
 	e.Helper()
 	peer := wireguard.Peer{
 		PublicKey: other.device.PrivateKey.Public(), Endpoint: netip.AddrPortFrom(other.vtep, other.state.Port),
@@ -101,7 +140,7 @@ func (e *wireguardEnds) meet(other *wireguardEnds) {
 
 // shakeHands lets the host begin a session, and waits for it. If both ends begin at the same moment, each drops the
 // other's answer, and they try again five seconds later. Containers' neighbours have given up by then.
-func (e *wireguardEnds) shakeHands(other *wireguardEnds) {
+func (e *wireguardHost) shakeHands(other *wireguardHost) {
 	e.Helper()
 	e.sh(fmt.Sprintf("ip route add %s dev %s; ping -c 1 -W 0.01 %[1]s || true; ip route del %[1]s dev %[2]s",
 		other.inside(), e.device.Name))
@@ -123,37 +162,62 @@ func (e *wireguardEnds) shakeHands(other *wireguardEnds) {
 func (h *realHost) inside() netip.Addr { return netip.AddrFrom4([4]byte{10, 8, 0, byte(h.number)}) }
 
 // connectWireguard lets packets pass without a VXLAN header.
-func connectWireguard(a, b *realHost, names [2]string) {
+func connectWireguard(a, b *wireguardHost) {
 	a.Helper()
-	for i, h := range []*realHost{a, b} {
-		w := h.wantEncrypted([]*realHost{b, a}[i])
-		w.Encrypted.Send, w.Encrypted.Receive = names[i], []string{names[i]}
-		h.setEncrypted(w)
-	}
+	a.sendStraight(b)
+	b.sendStraight(a)
+}
+
+// sendStraight lets a host's packets to the other leave by its device, and come by that or by others.
+func (e *wireguardHost) sendStraight(to *wireguardHost, others ...string) {
+	e.Helper()
+	w := e.wantEncrypted(to.realHost)
+	w.Encrypted.Send, w.Encrypted.Receive = e.device.Name, append(others, e.device.Name)
+	e.setEncrypted(w)
 }
 
 // Content arrives as it was sent by real WireGuard. Nothing of it can be read on the underlay.
 func TestWireguardContent(t *testing.T) {
+	eachWireguard(t, func(t *testing.T, i wireguard.Implementation) {
+		for name, u := range encryptedUnderlays {
+			t.Run(name, func(t *testing.T) {
+				a, b := newWireguardPair(t, i, u)
+				testWireguardContent(t, a, b, u)
+			})
+		}
+	})
+}
+
+// A host whose kernel has WireGuard and one that needs wireguard-go understand each other.
+func TestMixedWireguardContent(t *testing.T) {
 	for name, u := range encryptedUnderlays {
 		t.Run(name, func(t *testing.T) {
-			a, b, names := newWireguardPair(t, u)
-			a.in("ping -c 1 -W 5 10.0.0.2; ping -c 1 -W 5 fd00::2") // VXLAN inside
-			connectWireguard(a, b, names)
-			wire := packetSocket(t, b.path, "eth0")
-			if !goesStraight(a, b) {
-				t.Error("not by the programs")
-			}
-			a.in("ping -c 2 -i 0.1 -W 5 fd00::2")
-			exchangeUDPAndTCP(t, a, b, u)
-			for _, h := range []*realHost{a, b} {
-				if c := h.ownCounters(); c.SentPackets < 20 || c.ReceivedPackets < 20 {
-					t.Errorf("host %d: %+v", h.number, c)
-				}
-			}
-			if sees(t, wire, text(300)[:40]) {
-				t.Error("what containers send can be read on the underlay")
-			}
+			a, b := newMixedPair(t, wireguard.InKernel, wireguard.WireGuardGo, u)
+			testWireguardContent(t, a, b, u)
 		})
+	}
+}
+
+func testWireguardContent(t *testing.T, a, b *wireguardHost, u underlay) {
+	t.Helper()
+	a.in("ping -c 1 -W 5 10.0.0.2; ping -c 1 -W 5 fd00::2") // VXLAN inside
+	connectWireguard(a, b)
+	wire, device := packetSocket(t, b.path, "eth0"), packetSocket(t, a.path, "vx.0")
+	if !goesStraight(a.realHost, b.realHost) {
+		t.Error("not by the programs")
+	}
+	a.in("ping -c 2 -i 0.1 -W 5 fd00::2")
+	exchangeUDPAndTCP(t, a.realHost, b.realHost, u)
+	for _, h := range []*wireguardHost{a, b} {
+		if c := h.ownCounters(); c.SentPackets < 20 || c.ReceivedPackets < 20 {
+			t.Errorf("host %d: %+v", h.number, c)
+		}
+	}
+	if sees(t, wire, text(300)[:40]) {
+		t.Error("what containers send can be read on the underlay")
+	}
+	if frame := findFrame(t, device, betweenContainers); frame != nil {
+		t.Errorf("the VXLAN device saw %x", frame)
 	}
 }
 
@@ -179,21 +243,40 @@ func exchangeUDPAndTCP(t *testing.T, a, b *realHost, u underlay) {
 
 // A datagram of IPv6 arrives whose checksum comes out as 0: one without a checksum would be dropped.
 func TestWireguardZeroChecksum(t *testing.T) {
-	a, b, names := newWireguardPair(t, underlay{})
-	connectWireguard(a, b, names)
-	var l net.PacketConn
-	err := netns.Do(b.container, func() (err error) {
-		l, err = net.ListenPacket("udp", "[fd00::2]:5001")
-		return err
+	eachWireguard(t, func(t *testing.T, i wireguard.Implementation) {
+		a, b := newWireguardPair(t, i, underlay{})
+		connectWireguard(a, b)
+		var l net.PacketConn
+		err := netns.Do(b.container, func() (err error) {
+			l, err = net.ListenPacket("udp", "[fd00::2]:5001")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		c := a.dial("udp", "[fd00::2]:5001")
+		defer c.Close()
+		payload := payloadOfZeroChecksum(a.addresses()[1], b.addresses()[1], c.LocalAddr().(*net.UDPAddr).Port, 5001)
+		before := a.ownCounters()
+		if _, err := c.Write(payload); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, 100)
+		_ = l.SetReadDeadline(time.Now().Add(connectionDeadline))
+		if n, _, err := l.ReadFrom(got); err != nil || !bytes.Equal(got[:n], payload) {
+			t.Errorf("got %x, %v", got[:n], err)
+		}
+		if a.ownCounters().SentPackets == before.SentPackets {
+			t.Error("it was not sent by the programs")
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c := a.dial("udp", "[fd00::2]:5001")
-	defer c.Close()
-	header := append(a.addresses()[1].AsSlice(), b.addresses()[1].AsSlice()...)
-	for _, field := range []int{unix.IPPROTO_UDP, 10, c.LocalAddr().(*net.UDPAddr).Port, 5001, 10} {
+}
+
+// payloadOfZeroChecksum returns what makes the sum of a datagram of IPv6 0xffff, and so its checksum 0.
+func payloadOfZeroChecksum(from, to netip.Addr, fromPort, toPort int) []byte {
+	header := append(from.AsSlice(), to.AsSlice()...)
+	for _, field := range []int{unix.IPPROTO_UDP, 10, fromPort, toPort, 10} {
 		header = binary.BigEndian.AppendUint16(header, uint16(field))
 	}
 	var sum uint32
@@ -203,43 +286,35 @@ func TestWireguardZeroChecksum(t *testing.T) {
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
-	payload := binary.BigEndian.AppendUint16(nil, ^uint16(sum)) // so the sum of all is 0xffff
-	before := a.ownCounters()
-	if _, err := c.Write(payload); err != nil {
-		t.Fatal(err)
-	}
-	got := make([]byte, 100)
-	_ = l.SetReadDeadline(time.Now().Add(time.Second))
-	if n, _, err := l.ReadFrom(got); err != nil || !bytes.Equal(got[:n], payload) {
-		t.Errorf("got %x, %v", got[:n], err)
-	}
-	if a.ownCounters().SentPackets == before.SentPackets {
-		t.Error("it was not sent by the programs")
-	}
+	return binary.BigEndian.AppendUint16(nil, ^uint16(sum))
 }
 
 // A member's packet whose source is another's does not come out of WireGuard. One that is a container's of its own, but
 // that this host has not heard of, is nobody's.
 func TestWireguardProvesSenders(t *testing.T) {
-	a, b, names := newWireguardPair(t, underlay{})
-	connectWireguard(a, b, names)
-	if !goesStraight(a, b) {
-		t.Fatal("not by the programs")
-	}
-	a.in("ip address add 10.0.0.77/24 dev eth0")
-	w := a.wantEncrypted(b)
-	w.Encrypted.Send, w.Encrypted.Receive = names[0], []string{names[0]}
-	extra := kernel.ContainerAddress{Addr: netip.MustParseAddr("10.0.0.77"), MAC: a.mac()}
-	w.Encrypted.Local = append(w.Encrypted.Local, extra)
-	a.setEncrypted(w)
-	before := b.ownCounters()
-	sent := a.ownCounters()
-	a.in("ping -c 1 -W 1 -I 10.0.0.77 10.0.0.2 || true")
-	if got := a.ownCounters(); got.SentPackets == sent.SentPackets {
-		t.Error("it was not sent")
-	}
-	time.Sleep(20 * time.Millisecond)
-	if got := b.ownCounters(); got.ReceivedPackets != before.ReceivedPackets {
-		t.Error("it was taken")
-	}
+	eachWireguard(t, func(t *testing.T, i wireguard.Implementation) {
+		a, b := newWireguardPair(t, i, underlay{})
+		connectWireguard(a, b)
+		if !goesStraight(a.realHost, b.realHost) {
+			t.Fatal("not by the programs")
+		}
+		a.in("ip address add 10.0.0.77/24 dev eth0")
+		w := a.wantEncrypted(b.realHost)
+		w.Encrypted.Send, w.Encrypted.Receive = a.device.Name, []string{a.device.Name}
+		extra := kernel.ContainerAddress{Addr: netip.MustParseAddr("10.0.0.77"), MAC: a.mac()}
+		w.Encrypted.Local = append(w.Encrypted.Local, extra)
+		a.setEncrypted(w)
+		before := b.ownCounters()
+		sent := a.ownCounters()
+		a.in("ping -c 1 -W 1 -I 10.0.0.77 10.0.0.2 || true")
+		if got := a.ownCounters(); got.SentPackets == sent.SentPackets {
+			t.Error("it was not sent")
+		}
+		if !goesStraight(a.realHost, b.realHost) { // so that all before it has come out of WireGuard
+			t.Error("not by the programs")
+		}
+		if got := b.ownCounters(); got.ReceivedPackets != before.ReceivedPackets+1 {
+			t.Error("it was taken")
+		}
+	})
 }

@@ -49,7 +49,7 @@ func (h *host) awaitDeath() {
 	h.Helper()
 	select {
 	case <-h.Died():
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		h.Fatal("nobody says that the process has ended")
 	}
 }
@@ -263,7 +263,7 @@ func TestRemove(t *testing.T) {
 			if _, err := os.Lstat(wireguard.SocketPath(h.device.Name)); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("socket: %v", err)
 			}
-			for until := time.Now().Add(time.Second); pid != 0 && !isGone(pid); time.Sleep(time.Millisecond) {
+			for until := time.Now().Add(10 * time.Second); pid != 0 && !isGone(pid); time.Sleep(time.Millisecond) {
 				if time.Now().After(until) {
 					t.Fatalf("process %d is still there", pid)
 				}

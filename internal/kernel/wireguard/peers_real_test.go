@@ -146,15 +146,7 @@ func TestHandshakeWithoutTraffic(t *testing.T) {
 		a, b := newHost(t, i, paths[0], vteps[0]), newHost(t, i, paths[1], vteps[1])
 		a.setPeers(b.peer())
 		b.setPeers(a.peer())
-		for until := time.Now().Add(3 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			s := a.read()
-			if !s.Peers[0].LastHandshake.IsZero() {
-				break
-			}
-			if time.Now().After(until) {
-				t.Fatalf("%+v", s)
-			}
-		}
+		a.awaitHandshake()
 	})
 }
 
@@ -169,9 +161,13 @@ func testThousandPeers(t *testing.T, i wireguard.Implementation) {
 	paths, vteps := underlay(t, false)
 	needImplementation(t, i, paths[0])
 	h := newHost(t, i, paths[0], vteps[0])
-	before := h.memory(i)
+	before, count := h.memory(i), 1000
+	if exchange := keyExchange(t); i == wireguard.WireGuardGo && exchange > 150*time.Microsecond {
+		t.Logf("with 100 peers only: a key exchange takes %v, and wireguard-go would shake hands for minutes", exchange)
+		count = 100
+	}
 	var peers []wireguard.Peer
-	for n := range 1000 {
+	for n := range count {
 		key, err := wireguard.NewPrivateKey()
 		if err != nil {
 			t.Fatal(err)
@@ -190,10 +186,11 @@ func testThousandPeers(t *testing.T, i wireguard.Implementation) {
 		f()
 		t.Logf("%s: %v", what, time.Since(began).Round(10*time.Microsecond))
 	}
-	measure("add 1,000 peers with 10 addresses each", func() { h.setPeers(peers...) })
+	measure(fmt.Sprintf("add %d peers with 10 addresses each", count), func() { h.setPeers(peers...) })
 	measure("the same again, nothing to change", func() { h.setPeers(peers...) })
-	peers[500].AllowedIPs = peers[500].AllowedIPs[:9]
-	measure("take one address from one", func() { h.setPeers(peers[500]) })
+	one := &peers[count/2]
+	one.AllowedIPs = one.AllowedIPs[:9]
+	measure("take one address from one", func() { h.setPeers(*one) })
 	var s wireguard.State
 	measure("read", func() { s = h.read() })
 	t.Logf("memory: %s kB before, %s kB after", before, h.memory(i))
@@ -201,9 +198,26 @@ func testThousandPeers(t *testing.T, i wireguard.Implementation) {
 	for _, p := range s.Peers {
 		n += len(p.AllowedIPs)
 	}
-	if len(s.Peers) != 1000 || n != 9999 {
+	if len(s.Peers) != count || n != 10*count-1 {
 		t.Errorf("%d peers, %d addresses", len(s.Peers), n)
 	}
+}
+
+// keyExchange returns how long this machine takes for one: some 40 microseconds, or seven times that without
+// acceleration.
+func keyExchange(t *testing.T) (shortest time.Duration) {
+	t.Helper()
+	shortest = time.Hour
+	for range 20 {
+		began := time.Now()
+		key, err := wireguard.NewPrivateKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = key.Public()
+		shortest = min(shortest, time.Since(began))
+	}
+	return shortest
 }
 
 // memory returns the resident memory of the device's process in kB.

@@ -60,8 +60,8 @@ reach each other, or that contradicts one of this host, and shows both. If hosts
 in something else, such as the MTU, it says so, and does as most of them do. A network
 with a list of hosts (remote_ips) must have this host on the list.
 
-If one of the networks that you name cannot be created, none is. With --all, the others
-are.`,
+If it refuses one of the networks that you name, it creates none. With --all, it creates
+the others.`,
 		Example: `  vxlanctl network adopt mynet
   vxlanctl network adopt --all --dry-run
   vxlanctl network adopt --vni 101 mynet
@@ -145,7 +145,7 @@ type plannedAdoption struct {
 	notes []string
 }
 
-// run creates the networks. Of those that are named, all can be created or none is.
+// run creates the networks. If one of those that are named is refused, it creates none.
 func (a adoption) run(out io.Writer, host Host) ([]adoptedNetwork, error) {
 	adopted := []adoptedNetwork{} // JSON shows none as []
 	known, err := askNetworks(host)

@@ -43,6 +43,7 @@ var (
 	Encrypted      = Set{FamilyInet, "encrypted"}       // UDP port . VNI of each encrypted network
 	WireGuard      = Set{FamilyInet, "wireguard"}       // device . UDP port . VNI: what may leave and come by it
 	WireGuardLinks = Set{FamilyInet, "wireguard_links"} // the devices alone
+	WireGuardPorts = Set{FamilyInet, "wireguard_ports"} // UDP port of the devices of all hosts
 	Members4       = Set{FamilyInet, "members4"}        // remote host . tunnel end . UDP port . VNI
 	Members6       = Set{FamilyInet, "members6"}        //
 	VTEPs4         = Set{FamilyInet, "vteps4"}          // address . UDP port of each host, this one too

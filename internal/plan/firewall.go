@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
@@ -145,8 +146,13 @@ func (e *elementList) addEncryption(n network.Network, v network.VTEP) {
 		e.addKey(kernel.WireGuardLinks, kernel.Device(d.Name))
 		e.addKey(kernel.WireGuard, kernel.Concat(kernel.Device(d.Name), tunnel))
 	}
+	ports := make([]uint16, 0, 4)
 	for _, a := range v.WireGuardAddrs {
 		e.addAgent(a.Addr(), a.Port())
+		if !slices.Contains(ports, a.Port()) {
+			ports = append(ports, a.Port())
+			e.addKey(kernel.WireGuardPorts, kernel.Port(a.Port()))
+		}
 	}
 }
 

@@ -59,6 +59,7 @@ var sample = []kernel.Element{
 	{Set: kernel.Encrypted, Key: kernel.Concat(kernel.Port(4789), kernel.VNI(9))},
 	{Set: kernel.WireGuard, Key: kernel.Concat(kernel.Device("wg0-blue"), kernel.Port(4789), kernel.VNI(9))},
 	{Set: kernel.WireGuardLinks, Key: kernel.Device("wg0-blue")},
+	{Set: kernel.WireGuardPorts, Key: kernel.Port(51820)},
 	{Set: kernel.Members4, Key: kernel.Concat(ip4, ip4, kernel.Port(4789), kernel.VNI(0x64))},
 	{Set: kernel.Members6, Key: kernel.Concat(ip6, ip6, kernel.Port(4789), kernel.VNI(0x64))},
 	{Set: kernel.VTEPs4, Key: kernel.Concat(ip4, kernel.Port(4789))},

@@ -5,18 +5,28 @@ import (
 )
 
 // output is about what this host itself sends. Each packet of the host passes it, so what is rare is
-// behind a jump, and all else passes after one look at a bitmap of ports.
+// behind a jump, and all else passes after a look at two bitmaps of ports.
 var output = []Rule{
 	rule("VXLAN to a VTEP over IPv4", match(nfproto, ipv4), match(l4proto, udp), inSet("vteps4", ipDaddr, dport),
 		Jump("vxlan_output")),
 	rule("VXLAN to a VTEP over IPv6", match(nfproto, ipv6), match(l4proto, udp), inSet("vteps6", ip6Daddr, dport),
 		Jump("vxlan_output")),
+	rule("WireGuard", match(l4proto, udp), inSet("wireguard_ports", dport), Jump("between_hosts")),
 	rule("a user's process to a port for root", inSet("root_ports", dport), notRoot(), Jump("from_user")),
 }
 
 var vxlanOutput = []Rule{
 	rule("a user's process", notRoot(), Jump("from_user")),
 	rule("no connection tracking for VXLAN", notrack(), accept()),
+}
+
+// betweenHosts spares encrypted packets what connection tracking takes, as VXLAN's are spared it: 3 of 55 µs of a
+// request and its answer.
+var betweenHosts = []Rule{
+	rule("no connection tracking for WireGuard over IPv4", match(nfproto, ipv4), inSet("agents4", ipDaddr, dport),
+		notrack(), accept()),
+	rule("no connection tracking for WireGuard over IPv6", match(nfproto, ipv6), inSet("agents6", ip6Daddr, dport),
+		notrack(), accept()),
 }
 
 // notRoot matches what a process of a user other than root sends, from a socket of this network

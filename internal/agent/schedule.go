@@ -27,7 +27,10 @@ const (
 	loadDivisor = 5
 	// newsDivisor does so for news of other hosts. A cluster of 1,000 hosts has them all the time. A
 	// turn takes 2 ms there, so there is one each 100 ms.
-	newsDivisor = 48
+	newsDivisor = 50
+	// maxNewsCredit is how much turns for news may take at once after a rest: a host that joins has news several
+	// times within a moment, and its container's name is the last of them.
+	maxNewsCredit = 50 * time.Millisecond
 	// maxRepairDelay brings back within a second what somebody deleted.
 	maxRepairDelay = 700 * time.Millisecond
 	// retryInterval is how soon a failed turn is retried. It doubles each time, up to
@@ -45,6 +48,7 @@ type schedule struct {
 	ended    [scopeCount]time.Time     // the last turn
 	failures int                       // full turns that failed in a row
 	hurried  time.Time                 // when UrgentDelay last returned 0
+	spent    time.Duration             // by turns for news, when the last one ended, beyond their part of the time
 }
 
 // Pace is a delay of least, or up to most where turns of the scope take long.
@@ -52,11 +56,18 @@ func (s *schedule) Pace(what scope, least, most time.Duration) time.Duration {
 	return max(least, min((loadDivisor-1)*s.duration[what], most))
 }
 
-// NewsDelay is the delay of a turn that news of other hosts cause: newsDebounce, or longer if the last such
-// turn has just ended.
+// NewsDelay is the delay of a turn that news of other hosts cause: newsDebounce, or longer if such turns have
+// taken more than their part of the time.
 func (s *schedule) NewsDelay() time.Duration {
-	gap := min((newsDivisor-1)*s.duration[scopeForwarding], storeDebounce)
-	return max(newsDebounce, gap-time.Since(s.ended[scopeForwarding]))
+	return min(max(newsDebounce, newsDivisor*s.newsSpent()), storeDebounce)
+}
+
+// newsSpent is how much longer turns for news took than their part of the time. Less than 0: so much is left.
+func (s *schedule) newsSpent() time.Duration {
+	if s.ended[scopeForwarding].IsZero() {
+		return -maxNewsCredit
+	}
+	return max(-maxNewsCredit, s.spent-time.Since(s.ended[scopeForwarding])/newsDivisor)
 }
 
 // UrgentDelay is the delay of a turn that another host waits for: none, unless there was such a
@@ -71,7 +82,12 @@ func (s *schedule) UrgentDelay() time.Duration {
 }
 
 // Took records how long a turn took that has just ended.
-func (s *schedule) Took(what scope, d time.Duration) { s.duration[what], s.ended[what] = d, time.Now() }
+func (s *schedule) Took(what scope, d time.Duration) {
+	if what == scopeForwarding {
+		s.spent = min(s.newsSpent()+d, storeDebounce/newsDivisor)
+	}
+	s.duration[what], s.ended[what] = d, time.Now()
+}
 
 // Retry schedules a full turn after one that failed.
 func (s *schedule) Retry(what scope, err error) {

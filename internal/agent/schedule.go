@@ -30,7 +30,7 @@ const (
 	newsDivisor = 50
 	// maxNewsCredit is how much turns for news may take at once after a rest: a host that joins has news several
 	// times within a moment, and its container's name is the last of them.
-	maxNewsCredit = 50 * time.Millisecond
+	maxNewsCredit = 100 * time.Millisecond
 	// maxRepairDelay brings back within a second what somebody deleted.
 	maxRepairDelay = 700 * time.Millisecond
 	// retryInterval is how soon a failed turn is retried. It doubles each time, up to

@@ -32,7 +32,7 @@ func TestNewsWaitForTheTurnBefore(t *testing.T) {
 			}
 		}
 		want("at first", newsDebounce)
-		for range 5 {
+		for range 10 {
 			s.Took(scopeForwarding, 10*time.Millisecond)
 			want("after turns for a joining host", newsDebounce)
 		}

@@ -46,6 +46,7 @@ func newManaged(t *testing.T, change func(*Config)) *managed {
 		change(&c)
 	}
 	m.Manager = New(c)
+	t.Cleanup(synctest.Wait) // for what was still being written as the test's context ended
 	return m
 }
 

@@ -83,7 +83,8 @@ func TestFaultsOfEncryption(t *testing.T) {
 
 // What somebody changes of a WireGuard device the agent repairs, before anybody can look.
 func testWireGuardRepairs(t *testing.T, h *lab.Host) {
-	labtest.Sh(t, h, "d="+encDevice+`; ip link set $d down; ip address flush dev $d; sysctl -qw net.ipv4.conf.$d.rp_filter=1
+	labtest.Sh(t, h, "d="+encDevice+`
+		ip link set $d down; ip address flush dev $d; sysctl -qw net.ipv4.conf.$d.rp_filter=1
 		timeout 70 sh -c "until [ \$(sysctl -n net.ipv4.conf.$d.rp_filter) = 2 ] && ip -br link show $d | grep -q ,UP && \
 		ip -br address show $d | grep -q 192.0.0.8/32; do sleep 0.2; done"`)
 	awaitHealth(t, h)

@@ -209,7 +209,7 @@ func betweenContainers(frame []byte) bool {
 		return false
 	}
 	icmp, ok := p.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
-	return !ok || icmp.TypeCode.Type() == layers.ICMPv6TypeEchoRequest || icmp.TypeCode.Type() == layers.ICMPv6TypeEchoReply
+	return !ok || slices.Contains([]uint8{layers.ICMPv6TypeEchoRequest, layers.ICMPv6TypeEchoReply}, icmp.TypeCode.Type())
 }
 
 // setEncryptedBelow lets packets pass by nftables and tc, as without programs.

@@ -89,7 +89,8 @@ func (h *twoHosts) protect(ns string, ipv6 bool, number int) *Conn {
 	}
 	elements := []kernel.Element{
 		{Set: kernel.Underlays, Key: kernel.Device("u0")}, {Set: kernel.VXLANPorts,
-			Key: kernel.Port(tunnel)}, {Set: kernel.RootPorts, Key: kernel.Port(tunnel)}, {Set: kernel.RootPorts, Key: kernel.Port(agent)},
+			Key: kernel.Port(tunnel)}, {Set: kernel.RootPorts, Key: kernel.Port(tunnel)},
+		{Set: kernel.RootPorts, Key: kernel.Port(agent)},
 		{Set: kernel.VNIs, Key: kernel.Concat(kernel.Port(tunnel), kernel.VNI(listedVNI))},
 		{Set: kernel.OwnVNIs, Key: kernel.Concat(kernel.Port(tunnel), kernel.VNI(listedVNI))}, {Set: kernel.OwnVNIs,
 			Key: kernel.Concat(kernel.Port(tunnel), kernel.VNI(groupVNI))},

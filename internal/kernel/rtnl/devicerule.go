@@ -87,7 +87,8 @@ func (c *Conn) routeByDevice(device string, index uint32) (added bool, err error
 	if there {
 		return added, err
 	}
-	return true, errors.Join(err, c.changeRule(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, deviceRule{device, table}))
+	const create = unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	return true, errors.Join(err, c.changeRule(unix.RTM_NEWRULE, create, deviceRule{device, table}))
 }
 
 // RemoveDeviceRule undoes RouteIPv6By.

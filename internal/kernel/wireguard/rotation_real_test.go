@@ -9,8 +9,8 @@ import (
 	"vxlan-driver/internal/kernel/wireguard"
 )
 
-// Keys change by a second device: both hosts have it, their VXLAN packets are led to it, and then the first one goes. No
-// echo of a flood is lost.
+// Keys change by a second device: both hosts have it, their VXLAN packets are led to it, and then the first one goes.
+// No echo of a flood is lost.
 func TestRotationWithoutLoss(t *testing.T) {
 	eachImplementation(t, func(t *testing.T, i wireguard.Implementation, ipv6 bool) {
 		a, b := pair(t, i, ipv6)

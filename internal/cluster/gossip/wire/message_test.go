@@ -320,7 +320,8 @@ func FuzzRecords(f *testing.F) {
 // FuzzContent is FuzzRecords without the checksum, which stops nearly all that a fuzzer makes up.
 func FuzzContent(f *testing.F) {
 	for _, r := range []wire.Record{wiretest.Record("a", "b"), wiretest.Record(),
-		wiretest.WithUnknown(wiretest.Record("a")), wiretest.WithView(wiretest.Record("b")), wiretest.WithKeys(wiretest.Record("a")),
+		wiretest.WithUnknown(wiretest.Record("a")), wiretest.WithView(wiretest.Record("b")),
+		wiretest.WithKeys(wiretest.Record("a")),
 		wire.NewLeftRecord(wiretest.HostB)} {
 		f.Add(r.Raw)
 	}

@@ -13,13 +13,15 @@ const (
 	killWireGuard = "kill -9 $(pgrep -x wireguard-vxlan)"
 	// encDevice is the WireGuard device of the network enc. Which of two it is changes with the keys.
 	encDevice = "$(ls /sys/class/net | grep '^wg.-enc$')"
+	// noBlocks deletes the tables that drop has made: another network's ports are not in the mend.
+	noBlocks = `nft list tables inet | sed -n 's/^table \(inet block[0-9]*\)$/delete table \1/p' | nft -f -`
 )
 
 // encryptionFaults are tried on a network that is encrypted.
 var encryptionFaults = []fault{
 	// The mend lets the next keys come into use, too.
 	{name: "input drops WireGuard", inject: drop("inet", "input", "0", "udp dport 51820-51835 drop"), code: "VX0502",
-		says: "encrypted packets", after: "timeout 60 vxlanctl encryption rotate enc", quick: true},
+		says: "encrypted packets", after: "timeout 60 vxlanctl encryption rotate enc; " + noBlocks, quick: true},
 	{name: "keys others can read", inject: "chmod 644 /run/vxlan/wireguard/*.json", code: "VX1004",
 		says: "others than root"},
 	{name: "no tun", inject: "rm /dev/net/tun; " + killWireGuard, code: "VX1002", says: "/dev/net/tun is missing",
@@ -73,8 +75,13 @@ func TestFaultsOfEncryption(t *testing.T) {
 		}
 	}
 	t.Run("plaintext is seen", func(t *testing.T) { testPlaintextIsSeen(t, l) })
-	t.Run("clock set back", func(t *testing.T) { withoutPlaintext(t, l, func() { testClockSetBack(t, l) }) })
-	t.Run("rule of routing deleted", func(t *testing.T) { withoutPlaintext(t, l, func() { testRuleDeleted(t, l) }) })
+	for name, test := range map[string]func(*testing.T, *lab.Lab){
+		"clock set back": testClockSetBack, "rule of routing deleted": testRuleDeleted,
+	} {
+		if len(chosen([]fault{{name: name}})) > 0 {
+			t.Run(name, func(t *testing.T) { withoutPlaintext(t, l, func() { test(t, l) }) })
+		}
+	}
 	t.Run("repaired by the agent", func(t *testing.T) { testWireGuardRepairs(t, l.Host("host-b")) })
 	for _, f := range chosen(encryptedUnderlayFaults) {
 		t.Run(f.name, func(t *testing.T) { tryUnderlayFault(t, l, f) })

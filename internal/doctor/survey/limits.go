@@ -58,7 +58,7 @@ func (c *collector) limits(before overflows) {
 	if usedErr == nil && mostErr == nil {
 		c.Limits = append(c.Limits, doctor.Limit{
 			Name: "connections", Parameter: "net.netfilter.nf_conntrack_max", Used: used, Max: most,
-			Drops: c.overflows().connections - before.connections,
+			Drops: increase(before.connections, c.overflows().connections),
 		})
 	}
 	tables, err := c.ns.NeighbourTables()
@@ -71,10 +71,18 @@ func (c *collector) limits(before overflows) {
 		l := doctor.Limit{Name: "neighbours of " + family, Max: int(t.Limit)}
 		l.Parameter = "net." + family + ".neigh.default.gc_thresh3"
 		if earlier, known := before.neighbours[t.IPv6]; known && t.Overflows > earlier {
-			l.Drops, l.Used = t.Overflows-earlier, l.Max
+			l.Drops, l.Used = increase(earlier, t.Overflows), l.Max
 		}
 		c.Limits = append(c.Limits, l)
 	}
+}
+
+// increase is what a counter has counted between two readings. If one of them failed it reads 0.
+func increase(before, now uint64) uint64 {
+	if now < before {
+		return 0
+	}
+	return now - before
 }
 
 func readNumber(path string) (int, error) {

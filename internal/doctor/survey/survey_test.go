@@ -319,6 +319,15 @@ func TestDamageIn(t *testing.T) {
 	}
 }
 
+// A counter that could not be read again has not counted below nothing.
+func TestIncrease(t *testing.T) {
+	for _, tt := range []struct{ before, now, want uint64 }{{3, 5, 2}, {3, 3, 0}, {1, 0, 0}} {
+		if got := increase(tt.before, tt.now); got != tt.want {
+			t.Errorf("from %d to %d: got %d, want %d", tt.before, tt.now, got, tt.want)
+		}
+	}
+}
+
 func TestParseTrackingDrops(t *testing.T) {
 	const text = "entries  clashres found drop early_drop\n00000005  00000000 00000000 0000000a 00000003\n00000005  00000000 00000000 00000001 00000003\n"
 	for in, want := range map[string]uint64{text: 11, "": 0, "entries found\n1 2\n": 0, "a drop\n1\n": 0} {

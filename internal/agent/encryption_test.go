@@ -376,7 +376,7 @@ func TestKeysRotate(t *testing.T) {
 			t.Errorf("no handshake: entries\n%s\n%+v", r.fdb(), status)
 		}
 		devices.Handshake("wg1-blue", wireguard.Key{11, 2}, time.Now())
-		sleep(2 * time.Second)
+		sleep(6 * time.Second) // a rotation that has taken long is looked at every five
 		if got := r.fdb(); strings.Contains(got, "wg0") ||
 			!strings.Contains(got, "02:01:0b:00:00:00 198.18.0.11 via wg1-blue") {
 			t.Errorf("entries\n%s", got)

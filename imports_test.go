@@ -65,6 +65,8 @@ var layers = map[string][]string{
 	"internal/cluster/gossip/wire/wiretest": {"internal/cluster/gossip/wire"},
 	"internal/cluster/gossip/replica":       {"internal/cluster/gossip/refusal", "internal/cluster/gossip/wire"},
 	"internal/cluster/gossip":               {"internal/clusterkey", "internal/cluster/gossip/guard", "internal/cluster/gossip/replica"},
+	"internal/cluster/etcd/record":          {"internal/cluster"},
+	"internal/cluster/etcd":                 {"internal/boottime", "internal/regfile", "internal/cluster/etcd/record"},
 	"internal/pathcheck":                    {"internal/enrol", "internal/cluster/gossip/guard", "internal/kernel/rtnl", "internal/kernel/tunnelprobe"},
 	"internal/hostsetup":                    {"internal/agentapi", "internal/clusterkey", "internal/config", "internal/enrol"},
 	"internal/hoststate":                    {"internal/ipam", "internal/foreignfilter", "internal/reconcile", "internal/store"},
@@ -103,6 +105,9 @@ var bans = []struct{ pkg, banned, why string }{
 	{"cmd/vxlan", "net/http", "it doubles the plugin, which runs at each container start"},
 	{"cmd/vxlan", "github.com/spf13/cobra", "no person types its arguments"},
 	{"cmd/vxlan", "github.com/hashicorp/memberlist", "it doubles the plugin too; whoever talks to other hosts is an agent, which stays"},
+	{"cmd/vxlan", "google.golang.org/grpc", "etcd is the agent's work; its client would quadruple the plugin"},
+	{"cmd/vxlanctl", "google.golang.org/grpc", "vxlanctl asks this host's agent, not etcd"},
+	{"internal/config", "google.golang.org/grpc", "who checks a configuration does not connect"},
 	{"cmd/vxlan", "github.com/miekg/dns", "names are the agent's work; it would more than double the plugin"},
 	{"cmd/vxlan", "github.com/godbus/dbus/v5", "709 kB for five calls of firewalld, where internal/firewalld's own client takes 40 kB"},
 	{"cmd/vxlan", "github.com/prometheus/client_golang/prometheus", "metrics are the agent's; it would double the plugin"},
@@ -135,6 +140,8 @@ var soleImporters = map[string][]string{
 	"github.com/hashicorp/memberlist":                         {"internal/cluster/gossip", "internal/cluster/gossip/guard"},
 	"golang.zx2c4.com/wireguard/wgctrl":                       {"internal/kernel/wireguard"},
 	"golang.zx2c4.com/wireguard/device":                       {"internal/kernel/wireguard/wggo"},
+	"go.etcd.io/etcd/client/v3":                               {"internal/cluster/etcd"},
+	module + "internal/cluster/etcd":                          {"cmd/vxland"},                    // the agent knows cluster.Plane only
 	module + "internal/cluster/gossip":                        {"cmd/vxland", "internal/config"}, // the agent knows cluster.Plane only
 }
 

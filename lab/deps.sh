@@ -38,10 +38,11 @@ need ping iputils-ping
 need nsenter util-linux
 need tcpdump tcpdump
 need iptables-nft iptables # writes the rules that tests read
-# Tests without these are skipped. The first one's package starts a server, which not everybody
+# Tests without these are skipped. The packages of the first two start a server, which not everybody
 # wants.
 if [ "${CI:-}" = true ]; then
 	need promtool prometheus
+	need etcd etcd-server
 	need groff groff-base
 	need clang-14 clang-14 # the fast path's programs are compared with what it makes of them
 	need llvm-strip-14 llvm-14

@@ -1,0 +1,156 @@
+package record
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/kernel"
+)
+
+// maxValue is far above what a valid value takes: 64 names of 253 bytes, 16 addresses.
+const maxValue = 64 << 10
+
+// Presence is the value of a host that is there.
+type Presence struct {
+	Name string `json:"name"`
+}
+
+// membership is the value of a host's part in a network.
+type membership struct {
+	HostName  string       `json:"host_name"`
+	VTEP      netip.Addr   `json:"vtep"`
+	StaticFDB bool         `json:"static_fdb"`
+	HostAddrs []netip.Addr `json:"host_addresses,omitempty"`
+	BridgeMAC kernel.MAC   `json:"bridge_mac,omitzero"`
+	View      view         `json:"view,omitzero"`
+}
+
+// view is how the host was told to set up the network.
+type view struct {
+	Name        string   `json:"name,omitempty"`
+	Subnets     []subnet `json:"subnets,omitempty"`
+	MTU         uint32   `json:"mtu,omitempty"`
+	UnderlayMTU uint32   `json:"underlay_mtu,omitempty"`
+}
+
+// IsZero tells whether nothing is known.
+func (v view) IsZero() bool {
+	return v.Name == "" && len(v.Subnets) == 0 && v.MTU == 0 && v.UnderlayMTU == 0
+}
+
+type subnet struct {
+	Prefix  netip.Prefix `json:"subnet"`
+	Gateway netip.Addr   `json:"gateway,omitzero"`
+}
+
+// endpoint is the value of a container on a network.
+type endpoint struct {
+	Names     []string     `json:"names,omitempty"`
+	Addrs     []netip.Addr `json:"addresses,omitempty"`
+	MAC       kernel.MAC   `json:"mac,omitzero"`
+	Requested bool         `json:"requested,omitempty"`
+}
+
+// Owner is the value of an address.
+type Owner struct {
+	Host        string `json:"host"` // its ID
+	HostName    string `json:"host_name"`
+	ContainerID string `json:"container,omitempty"` // "": the host itself has the address
+}
+
+// Is tells whether both are one container of one host, or the host itself. A host may change its name.
+func (o Owner) Is(other Owner) bool {
+	return o.Host == other.Host && o.ContainerID == other.ContainerID
+}
+
+// Encode returns a Presence or an Owner as a value.
+func Encode[T Presence | Owner](v T) string { return marshal(v) }
+
+// marshal prints a value. None of the types here can fail to be JSON.
+func marshal(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode %T: %v", v, err))
+	}
+	return string(raw)
+}
+
+func decode(raw []byte, v any) error {
+	if len(raw) > maxValue {
+		return fmt.Errorf("has over %d bytes", maxValue)
+	}
+	return json.Unmarshal(raw, v)
+}
+
+// DecodePresence reads a Presence.
+func DecodePresence(raw []byte) (p Presence, err error) {
+	if err := decode(raw, &p); err != nil {
+		return Presence{}, err
+	}
+	return p, checkHostName(p.Name)
+}
+
+// DecodeOwner reads an Owner. One that is not valid is still somebody's.
+func DecodeOwner(raw []byte) (o Owner) {
+	if decode(raw, &o) != nil {
+		return Owner{}
+	}
+	if _, ok := cluster.ParseHostID(o.Host); !ok || checkHostName(o.HostName) != nil || checkHostName(o.ContainerID) != nil {
+		return Owner{}
+	}
+	return o
+}
+
+// EncodeMembership returns a host's part in a network, without its containers.
+func EncodeMembership(hostName string, m cluster.Membership) string {
+	v := view{Name: m.View.Name, MTU: m.View.MTU, UnderlayMTU: m.View.UnderlayMTU}
+	for _, s := range m.View.Subnets {
+		v.Subnets = append(v.Subnets, subnet{s.Prefix, s.Gateway})
+	}
+	return marshal(membership{hostName, m.VTEP, m.StaticFDB, m.HostAddrs, m.BridgeMAC, v})
+}
+
+// DecodeMembership reads what EncodeMembership wrote.
+func DecodeMembership(network cluster.NetworkKey, raw []byte) (hostName string, m cluster.Membership, err error) {
+	var r membership
+	if err := decode(raw, &r); err != nil {
+		return "", m, err
+	}
+	m = cluster.Membership{Network: network, VTEP: r.VTEP, StaticFDB: r.StaticFDB, HostAddrs: r.HostAddrs,
+		BridgeMAC: r.BridgeMAC,
+		View:      cluster.NetworkView{Name: r.View.Name, MTU: r.View.MTU, UnderlayMTU: r.View.UnderlayMTU}}
+	for _, s := range r.View.Subnets {
+		m.View.Subnets = append(m.View.Subnets, cluster.Subnet{Prefix: s.Prefix, Gateway: s.Gateway})
+	}
+	return r.HostName, m, errors.Join(checkHostName(r.HostName), cluster.Check([]cluster.Membership{m}))
+}
+
+// EncodeEndpoint returns a container on a network.
+func EncodeEndpoint(e cluster.Endpoint) string {
+	return marshal(endpoint{e.Names, e.Addrs, e.MAC, e.Requested})
+}
+
+// DecodeEndpoint reads what EncodeEndpoint wrote. What is only claimed is granted: etcd has settled it.
+func DecodeEndpoint(containerID string, raw []byte) (cluster.Endpoint, error) {
+	var r endpoint
+	if err := decode(raw, &r); err != nil {
+		return cluster.Endpoint{}, err
+	}
+	e := cluster.Endpoint{ContainerID: containerID, Names: r.Names, Addrs: r.Addrs, MAC: r.MAC, Requested: r.Requested}
+	e.Granted = e.Claimed()
+	return e, e.Check()
+}
+
+// checkHostName accepts what membership.HostName returns, and no name.
+func checkHostName(name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := cluster.CheckName(name); err != nil {
+		return fmt.Errorf("name %q: %w", name, err)
+	}
+	return nil
+}

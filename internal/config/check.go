@@ -80,7 +80,8 @@ func locate(text, problem string) Problem {
 }
 
 // trustSettings decide with whom an agent talks. Without one of them it would talk to others.
-var trustSettings = []string{"bind", "key_file", "cluster"}
+var trustSettings = []string{"bind", "key_file", "cluster", "etcd.endpoints", "etcd.ca", "etcd.cert", "etcd.key",
+	"etcd.user", "etcd.password_file", "etcd.prefix"}
 
 // LinesToDisable returns the lines of a bad configuration's Path that can be commented out, so that
 // the rest is accepted. It returns nil if there are none, or if that would decide with whom the agent
@@ -156,6 +157,16 @@ var shown = []struct {
 	{"ebpf", func(c Config) string { return strconv.FormatBool(c.EBPF) }},
 	{"encryption_rotate_after", func(c Config) string { return c.EncryptionRotateAfter.String() }},
 	{"allow_users", func(c Config) string { return strings.Join(c.AllowUsers, ",") }},
+	{"etcd.endpoints", func(c Config) string { return strings.Join(c.Etcd.Endpoints, ",") }},
+	{"etcd.ca", func(c Config) string { return c.Etcd.CA }},
+	{"etcd.cert", func(c Config) string { return c.Etcd.Cert }},
+	{"etcd.key", func(c Config) string { return c.Etcd.Key }},
+	{"etcd.user", func(c Config) string { return c.Etcd.User }},
+	{"etcd.password_file", func(c Config) string { return c.Etcd.PasswordFile }},
+	{"etcd.prefix", func(c Config) string { return c.Etcd.Prefix }},
+	{"etcd.dial_timeout", func(c Config) string { return c.Etcd.DialTimeout.String() }},
+	{"etcd.request_timeout", func(c Config) string { return c.Etcd.RequestTimeout.String() }},
+	{"etcd.lease", func(c Config) string { return c.Etcd.Lease.String() }},
 }
 
 func addrText(a netip.Addr) string {

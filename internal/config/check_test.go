@@ -77,7 +77,14 @@ func TestLinesToDisable(t *testing.T) {
 func TestSettingsAreAll(t *testing.T) {
 	var names, shownNames []string
 	for field := range reflect.TypeFor[rawConfig]().Fields() {
-		names = append(names, field.Tag.Get("toml"))
+		name := field.Tag.Get("toml")
+		if field.Type.Kind() != reflect.Struct {
+			names = append(names, name)
+			continue
+		}
+		for inSection := range field.Type.Fields() {
+			names = append(names, name+"."+inSection.Tag.Get("toml"))
+		}
 	}
 	for _, s := range shown {
 		shownNames = append(shownNames, s.name)

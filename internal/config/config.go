@@ -39,6 +39,8 @@ type Config struct {
 	// AllowUsers are users of this host, by name or number, whose processes may send VXLAN packets and
 	// talk to agents. Root always may.
 	AllowUsers []string
+	// Etcd is how the agent talks to etcd, for networks with discovery=etcd.
+	Etcd Etcd
 }
 
 // rawConfig is the configuration as the administrator typed it.
@@ -59,6 +61,8 @@ type rawConfig struct {
 
 	EncryptionRotateAfter string `toml:"encryption_rotate_after"`
 	AllowUsers            []any  `toml:"allow_users"`
+
+	Etcd rawEtcd `toml:"etcd"`
 }
 
 const (
@@ -82,7 +86,7 @@ func ParseSettings(text string) (Config, error) { return Texts{Main: text}.Parse
 func (t Texts) Parse() (Config, error) {
 	c, err := t.ParseSettings()
 	_, usersErr := c.AllowedUserIDs()
-	err = errors.Join(err, usersErr)
+	err = errors.Join(err, usersErr, c.Etcd.checkFiles())
 	if c.KeyFile != "" {
 		if _, keyErr := clusterkey.Load(c.KeyFile); keyErr != nil {
 			err = errors.Join(err, fmt.Errorf("key_file: %w", keyErr))
@@ -105,7 +109,9 @@ func (t Texts) ParseSettings() (Config, error) {
 		KeepRunning: f.KeepRunning, RotateKeys: f.RotateKeys, EBPF: f.EBPF,
 		EncryptionRotateAfter: DefaultRotateAfter,
 	}
-	errs := []error{unknown, f.parseAddresses(&c), f.parseOthers(&c)}
+	var etcdErr error
+	c.Etcd, etcdErr = f.Etcd.parse()
+	errs := []error{unknown, f.parseAddresses(&c), f.parseOthers(&c), etcdErr}
 	if f.KeyFile != "" && !filepath.IsAbs(f.KeyFile) {
 		errs = append(errs, fmt.Errorf("key_file %q: must be an absolute path", f.KeyFile))
 	}
@@ -138,7 +144,12 @@ func (f *rawConfig) decode(text string) error {
 			continue
 		}
 		if meta.Type(key...) == "Hash" {
-			errs = append(errs, fmt.Errorf("[%s]: there are no sections; write the settings without one", key))
+			errs = append(errs, fmt.Errorf("[%s]: is unknown; the only section is [etcd]", key))
+			continue
+		}
+		if len(key) > 1 && key[0] == "etcd" {
+			errs = append(errs, fmt.Errorf("%s: is unknown; the settings of [etcd] are endpoints, ca, cert, key, user, "+
+				"password_file, prefix, dial_timeout, request_timeout and lease", key))
 			continue
 		}
 		errs = append(errs,
@@ -166,6 +177,17 @@ var examples = map[string]string{
 	"encryption_rotate_after": `encryption_rotate_after = "720h"`,
 	"metrics":                 `metrics = "127.0.0.1:7948"`,
 	"allow_users":             `allow_users = ["nobody", 1000]`,
+	"etcd":                    "[etcd]",
+	"etcd.endpoints":          `endpoints = ["https://192.168.1.10:2379"]`,
+	"etcd.ca":                 `ca = "/etc/vxlan/etcd/ca.crt"`,
+	"etcd.cert":               `cert = "/etc/vxlan/etcd/host.crt"`,
+	"etcd.key":                `key = "/etc/vxlan/etcd/host.key"`,
+	"etcd.user":               `user = "vxlan"`,
+	"etcd.password_file":      `password_file = "/etc/vxlan/etcd/password"`,
+	"etcd.prefix":             `prefix = "/vxlan"`,
+	"etcd.dial_timeout":       `dial_timeout = "2s"`,
+	"etcd.request_timeout":    `request_timeout = "4s"`,
+	"etcd.lease":              `lease = "15s"`,
 }
 
 // explainSyntax says what to write where the file is not TOML, or a value not of the setting's
@@ -184,6 +206,9 @@ func explainSyntax(text string, err error) error {
 		key = strings.TrimSpace(line[:end])
 	}
 	example, ok := examples[key]
+	if !ok {
+		example, ok = examples["etcd."+key]
+	}
 	if !ok {
 		return fmt.Errorf("line %d, %s: %s; write settings as in %s", number, line, message, examples["forget_after"])
 	}

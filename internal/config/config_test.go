@@ -65,6 +65,7 @@ allow_users = ["nobody", 1000]`)
 		ForgetAfter: 2 * time.Hour, LogLevel: -4, Upstreams: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")},
 		KeepRunning: true, JoinPort: 7001, EncryptionRotateAfter: 48 * time.Hour,
 		Metrics: Endpoint{"tcp", "127.0.0.1:7948"}, AllowUsers: []string{"nobody", "1000"},
+		Etcd: etcdDefaults,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -100,7 +101,7 @@ func TestParseSaysHowToWriteASetting(t *testing.T) {
 		`dns_upstreams = "192.0.2.1"`: `write it as in dns_upstreams = ["192.168.1.1"]`,
 		"port: 7947":                  `line 1, port: 7947: expected '.' or '=', but got ':' instead; write it as in port = 7947`,
 		"port = 1\nport = 2":          `line 2, port = 2: Key 'port' has already been defined.`,
-		"[vxland]\nport = 1":          `[vxland]: there are no sections; write the settings without one`,
+		"[vxland]\nport = 1":          `[vxland]: is unknown; the only section is [etcd]`,
 		"=":                           `line 1, =: `,
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
@@ -118,14 +119,22 @@ func TestExamplesParse(t *testing.T) {
 		if key == "keep_running" {
 			example = writeKeyFile(t) + example
 		}
+		if strings.HasPrefix(key, "etcd.") {
+			example = "[etcd]\nendpoints = [\"https://192.0.2.1:2379\"]\n" + example
+			if _, err := ParseSettings(strings.Replace(example, "endpoints = [\"https://192.0.2.1:2379\"]\nendp", "endp", 1)); err != nil &&
+				!strings.Contains(err.Error(), "needs ") {
+				t.Errorf("%s: %v", example, err)
+			}
+			continue
+		}
 		if _, err := Parse(example); err != nil && key != "key_file" && key != "bind" {
 			t.Errorf("%s: %v", example, err)
 		} else if err != nil && strings.Contains(err.Error(), "write") {
 			t.Errorf("%s: %v", example, err)
 		}
 	}
-	if fields := reflect.TypeFor[rawConfig]().NumField(); fields != len(examples) {
-		t.Errorf("%d settings and %d examples", fields, len(examples))
+	if len(shown)+1 != len(examples) { // and the section's head
+		t.Errorf("%d settings and %d examples", len(shown), len(examples))
 	}
 }
 

@@ -127,5 +127,10 @@ func (f Files) locate(t Texts, err error) Problem {
 func typedSettings(text string) map[string]any {
 	typed := make(map[string]any)
 	_, _ = toml.Decode(text, &typed)
+	if section, ok := typed["etcd"].(map[string]any); ok {
+		for key, value := range section {
+			typed["etcd."+key] = value
+		}
+	}
 	return typed
 }

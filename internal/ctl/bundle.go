@@ -165,7 +165,7 @@ func (o bundleOptions) secretFiles() []string {
 	}
 	settings, _ := o.config.Settings() // what is wrong with it is a part of the archive
 	for _, s := range settings {
-		if s.Name == "key_file" {
+		if s.Name == "key_file" || s.Name == "etcd.key" || s.Name == "etcd.password_file" {
 			found = append(found, s.Value)
 		}
 	}

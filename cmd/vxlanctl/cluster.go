@@ -177,7 +177,7 @@ func (h localHost) GossipContainers() (names []string, err error) {
 	}
 	networks, err := s.Networks()
 	for _, n := range networks {
-		if !n.Gossip {
+		if !n.FindsHosts() {
 			continue
 		}
 		for _, r := range n.Endpoints {

@@ -18,6 +18,7 @@ import (
 	"vxlan-driver/internal/agent"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/etcd"
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
@@ -228,6 +229,8 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 			New: func(bind netip.Addr) (cluster.Plane, error) {
 				return newGossip(localHost, bind, c, keys, log)
 			}},
+		ServerPlane: cluster.Kind{Name: "etcd", Carries: etcd.Carries, HasServers: true,
+			New: func(netip.Addr) (cluster.Plane, error) { return newEtcd(localHost, c.Etcd, log) }},
 	}
 	if keys != nil {
 		a.KeyFile, keys.OnChange = keys, a.KeysChanged
@@ -244,5 +247,14 @@ func newGossip(h *gossip.LocalHost, bind netip.Addr, c config.Config, keys *goss
 	return gossip.New(gossip.Config{
 		Host: h, Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
 		KeyFile: keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
+	})
+}
+
+// newEtcd makes the plane of networks with discovery=etcd.
+func newEtcd(h *gossip.LocalHost, c config.Etcd, log *slog.Logger) (*etcd.Plane, error) {
+	return etcd.New(etcd.Config{
+		HostID: h.ID, HostName: h.Name, Endpoints: c.Endpoints, CA: c.CA, Cert: c.Cert, Key: c.Key,
+		User: c.User, PasswordFile: c.PasswordFile, Prefix: c.Prefix,
+		DialTimeout: c.DialTimeout, RequestTimeout: c.RequestTimeout, Lease: c.Lease, Log: log,
 	})
 }

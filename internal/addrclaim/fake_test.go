@@ -22,7 +22,7 @@ func gossipNetwork(local netip.Addr, subnets ...string) membership.Network {
 	n := membership.Network{
 		Network: network.Network{
 			Identity: network.Identity{ID: "n1", Name: "blue", Bridge: network.DeviceName{Name: "br0"}},
-			Tunnel:   kernel.Tunnel{VNI: 100, Port: 4789}, DNS: true, Gossip: true,
+			Tunnel:   kernel.Tunnel{VNI: 100, Port: 4789}, DNS: true, Discovery: network.DiscoveryGossip,
 		},
 		VTEP: network.VTEP{Local: local},
 	}

@@ -36,6 +36,8 @@ type Agent struct {
 	HostID cluster.HostID
 	// Plane is the kind of control planes by which hosts find each other.
 	Plane cluster.Kind
+	// ServerPlane is that of networks with discovery=etcd.
+	ServerPlane cluster.Kind
 	// Watch reports that something may have been deleted from the kernel, and which forwarding
 	// entries were.
 	Watch func(context.Context) (changed <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error)
@@ -218,7 +220,7 @@ func (a *Agent) prepareParts() {
 		return a.repairs.Watch(ns), nil
 	}
 	a.requests, a.largeAnswers = newRequestBroker(), newLargeAnswers()
-	a.clusters = newClusterSet(a.Config, a.Plane, a.Log)
+	a.clusters = newClusterSet(a.Config, planeKinds{hosts: a.Plane, servers: a.ServerPlane}, a.Log)
 	a.clusters.answer = a.answerHost
 	a.hosts = &hostTracker{events: a.events, clusters: a.clusters}
 	a.claims, a.encryption = new(addrclaim.Claims), a.newEncryption()

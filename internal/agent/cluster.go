@@ -16,6 +16,7 @@ import (
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/network"
 )
 
 // gracePeriod is how long an agent that starts trusts what the one before it recorded, rather than
@@ -23,17 +24,25 @@ import (
 // by others within seconds.
 const gracePeriod = 10 * time.Second
 
+// planeKinds are the kinds of control planes that an agent may have at once.
+type planeKinds struct {
+	hosts   cluster.Kind // of networks whose hosts talk to each other
+	servers cluster.Kind // of networks with discovery=etcd; one plane serves all
+}
+
 // clusterSet is the clusters that this host is a member of, one for each local address that its
-// networks' hosts talk by. Only the loop uses it; Lookup and All are for everybody.
+// networks' hosts talk by, and with the zero address the one whose hosts talk to servers. Only the
+// loop uses it; Lookup and All are for everybody.
 type clusterSet struct {
 	config config.Config
-	kind   cluster.Kind
+	kinds  planeKinds
 	log    *slog.Logger
 	// answer answers what other hosts ask.
 	answer func(context.Context, []byte) ([]byte, error)
 
 	mu      sync.RWMutex                  // of writes, which only the loop does, of Lookup and All
 	members map[netip.Addr]*clusterMember // by local address
+	failed  map[netip.Addr]error          // why there is none
 	own     netip.Addr                    // by which this host talks also without a network; invalid: none
 
 	listed map[netip.Addr]listedHosts // that listedHosts returned last, by local address
@@ -43,9 +52,9 @@ type clusterSet struct {
 	wg           sync.WaitGroup // of the members' goroutines
 }
 
-func newClusterSet(c config.Config, kind cluster.Kind, log *slog.Logger) *clusterSet {
+func newClusterSet(c config.Config, kinds planeKinds, log *slog.Logger) *clusterSet {
 	return &clusterSet{
-		config: c, kind: kind, log: log,
+		config: c, kinds: kinds, log: log, failed: make(map[netip.Addr]error),
 		members: make(map[netip.Addr]*clusterMember), listed: make(map[netip.Addr]listedHosts),
 		news: make(chan struct{}, 1), ackRequested: make(chan struct{}, 1),
 	}
@@ -53,9 +62,9 @@ func newClusterSet(c config.Config, kind cluster.Kind, log *slog.Logger) *cluste
 
 // bindAddr is the address by which the hosts of a network talk, given the network's VTEP. It is zero
 // where one plane serves all networks.
-func (s *clusterSet) bindAddr(vtep netip.Addr) netip.Addr {
+func (s *clusterSet) bindAddr(d network.Discovery, vtep netip.Addr) netip.Addr {
 	switch {
-	case !s.kind.PerAddress:
+	case d == network.DiscoveryEtcd || !s.kinds.hosts.PerAddress:
 		return netip.Addr{}
 	case s.config.Bind.IsValid():
 		return s.config.Bind
@@ -63,17 +72,25 @@ func (s *clusterSet) bindAddr(vtep netip.Addr) netip.Addr {
 	return vtep
 }
 
+// kindOf returns of which kind the plane of an address is.
+func (s *clusterSet) kindOf(bind netip.Addr) cluster.Kind {
+	if !bind.IsValid() && s.kinds.hosts.PerAddress {
+		return s.kinds.servers
+	}
+	return s.kinds.hosts
+}
+
 // nameOf names the plane of an address for people.
 func (s *clusterSet) nameOf(bind netip.Addr) string {
 	if !bind.IsValid() {
-		return s.kind.Name
+		return s.kindOf(bind).Name
 	}
 	return bind.String()
 }
 
 // MemberOf returns the cluster of a network's hosts, or nil before it is started.
 func (s *clusterSet) MemberOf(n membership.Network) *clusterMember {
-	return s.members[s.bindAddr(n.VTEP.Local)]
+	return s.members[s.bindAddr(n.Discovery, n.VTEP.Local)]
 }
 
 // SnapshotOf returns what the other hosts of a network said. Clusters do not share networks, since
@@ -89,10 +106,10 @@ func (s *clusterSet) SnapshotOf(n membership.Network) cluster.Snapshot {
 func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
 	m := s.MemberOf(n)
 	if m == nil {
-		return membership.Discovery{Carries: s.kind.Carries}
+		return membership.Discovery{Carries: s.kindOf(s.bindAddr(n.Discovery, n.VTEP.Local)).Carries}
 	}
 	return membership.Discovery{
-		Snapshot: m.Snapshot(), Synced: m.Health().Synced, Carries: s.kind.Carries,
+		Snapshot: m.Snapshot(), Synced: m.Health().Synced, Carries: m.kind.Carries,
 		GraceOver: time.Since(m.since) >= gracePeriod, ForgetOver: boottime.Since(m.born) >= s.config.ForgetAfter,
 		Unheard: m.UnheardPeers(n.VTEP.Flood),
 	}
@@ -121,7 +138,7 @@ func (s *clusterSet) GroupByCluster(networks []hoststate.Network) map[netip.Addr
 	}
 	for _, n := range networks {
 		if n.NeedsAgent() {
-			bind := s.bindAddr(n.VTEP.Local)
+			bind := s.bindAddr(n.Discovery, n.VTEP.Local)
 			groups[bind] = append(groups[bind], n)
 		}
 	}
@@ -134,7 +151,9 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 	if s.members[bind] != nil {
 		return nil
 	}
-	c, err := s.kind.New(bind)
+	kind := s.kindOf(bind)
+	c, err := kind.New(bind)
+	s.setFailed(bind, err)
 	if err != nil {
 		return fmt.Errorf("cluster of %s: %w", s.nameOf(bind), err)
 	}
@@ -142,7 +161,7 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 		c.AnswerWith(s.answer)
 	}
 	ctx, stop := context.WithCancel(ctx)
-	m := &clusterMember{Plane: c, ctx: ctx, since: time.Now(), born: boottime.Now(), stop: stop}
+	m := &clusterMember{Plane: c, kind: kind, ctx: ctx, since: time.Now(), born: boottime.Now(), stop: stop}
 	s.mu.Lock()
 	s.members[bind] = m
 	s.mu.Unlock()
@@ -152,6 +171,21 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 		s.wg.Go(func() { reportAckRequests(ctx, c, s.ackRequested) })
 	}
 	return nil
+}
+
+func (s *clusterSet) setFailed(bind netip.Addr, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if delete(s.failed, bind); err != nil {
+		s.failed[bind] = err
+	}
+}
+
+// WhyMissing returns why a network has no cluster; nil: it has one, or nobody has tried to start it.
+func (s *clusterSet) WhyMissing(n network.Network, vtep netip.Addr) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.failed[s.bindAddr(n.Discovery, vtep)]
 }
 
 // StopAbandoned stops the clusters of addresses that no network talks by any more: at once if this

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -33,9 +34,9 @@ func parseConfig(t *testing.T, text string) config.Config {
 func TestListedHosts(t *testing.T) {
 	static := hoststate.Network{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(2), vtep(3)}}}
 	gossip := hoststate.Network{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(7), vtep(8)}}}
-	gossip.Gossip, gossip.Network.Remotes = true, []netip.Addr{vtep(1), vtep(7), vtep(6)}
+	gossip.Discovery, gossip.Network.Remotes = network.DiscoveryGossip, []netip.Addr{vtep(1), vtep(7), vtep(6)}
 	gossip.VTEP.Own = []netip.Addr{vtep(1), vtep(6)} // a host is not asked by another of its addresses either
-	s := newClusterSet(parseConfig(t, ""), cluster.Kind{}, slog.New(slog.DiscardHandler))
+	s := newClusterSet(parseConfig(t, ""), planeKinds{}, slog.New(slog.DiscardHandler))
 	var got []netip.Addr
 	for _, seed := range s.listedHosts(netip.Addr{}, []hoststate.Network{static, gossip}) {
 		got = append(got, seed.Addr())
@@ -48,7 +49,7 @@ func TestListedHosts(t *testing.T) {
 func TestDiscoveryComesWithTheAgeOfTheCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := parseConfig(t, "")
-		s := newClusterSet(c, cluster.Kind{PerAddress: true}, slog.New(slog.DiscardHandler))
+		s := newClusterSet(c, planeKinds{hosts: cluster.Kind{PerAddress: true}}, slog.New(slog.DiscardHandler))
 		n := membership.Network{VTEP: network.VTEP{Local: vtep(1)}}
 		check := func(when string, connected, graceOver, forgetOver bool) {
 			t.Helper()
@@ -159,13 +160,14 @@ func TestClusterOutOfUseEnds(t *testing.T) {
 // Some kinds of planes have one for all networks of a host, whatever address a network has.
 func TestOnePlaneServesAllNetworks(t *testing.T) {
 	var made []netip.Addr
-	s := newClusterSet(parseConfig(t, ""), cluster.Kind{Name: "central", New: func(addr netip.Addr) (cluster.Plane, error) {
+	central := cluster.Kind{Name: "central", New: func(addr netip.Addr) (cluster.Plane, error) {
 		made = append(made, addr)
 		return newFakeCluster(), nil
-	}}, slog.New(slog.DiscardHandler))
+	}}
+	s := newClusterSet(parseConfig(t, ""), planeKinds{hosts: central}, slog.New(slog.DiscardHandler))
 	networks := make([]hoststate.Network, 2)
 	for i := range networks {
-		networks[i].Gossip, networks[i].VTEP.Local = true, vtep(byte(i+1))
+		networks[i].Discovery, networks[i].VTEP.Local = network.DiscoveryGossip, vtep(byte(i+1))
 	}
 	groups := s.GroupByCluster(networks)
 	if len(groups) != 1 || len(groups[netip.Addr{}]) != 2 {
@@ -189,4 +191,52 @@ func TestOnePlaneServesAllNetworks(t *testing.T) {
 	}
 	stop()
 	s.wg.Wait()
+}
+
+// A host may have networks of both kinds at once. Each has its own plane, and one that cannot be made keeps
+// the other from nothing.
+func TestPlanesOfTwoKindsAtOnce(t *testing.T) {
+	made := make(map[string]netip.Addr)
+	kind := func(name string, perAddress bool, err error) cluster.Kind {
+		return cluster.Kind{Name: name, PerAddress: perAddress, HasServers: !perAddress,
+			New: func(addr netip.Addr) (cluster.Plane, error) {
+				made[name] = addr
+				return newFakeCluster(), err
+			}}
+	}
+	networks := make([]hoststate.Network, 3)
+	for i, d := range []network.Discovery{network.DiscoveryGossip, network.DiscoveryEtcd, network.DiscoveryEtcd} {
+		networks[i].Discovery, networks[i].VTEP.Local = d, vtep(byte(i+1))
+	}
+	noServers := errors.New("no servers are configured")
+	for _, err := range []error{nil, noServers} {
+		s := newClusterSet(parseConfig(t, ""), planeKinds{kind("gossip", true, nil), kind("etcd", false, err)},
+			slog.New(slog.DiscardHandler))
+		groups := s.GroupByCluster(networks)
+		if len(groups) != 2 || len(groups[vtep(1)]) != 1 || len(groups[netip.Addr{}]) != 2 {
+			t.Fatalf("groups: %v", groups)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		for bind := range groups {
+			if got := s.StartCluster(ctx, bind); bind.IsValid() && got != nil || !errors.Is(got, err) {
+				if !bind.IsValid() || got != nil {
+					t.Errorf("%v: %v", bind, got)
+				}
+			}
+		}
+		if made["gossip"] != vtep(1) || made["etcd"].IsValid() || len(made) != 2 {
+			t.Errorf("made %v", made)
+		}
+		if s.nameOf(netip.Addr{}) != "etcd" || s.MemberOf(toMembership(networks[0])).kind.Name != "gossip" {
+			t.Error("a plane is of the wrong kind")
+		}
+		if got := s.WhyMissing(networks[1].Network, vtep(2)); !errors.Is(got, err) {
+			t.Errorf("got %v, want %v", got, err)
+		}
+		if m := s.MemberOf(toMembership(networks[2])); (m == nil) != (err != nil) || m != nil && m.kind.Name != "etcd" {
+			t.Errorf("got %+v", m)
+		}
+		stop()
+		s.wg.Wait()
+	}
 }

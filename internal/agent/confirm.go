@@ -9,6 +9,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/network"
 )
 
 // confirmTimeout bounds how long the start of a host's first container on a network waits for the
@@ -34,7 +35,7 @@ type confirmer struct {
 // claimed, which waits for it. Without claims there are listed hosts, and these flood to a host of
 // which they have not heard.
 func (c *confirmer) Begin(n joinedNetwork) {
-	m := c.clusters.Lookup(c.clusters.bindAddr(n.vtep))
+	m := c.clusters.Lookup(c.clusters.bindAddr(n.discovery, n.vtep))
 	if m == nil || !m.Health().Synced {
 		return
 	}
@@ -108,9 +109,10 @@ var closedChannel = func() chan struct{} {
 
 // joinedNetwork is a network that this host joins.
 type joinedNetwork struct {
-	id   string
-	key  cluster.NetworkKey
-	vtep netip.Addr // this host's
+	id        string
+	key       cluster.NetworkKey
+	vtep      netip.Addr // this host's
+	discovery network.Discovery
 	// encrypted tells that the other hosts have to know by which keys packets come. They may have been told
 	// of this host before it had any.
 	encrypted bool

@@ -169,7 +169,7 @@ func (a *Agent) awaitEncryption(ctx context.Context, networkID string) (warning 
 	publish := func() { // the loop tries again
 		_ = a.requests.SyncNetworkAndWait(ctx, membership.EndpointKey{NetworkID: networkID})
 	}
-	if a.clusters.Lookup(a.clusters.bindAddr(n.VTEP.Local)) == nil {
+	if a.clusters.Lookup(a.clusters.bindAddr(n.Discovery, n.VTEP.Local)) == nil {
 		publish() // which makes this host hear of the others, and of the generation of their keys
 	}
 	select {

@@ -252,7 +252,9 @@ func (a *Agent) seedsForOthers() (seeds []netip.AddrPort) {
 	}
 	var others []*cluster.Host
 	for _, m := range a.clusters.All() {
-		others = append(others, m.Snapshot().Hosts...)
+		if !m.kind.HasServers { // where hosts talk to servers, none listens
+			others = append(others, m.Snapshot().Hosts...)
+		}
 	}
 	slices.SortFunc(others, func(x, y *cluster.Host) int { return x.Compare(*y) })
 	for _, h := range others {

@@ -26,7 +26,7 @@ func freePort(t *testing.T) uint16 {
 func newTokenAgent(t *testing.T) *Agent {
 	a, _ := newKeyAgent(t)
 	a.Config.KeepRunning, a.Config.JoinPort = true, freePort(t)
-	a.clusters = newClusterSet(a.Config, a.Plane, a.Log)
+	a.clusters = newClusterSet(a.Config, planeKinds{hosts: a.Plane}, a.Log)
 	a.clusters.SetOwn(netip.MustParseAddr("127.0.0.1"))
 	return a
 }

@@ -28,7 +28,7 @@ func (a *Agent) handleForgetHost(ctx context.Context, name string) agentapi.Resp
 	for _, h := range gone {
 		forgetter, ok := h.member.Plane.(cluster.Forgetter)
 		if !ok {
-			return errorResponse(fmt.Errorf("forget host: %s keeps nothing of hosts that are gone", a.Plane.Name))
+			return errorResponse(fmt.Errorf("forget host: %s keeps nothing of hosts that are gone", h.member.kind.Name))
 		}
 		if err := forgetter.ForgetHost(h.Host); err != nil {
 			return errorResponse(fmt.Errorf("forget host: %w", err))

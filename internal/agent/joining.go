@@ -8,13 +8,14 @@ import (
 )
 
 // handleJoining tells the other hosts of a network that a first container is about to come, while
-// the plugin builds it. So the start of the container mostly has nothing left to wait for.
+// the plugin builds it. So the start of the container mostly has nothing left to wait for. Where agents
+// pick the addresses, no plugin asks for that.
 func (a *Agent) handleJoining(r *agentapi.JoiningRequest) agentapi.Response {
 	if r == nil {
 		return agentapi.Response{Error: "join a network: the request names none"}
 	}
 	n := joinedNetwork{id: r.Network, key: cluster.NetworkKey{VNI: r.VNI, Port: r.Port}, vtep: r.VTEP}
-	bind := a.clusters.bindAddr(n.vtep)
+	bind := a.clusters.bindAddr(n.discovery, n.vtep)
 	m := cluster.Membership{Network: n.key, VTEP: n.vtep, StaticFDB: true}
 	if err := a.claims.PublishJoining(bind, m); err != nil {
 		return errorResponse(err)
@@ -31,7 +32,7 @@ func (a *Agent) beginConfirm(networkID string) {
 		return
 	}
 	key := cluster.NetworkKey{VNI: n.Tunnel.VNI, Port: n.Tunnel.Port}
-	a.confirmer.Begin(joinedNetwork{id: n.ID, key: key, vtep: n.VTEP.Local, encrypted: n.Encrypts()})
+	a.confirmer.Begin(joinedNetwork{id: n.ID, key: key, vtep: n.VTEP.Local, discovery: n.Discovery, encrypted: n.Encrypts()})
 }
 
 // confirmJoined waits until the other hosts of a network know of this one, if it has just become a

@@ -104,7 +104,7 @@ func TestKeyChangeEndsUnfinishedJoins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.clusters, a.dns = newClusterSet(a.Config, a.Plane, a.Log), new(dnsFeed)
+	a.clusters, a.dns = newClusterSet(a.Config, planeKinds{hosts: a.Plane}, a.Log), new(dnsFeed)
 	a.Host = newRig(t).Host
 	ctx := t.Context()
 	go a.enrolment.Run(ctx)

@@ -18,6 +18,7 @@ import (
 // clusterMember is this host in a cluster whose Run is under way.
 type clusterMember struct {
 	cluster.Plane
+	kind   cluster.Kind
 	ctx    context.Context    // of Run
 	since  time.Time          // it runs
 	born   time.Time          // the same, by package boottime
@@ -159,7 +160,7 @@ const (
 	// syncTimeout is how long the first container waits until it is known what the other hosts have.
 	// It is longer than a plane takes: where many packets are lost, gossip needs seconds.
 	syncTimeout = 7 * time.Second
-	// notRunningTimeout is how long it waits if the plane cannot run.
+	// notRunningTimeout is how long it waits if the plane cannot run, or its servers do not answer.
 	notRunningTimeout = time.Second
 )
 
@@ -187,10 +188,10 @@ func (m *clusterMember) WaitForPeers(ctx context.Context) error {
 
 // syncWait returns for how much longer somebody waits for the other hosts who began then.
 func (m *clusterMember) syncWait(began time.Time) time.Duration {
-	switch {
-	case m.Health().Synced:
+	switch health := m.Health(); {
+	case health.Synced:
 		return 0
-	case m.runErr.Load() != nil:
+	case m.runErr.Load() != nil, m.kind.HasServers && health.Alone:
 		return notRunningTimeout - time.Since(began)
 	}
 	return syncTimeout - time.Since(began)

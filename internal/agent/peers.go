@@ -62,7 +62,7 @@ func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Netwo
 	}
 	want := t.lists[n.ID].Update(n, t.clusters.DiscoveryOf(n), recorded)
 	want.AgentPort = t.agentPort
-	if n.Gossip {
+	if n.FindsHosts() {
 		want.HostAddrs = t.hostAddrs(n)
 	}
 	if n.Encrypts() && t.encryption != nil {

@@ -41,7 +41,7 @@ func refusalStatus(refused []cluster.Refusal, s cluster.Snapshot, now time.Time)
 // a network's first container on the host is warned of it: the status shows it at any time.
 func (a *Agent) warnIfRefused(networkID string) string {
 	n, known := a.dns.Network(networkID)
-	m := a.clusters.Lookup(a.clusters.bindAddr(n.VTEP.Local))
+	m := a.clusters.Lookup(a.clusters.bindAddr(n.Discovery, n.VTEP.Local))
 	if !known || m == nil || len(n.Endpoints) > 1 {
 		return ""
 	}

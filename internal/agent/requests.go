@@ -102,7 +102,7 @@ func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Res
 	} else {
 		response = errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
 	}
-	if n, ok := a.dns.Network(r.Network); ok && !n.Gossip {
+	if n, ok := a.dns.Network(r.Network); ok && !n.FindsHosts() {
 		response.AddWarning(a.warnIfRefused(n.ID)) // elsewhere the request for addresses was answered with it
 	}
 	response.AddWarning(a.status.WarningOf(r.Network))
@@ -119,6 +119,11 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 	}
 	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
 	turnErr := a.requests.SyncNetworkAndWait(ctx, membership.EndpointKey{NetworkID: r.Network})
+	if n, known := a.dns.Network(r.Network); known {
+		if err := a.clusters.WhyMissing(n.Network, n.VTEP.Local); err != nil {
+			return errorResponse(err)
+		}
+	}
 	a.beginConfirm(r.Network) // beside the claim
 	addrs, err := a.claims.Assign(ctx, addrclaim.Request{EndpointKey: key, Wanted: r.Wanted})
 	warning := a.confirmJoined(ctx, r.Network)
@@ -137,8 +142,8 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 // of them answers.
 func (a *Agent) warnIfAlone(networkID string) string {
 	n, known := a.dns.Network(networkID)
-	m := a.clusters.Lookup(a.clusters.bindAddr(n.VTEP.Local))
-	if !known || m == nil || !m.Health().Alone {
+	m := a.clusters.Lookup(a.clusters.bindAddr(n.Discovery, n.VTEP.Local))
+	if !known || m == nil || m.kind.HasServers || !m.Health().Alone {
 		return ""
 	}
 	text := fmt.Sprintf("no other host was found. If others run, they may hand out the same addresses: "+

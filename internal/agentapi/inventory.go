@@ -20,7 +20,7 @@ type NetworkInventory struct {
 	Name        string            `json:"name"`
 	VNI         uint32            `json:"vni"`
 	Port        uint16            `json:"port"`      // UDP
-	Discovery   string            `json:"discovery"` // static, gossip or multicast
+	Discovery   string            `json:"discovery"` // static, gossip, etcd or multicast
 	VTEP        netip.Addr        `json:"vtep,omitzero"`
 	Interface   string            `json:"interface"` // of the underlay
 	MTU         int               `json:"mtu"`

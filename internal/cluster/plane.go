@@ -39,6 +39,8 @@ type Kind struct {
 	// PerAddress: there is a plane for each address by which a network's hosts talk. Otherwise one
 	// serves all networks of a host.
 	PerAddress bool
+	// HasServers: hosts talk to servers. While none answers, it makes no sense to wait for other hosts.
+	HasServers bool
 	// New makes the plane that talks from the address, which is zero where one serves all.
 	New func(netip.Addr) (Plane, error)
 }

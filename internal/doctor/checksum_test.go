@@ -8,6 +8,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/diagnosis"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
 )
 
 // The host whose packets have wrong checksums is named, if two have.
@@ -76,7 +77,7 @@ func TestStrangers(t *testing.T) {
 	if found := checkStrangers(&f); len(found) != 1 || found[0].Code != diagnosis.ForeignSender || found[0].Level != diagnosis.Warning {
 		t.Errorf("found %+v", found)
 	}
-	f.Networks[0].Gossip = true
+	f.Networks[0].Discovery = network.DiscoveryGossip
 	if found := checkStrangers(&f); len(found) > 0 {
 		t.Errorf("of hosts that find each other: found %+v", found)
 	}

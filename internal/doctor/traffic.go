@@ -112,7 +112,7 @@ func checkStrangers(f *Facts) (findings []diagnosis.Finding) {
 		lost := f.lostTunnels(n)
 		for _, s := range f.Traffic {
 			known := s.From == n.VTEP.Local || slices.Contains(n.VTEP.Remotes, s.From)
-			if s.Out || s.Port != n.Tunnel.Port || s.VNI != n.Tunnel.VNI || known || len(lost) == 0 && n.Gossip {
+			if s.Out || s.Port != n.Tunnel.Port || s.VNI != n.Tunnel.VNI || known || len(lost) == 0 && n.FindsHosts() {
 				continue
 			}
 			found := diagnosis.Finding{

@@ -48,7 +48,7 @@ func (s *Session) forgetPeers(networkID string) (n Network, forgotten bool, err 
 		return Network{}, false, err
 	}
 	p, err := s.records.loadStored(networkID)
-	if err != nil || p.Gossip || p.Encrypts() {
+	if err != nil || p.FindsHosts() || p.Encrypts() {
 		return Network{}, false, err
 	}
 	if err := s.records.ForgetPeers(networkID); err != nil {

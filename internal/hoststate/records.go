@@ -137,7 +137,7 @@ func (r records) loadStored(networkID string) (plan.PlacedNetwork, error) {
 		}
 		return p, nil
 	}
-	if n.Gossip {
+	if n.FindsHosts() {
 		v.Remotes = nil
 	}
 	v.Flood = v.Remotes

@@ -89,8 +89,8 @@ func (k Known) describe() agentapi.NetworkInventory {
 
 func discoveryOf(n membership.Network) string {
 	switch {
-	case n.Gossip:
-		return "gossip"
+	case n.FindsHosts():
+		return string(n.Discovery)
 	case n.Tunnel.Group.IsValid():
 		return "multicast"
 	}

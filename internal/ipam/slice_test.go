@@ -256,7 +256,7 @@ func TestCheckHostAddrsRefusesOtherHostsOwnAddress(t *testing.T) {
 		{"10.0.0.254", func(n *network.Network) { n.MaxHosts = 4 }, `--ip "10.0.0.254": is kept for a later host's own address on network net, as max_hosts says`},
 		{"10.0.0.100", nil, ""},
 		{"10.0.0.127", byUser, ""},
-		{"10.0.0.127", func(n *network.Network) { n.Gossip = true }, ""},
+		{"10.0.0.127", func(n *network.Network) { n.Discovery = network.DiscoveryGossip }, ""},
 	} {
 		if got := check(tt.addr, tt.change); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.addr, got, tt.want)
@@ -269,8 +269,8 @@ func TestSubnetWithoutContainerAddress(t *testing.T) {
 	for prefix, want := range map[string]bool{
 		"10.0.0.0/32": false, "10.0.0.0/31": false, "10.0.0.0/30": true, "fd00::/128": false, "fd00::/127": false, "fd00::/126": true,
 	} {
-		for _, gossip := range []bool{false, true} {
-			n := network.Network{Gossip: gossip, Subnets: []network.Subnet{parseSubnet(prefix, "")}}
+		for _, discovery := range []network.Discovery{network.DiscoveryStatic, network.DiscoveryGossip, network.DiscoveryEtcd} {
+			n := network.Network{Discovery: discovery, Subnets: []network.Subnet{parseSubnet(prefix, "")}}
 			if problems := AssignSlices(&n, network.VTEP{}); (problems.Err() == nil) != want {
 				t.Errorf("%s: %v", prefix, problems)
 			}

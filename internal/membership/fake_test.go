@@ -30,7 +30,7 @@ func staticNetwork() Network {
 // gossipNetwork is staticNetwork without a list.
 func gossipNetwork() Network {
 	n := staticNetwork()
-	n.Gossip, n.VTEP.Remotes = true, nil
+	n.Discovery, n.VTEP.Remotes = network.DiscoveryGossip, nil
 	return n
 }
 

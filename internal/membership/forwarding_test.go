@@ -24,7 +24,7 @@ func TestBridgesOfListedHostsAreForwardedTo(t *testing.T) {
 	if got := forwarded(n, snapshot()).FDB; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v", got)
 	}
-	n.Gossip = true
+	n.Discovery = network.DiscoveryGossip
 	if got := forwarded(n, snapshot()).FDB; len(got) > 0 {
 		t.Errorf("seeds are forwarded to: %v", got)
 	}

@@ -55,7 +55,7 @@ func (n Network) Members(s cluster.Snapshot) []*cluster.Member {
 	return slices.DeleteFunc(slices.Clone(all), isForeign)
 }
 
-func (n Network) trustsAll() bool { return n.Gossip || n.Tunnel.Group.IsValid() }
+func (n Network) trustsAll() bool { return n.FindsHosts() || n.Tunnel.Group.IsValid() }
 
 // isForeign returns what tells whether a member has no part in the network.
 func (n Network) isForeign() func(*cluster.Member) bool {

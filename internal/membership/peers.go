@@ -29,7 +29,7 @@ type Discovery struct {
 func (d Discovery) Converged(n Network) bool {
 	if !d.Synced {
 		// A host that cannot listen hears of nobody. With a static list that does not matter.
-		return d.GraceOver && !n.Gossip
+		return d.GraceOver && !n.FindsHosts()
 	}
 	return d.GraceOver || len(d.Unheard) == 0
 }
@@ -74,7 +74,7 @@ func (l *PeerList) Update(n Network, d Discovery, recorded *network.Peers) netwo
 		peers.StaticFDB = recorded.StaticFDB
 		peers.Flood = slices.Concat(peers.Flood, recorded.Flood)
 		sortSet(&peers.Flood)
-	case n.Gossip && !d.ForgetOver && len(d.Unheard) > 0:
+	case n.FindsHosts() && !d.ForgetOver && len(d.Unheard) > 0:
 		peers.Flood = slices.Concat(peers.Flood, d.Unheard)
 		sortSet(&peers.Flood)
 	}
@@ -109,7 +109,7 @@ func (d Discovery) heardPeers(n Network, members []*cluster.Member) network.Peer
 		peers.Flood = append(peers.Flood, m.VTEP)
 		peers.StaticFDB = peers.StaticFDB && m.StaticFDB
 	}
-	if !n.Gossip && !n.Encrypts() {
+	if !n.FindsHosts() && !n.Encrypts() {
 		isMember := make(map[netip.Addr]bool, len(members))
 		for _, m := range members {
 			isMember[m.VTEP] = true

@@ -148,7 +148,7 @@ func TestRosterThatFollowsHasWhatANewOneHas(t *testing.T) {
 			}
 			m := n
 			if rnd.IntN(4) == 0 {
-				m.Gossip, m.VTEP.Remotes = false, []netip.Addr{vtep(2), vtep(3), vtep(8)}
+				m.Discovery, m.VTEP.Remotes = network.DiscoveryStatic, []netip.Addr{vtep(2), vtep(3), vtep(8)}
 			}
 			d := Discovery{Snapshot: s, Synced: step > 20, Carries: everything, ForgetOver: step > 30}
 			d.Unheard = []netip.Addr{vtep(9)}[:step%2]

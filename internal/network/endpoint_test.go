@@ -50,7 +50,9 @@ func TestRequestedAddresses(t *testing.T) {
 		requested bool
 	}{{true, `["10.0.0.2"]`, true}, {true, `null`, false}, {false, `["10.0.0.2"]`, false}} {
 		n := dualStackNetwork(t)
-		n.Gossip = tt.gossip
+		if tt.gossip {
+			n.Discovery = DiscoveryGossip
+		}
 		a := attachRequest("c1", `{"interface_name":"eth0","static_ips":`+tt.static+`}`)
 		if tt.gossip {
 			a.Addrs = []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00:10::2")}

@@ -16,10 +16,10 @@ const (
 )
 
 // NeedsAgent tells whether the network works only with an agent.
-func (n Network) NeedsAgent() bool { return n.Gossip || n.HasNames() }
+func (n Network) NeedsAgent() bool { return n.FindsHosts() || n.HasNames() }
 
 // AgentPicks tells whether the agent, not Podman, assigns containers' addresses.
-func (n Network) AgentPicks() bool { return n.Gossip && len(n.Subnets) > 0 }
+func (n Network) AgentPicks() bool { return n.FindsHosts() && len(n.Subnets) > 0 }
 
 // HasNames tells whether containers find each other by name.
 func (n Network) HasNames() bool { return len(n.Resolvers()) > 0 }

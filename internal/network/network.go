@@ -28,7 +28,7 @@ type Network struct {
 	LocalIP           netip.Addr   // invalid: auto
 	PhysicalInterface string       // "": auto
 	Remotes           []netip.Addr // sorted, unique; may have this host's own address
-	Gossip            bool         // discovery=gossip: Remotes are only the first hosts to ask
+	Discovery         Discovery
 
 	HostListed      kernel.Opt[bool] // Remotes has an address of this host, which may not have it yet
 	UnderlayTimeout uint16           // seconds that a start waits for the underlay
@@ -58,6 +58,20 @@ type Network struct {
 	DNSServers []netip.Addr // network_dns_servers
 	DNSPort    uint16       // where names are answered on this host; Parse does not set it
 }
+
+// Discovery is how a host finds the other hosts of a network.
+type Discovery string
+
+// The values of the option discovery.
+const (
+	DiscoveryStatic Discovery = "" // they are those of Remotes
+	DiscoveryGossip Discovery = "gossip"
+	DiscoveryEtcd   Discovery = "etcd"
+)
+
+// FindsHosts tells whether hosts find each other by a control plane. Then Remotes are only the first to
+// ask, and agents assign the addresses.
+func (n Network) FindsHosts() bool { return n.Discovery != DiscoveryStatic }
 
 // Subnet is a range of overlay addresses.
 type Subnet struct {

@@ -61,16 +61,15 @@ var networkOptions = []option{
 	},
 	{
 		name:    "discovery",
-		accepts: `"static" or "gossip"`,
+		accepts: `"static", "gossip" or "etcd"`,
 		set: func(n *Network, value string) bool {
-			n.Gossip = value == "gossip"
-			return n.Gossip || value == "static"
+			if n.Discovery = Discovery(value); value == "static" {
+				n.Discovery = DiscoveryStatic
+			}
+			return n.Discovery == DiscoveryStatic || n.Discovery == DiscoveryGossip || n.Discovery == DiscoveryEtcd
 		},
 		get: func(n Network) string {
-			if n.Gossip {
-				return "gossip"
-			}
-			return ""
+			return string(n.Discovery)
 		},
 	},
 	kernelBoolOption("host_listed", func(n *Network) *kernel.Opt[bool] { return &n.HostListed }),

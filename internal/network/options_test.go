@@ -39,7 +39,7 @@ func TestSetOptionsParsesEachOption(t *testing.T) {
 	if n.Tunnel != wantTunnel {
 		t.Errorf("got  %+v\nwant %+v", n.Tunnel, wantTunnel)
 	}
-	if n.Learning != no || n.TXChecksum != no || n.MTU != 1400 || n.Metric != 0 || !n.NoDefaultRoute || !n.Gossip ||
+	if n.Learning != no || n.TXChecksum != no || n.MTU != 1400 || n.Metric != 0 || !n.NoDefaultRoute || !n.FindsHosts() ||
 		n.PhysicalInterface != "eth0" ||
 		n.Encryption != EncryptionWireGuard || n.EncryptionPort != 51820 {
 		t.Errorf("got %+v", n)

@@ -95,7 +95,7 @@ func (c config) parseNetwork() (Network, Problems) {
 	isolationGiven := n.Isolate != IsolateOff
 	c.setBridgeIsolation(&n)
 	n.checkPeers(c.Options, &problems)
-	c.checkIPAM(n.Gossip, &problems)
+	c.checkIPAM(n.FindsHosts(), &problems)
 	for _, s := range c.Subnets {
 		n.addSubnet(s, &problems)
 	}
@@ -122,9 +122,9 @@ func (c config) parseNetwork() (Network, Problems) {
 }
 
 // checkIPAM refuses IPAM drivers that would make hosts disagree about addresses.
-func (c config) checkIPAM(gossip bool, problems *Problems) {
+func (c config) checkIPAM(findsHosts bool, problems *Problems) {
 	driver := c.IPAMOptions["driver"]
-	if gossip && driver == Driver {
+	if findsHosts && driver == Driver {
 		driver = "" // Complete wrote it
 	}
 	switch driver {
@@ -151,13 +151,13 @@ func (n Network) checkPeers(typed map[string]string, problems *Problems) {
 	switch value, ok := typed["remote_ips"]; {
 	case ok && group:
 		problems.Add("option remote_ips", value, "does not go with multicast_group: traffic floods to the group or to a list")
-	case n.Gossip && group:
+	case n.FindsHosts() && group:
 		problems.Add("option multicast_group", typed["multicast_group"],
-			"does not go with discovery=gossip, which tells to which hosts to flood")
-	case n.Gossip && n.MaxHosts != 0:
+			"does not go with discovery=%s, which tells to which hosts to flood", n.Discovery)
+	case n.FindsHosts() && n.MaxHosts != 0:
 		problems.Add("option max_hosts", typed["max_hosts"],
-			"does not go with discovery=gossip, where no host has a part of the subnet")
-	case n.Gossip:
+			"does not go with discovery=%s, where no host has a part of the subnet", n.Discovery)
+	case n.FindsHosts():
 	case !ok && !group:
 		if _, tried := typed["multicast_group"]; !tried {
 			problems.Add("option remote_ips", "", "is required unless multicast_group is given: --opt remote_ips=ADDRESS,…")

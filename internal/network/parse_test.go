@@ -94,7 +94,7 @@ func TestParseRefuses(t *testing.T) {
 		{"remote_ips of two families", opts{"remote_ips": "192.168.1.11,fd00:1::11"}, nil, `option remote_ips "192.168.1.11,fd00:1::11": must be of one address family, but 192.168.1.11 and fd00:1::11 are not`},
 		{"remote_ips of the other family", opts{"remote_ips": "fd00:1::11"}, nil, `option local_ip "192.168.1.10": must be of the same address family as fd00:1::11`},
 		{"remote_ips with multicast_group", opts{"multicast_group": "239.1.1.1"}, nil, `option remote_ips "192.168.1.11,192.168.1.12": does not go with multicast_group: traffic floods to the group or to a list`},
-		{"discovery", opts{"discovery": "dns"}, nil, `option discovery "dns": must be "static" or "gossip"`},
+		{"discovery", opts{"discovery": "dns"}, nil, `option discovery "dns": must be "static", "gossip" or "etcd"`},
 		{"discovery without a list", opts{"discovery": "static", "-remote_ips": ""}, nil, `option remote_ips: is required unless multicast_group is given: --opt remote_ips=ADDRESS,…`},
 		{"discovery with a group", opts{"discovery": "gossip", "multicast_group": "239.1.1.1", "-remote_ips": ""}, nil, `option multicast_group "239.1.1.1": does not go with discovery=gossip, which tells to which hosts to flood`},
 		{"discovery with max_hosts", opts{"discovery": "gossip", "max_hosts": "4"}, nil, `option max_hosts "4": does not go with discovery=gossip, where no host has a part of the subnet`},

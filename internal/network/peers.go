@@ -32,7 +32,7 @@ func (p Peers) Place(n *Network, v *VTEP) {
 	if n.Encrypts() {
 		v.StaticFDB, v.WireGuard, v.WireGuardAddrs = true, p.WireGuard, p.WireGuardAddrs
 	}
-	if !n.Gossip {
+	if !n.FindsHosts() {
 		return
 	}
 	v.Remotes = p.Flood

@@ -21,7 +21,7 @@ func TestPeersPlaceKeepsStaticListAsSenders(t *testing.T) {
 		host    netip.Addr
 	}{
 		{"static", Network{}, []netip.Addr{a, b}, netip.Addr{}},
-		{"gossip", Network{Gossip: true}, []netip.Addr{b}, own},
+		{"gossip", Network{Discovery: DiscoveryGossip}, []netip.Addr{b}, own},
 		{"encrypted", Network{Encryption: EncryptionWireGuard}, []netip.Addr{a, b}, netip.Addr{}},
 	}
 	for _, tt := range tests {
@@ -41,7 +41,7 @@ func TestPeersPlaceKeepsStaticListAsSenders(t *testing.T) {
 func TestGossipNetworkNeedsNoHostList(t *testing.T) {
 	data := exampleNetwork(map[string]string{"discovery": "gossip", "-remote_ips": ""}, nil)
 	n, v, err := Parse(data, testHost, VTEP{})
-	if err != nil || !n.Gossip || !n.NeedsAgent() || len(v.Remotes) != 0 {
+	if err != nil || !n.FindsHosts() || !n.NeedsAgent() || len(v.Remotes) != 0 {
 		t.Fatalf("got %+v, %v, %v", n, v, err)
 	}
 	completed, err := n.Complete(data)

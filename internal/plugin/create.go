@@ -58,6 +58,7 @@ func (p *Plugin) checkNew(labelled network.Labelled,
 		problems = slices.Concat(labelled.Problems, problems)
 		problems = append(problems, ipam.ReserveRanges(&n)...)
 		problems = append(problems, ipam.AssignSlices(&n, v)...)
+		p.checkEtcd(n, &problems)
 	}
 	return n, v, problems, err
 }

@@ -15,6 +15,8 @@ type Plugin struct {
 	Agent Agent
 	// Rootless tells whether Podman runs without privileges.
 	Rootless bool
+	// ConfigFiles are those of the agent's configuration.
+	ConfigFiles []string
 }
 
 // Agent is the host's agent.

@@ -59,7 +59,7 @@ func (p *Plugin) Setup(namespace string, r netavark.Request) (netavark.Status, e
 	defer container.Close()
 	setup := hostSetup{p, namespace, r, host, container, n, e}
 	var result setupResult
-	if n.Gossip {
+	if n.FindsHosts() {
 		result, err = setup.connectGossip()
 	} else {
 		result, err = setup.connectStatic()
@@ -177,7 +177,7 @@ func (c hostSetup) goOnWithoutAgent(err error) {
 		lost = "no container names, only the host's name servers"
 	}
 	c.Warn(fmt.Sprintf("network %s: %s: %v", c.network.Name, lost, err))
-	if _, runs := errors.AsType[runningAgentError](err); runs || c.network.Gossip {
+	if _, runs := errors.AsType[runningAgentError](err); runs || c.network.FindsHosts() {
 		return
 	}
 	if err := c.FallBackToStatic(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -367,6 +369,30 @@ func TestCreateGossipNetwork(t *testing.T) {
 		}
 		if err := plugin.Teardown("/ns/1", r); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// A network whose hosts talk by etcd is created only where the agent has one.
+func TestCreateEtcdNetwork(t *testing.T) {
+	_, plugin := newFakeHost(t)
+	text := `{"name": "net", "driver": "vxlan", "id": "7c7c", "dns_enabled": true, "options": {"vni": "100",
+		"local_ip": "auto", "physical_interface": "eth0", "discovery": "etcd"}, "subnets": [{"subnet": "10.0.0.0/24"}]}`
+	file := filepath.Join(t.TempDir(), "vxland.toml")
+	plugin.ConfigFiles = []string{filepath.Join(t.TempDir(), "absent"), file}
+	for config, isThere := range map[string]bool{
+		"": false, "#[etcd]\n": false, "port = 1\n[etcd]\nendpoints = []\n": true, " [ etcd ]\n": true, "etcd.endpoints = []": true,
+	} {
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := plugin.Create([]byte(text))
+		if isThere && (err != nil || !strings.Contains(string(out), `"ipam_options":{"driver":"vxlan"}`)) {
+			t.Errorf("%q: %s, %v", config, out, err)
+		}
+		if want := "needs a section [etcd] with endpoints in /etc/vxlan/vxland.toml on this host"; !isThere &&
+			(err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: got %v", config, err)
 		}
 	}
 }

@@ -51,9 +51,12 @@ func Host() *hoststate.Host {
 	return h
 }
 
+// configFiles are config.Path and config.ClusterPath, whose package is too large for the plugin.
+var configFiles = []string{"/etc/vxlan/vxland.toml", "/etc/vxlan/cluster.toml"}
+
 // Plugin returns the plugin of this host.
 func Plugin() *plugin.Plugin {
-	return &plugin.Plugin{Host: Host(), Agent: Agent(), Rootless: isRootless()}
+	return &plugin.Plugin{Host: Host(), Agent: Agent(), Rootless: isRootless(), ConfigFiles: configFiles}
 }
 
 // Agent returns what calls the agent of this host.

@@ -281,6 +281,9 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Alone: health.Alone,
 			Refused: refusalStatus(health.Refused, known, now),
 		}
+		if m.kind.HasServers { // of others it is in what was refused
+			c.Problem = health.Problem
+		}
 		if !health.StaleSince.IsZero() {
 			c.Stale = now.Sub(health.StaleSince)
 		}

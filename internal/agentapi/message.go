@@ -322,7 +322,9 @@ type ClusterStatus struct {
 	// Alone: there are hosts to ask, and none of them has answered.
 	Alone bool `json:"alone,omitempty"`
 	// Stale is for how long there has been no contact to any other host. 0: there is, or never was.
-	Stale   time.Duration   `json:"stale,omitempty"`
+	Stale time.Duration `json:"stale,omitempty"`
+	// Problem is a sentence for people: why the servers cannot be used by which the hosts talk.
+	Problem string          `json:"problem,omitempty"`
 	Refused []RefusalStatus `json:"refused,omitempty"` // since the agent started, by reason
 }
 

@@ -56,8 +56,10 @@ var clusterEntries = []Entry{
 	{
 		Code: ClusterStale, Title: "contact to all other hosts is lost",
 		Meaning: "The agent had contact to other hosts and has none. It goes on with what it knew.",
-		Causes:  []string{"The underlay is interrupted.", "A firewall drops port 7947."},
-		Mends:   []string{"Restore the underlay, or open port 7947 (UDP and TCP)."},
+		Causes: []string{"The underlay is interrupted.", "A firewall drops port 7947.",
+			"With `discovery=etcd`: no server of etcd answers, or they refuse this host."},
+		Mends: []string{"Restore the underlay, or open port 7947 (UDP and TCP).",
+			"With `discovery=etcd`: start the servers, or correct `[etcd]` in the configuration."},
 	},
 	{
 		Code: KeyRefused, Title: "another host has another key",

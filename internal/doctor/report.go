@@ -217,6 +217,13 @@ func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
 
 func fromCluster(c agentapi.ClusterStatus) (findings []diagnosis.Finding) {
 	switch {
+	case c.Problem != "":
+		f := diagnosis.Finding{Code: diagnosis.ClusterStale, Level: diagnosis.Failure, Summary: c.Problem}
+		if c.Stale > 0 {
+			f.Evidence = []string{fmt.Sprintf("what other hosts have is as it was %v ago", c.Stale.Round(time.Second))}
+		}
+		f.Mend = []string{"vxlanctl config check   # and look at the servers of " + c.Name}
+		findings = append(findings, f)
 	case c.Stale > 0:
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.ClusterStale, Level: diagnosis.Failure,

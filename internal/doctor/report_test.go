@@ -58,6 +58,8 @@ func TestFromReport(t *testing.T) {
 		{"one way", tunnel(agentapi.TunnelStatus{Host: "b", Port: 4789, Heard: true}), "VX0302 failure no VXLAN packet arrives at host b", "open UDP port 4789 on host b and on the way"},
 		{"both ways", tunnel(agentapi.TunnelStatus{Host: "b", Port: 4789}), "VX0301 failure no VXLAN packet passes to or from host b", "open UDP port 4789 on both hosts and on the way"},
 		{"stale", cluster(agentapi.ClusterStatus{Name: "198.18.0.1", Stale: time.Minute}), "VX0706 failure no contact to any other host from 198.18.0.1 for 1m0s", ""},
+		{"servers away", cluster(agentapi.ClusterStatus{Name: "etcd", Stale: time.Minute, Syncing: true, Problem: "etcd does not answer: x"}),
+			"VX0706 failure etcd does not answer: x", "vxlanctl config check   # and look at the servers of etcd"},
 		{"syncing", cluster(agentapi.ClusterStatus{Name: "198.18.0.1", Syncing: true}), "VX0709 warning the cluster of 198.18.0.1 is still asking the other hosts what they have", ""},
 		{"unreachable", cluster(agentapi.ClusterStatus{Hosts: []agentapi.HostStatus{{Name: "c.198.18.0.3", HostName: "c", UnreachableFor: time.Hour}}}),
 			"VX0310 warning host c.198.18.0.3 has not answered for 1h0m0s", "vxlanctl doctor   # if it is gone for good, type here: vxlanctl host forget c"},

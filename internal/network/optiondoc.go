@@ -79,12 +79,13 @@ var optionDocs = []OptionDoc{
 	{
 		Name: "remote_ips", Group: GroupHosts, Common: true,
 		Value:   "unicast addresses, separated by commas",
-		Default: "none; required without `multicast_group` and `discovery=gossip`",
+		Default: "none; required without `multicast_group`, and with `discovery=static`",
 		Summary: "The addresses of the network's hosts.",
 		Details: "All are of `local_ip`'s family. You can give the same list on all hosts: each leaves out its own " +
 			"address. The subnets are divided by the list as it stands, so do give the same one. " +
 			"Spaces and repeated addresses do no harm. At least one other host must be left. " +
-			"Names are not accepted. With `discovery=gossip` these hosts are only the first to be asked.",
+			"Names are not accepted. With `discovery=gossip` these hosts are only the first to be asked, and with " +
+			"`discovery=etcd` they only show which underlay interface to use.",
 		Errors: []OptionError{
 			{"has no host but this one", "add the address of another host"},
 			{"names are not accepted", "give the address of the host that the message names"},
@@ -115,11 +116,15 @@ var optionDocs = []OptionDoc{
 	},
 	{
 		Name: "discovery", Group: GroupHosts, Common: true,
-		Value: "`static` or `gossip`", Default: "`static`",
+		Value: "`static`, `gossip` or `etcd`", Default: "`static`",
 		Summary: "How the host finds the other hosts of the network.",
-		Details: "With `static` they are those of `remote_ips`. With `gossip` they are the hosts whose agents have " +
-			"a container on the network. The agents assign the addresses then. See [modes](modes.md).",
-		Errors: []OptionError{{"does not go with discovery=gossip", "leave out the option that the message names"}},
+		Details: "With `static` they are those of `remote_ips`. With the others they are the hosts whose agents have " +
+			"a container on the network, by talking to each other or to [servers](etcd.md). The agents assign the " +
+			"addresses then. See [modes](modes.md).",
+		Errors: []OptionError{
+			{"does not go with discovery=", "leave out the option that the message names"},
+			{"needs a section [etcd] with endpoints", "[name the servers](etcd.md) in the agent's configuration"},
+		},
 	},
 	{
 		Name: "host_listed", Group: GroupHosts,
@@ -229,7 +234,7 @@ var optionDocs = []OptionDoc{
 		Value: "number, 2–65536", Default: "as many as are listed",
 		Summary: "The number of hosts that the subnets are divided among.",
 		Details: "A number above that of today's hosts leaves room for later ones. The present hosts' parts then " +
-			"stay as they are when you add one with a higher address. With `discovery=gossip` hosts have no parts, " +
+			"stay as they are when you add one with a higher address. Where hosts find each other they have no parts, " +
 			"and the option is refused. See [addresses](addresses.md).",
 		Errors: []OptionError{
 			{"cannot be divided among", "raise `max_hosts`; there are more hosts in `remote_ips`"},
@@ -283,7 +288,7 @@ var optionDocs = []OptionDoc{
 		Summary: "Packets to other hosts are encrypted.",
 		Details: "Give the same on all hosts. The agents make the keys, exchange them and replace them. " +
 			"Without keys, nothing leaves and nothing is taken in. The network needs [agents](modes.md), and its " +
-			"[MTU](encryption.md#mtu) is smaller. Neither `multicast_group` nor `learning=true` goes with it. " +
+			"[MTU](encryption.md#mtu) is smaller. Neither `multicast_group`, `learning=true` nor `discovery=etcd` goes with it. " +
 			"IPsec is [not offered](security.md#encryption).",
 		Errors: []OptionError{
 			{"needs the agents, which exchange the keys", "use `discovery=gossip`, or leave out `--disable-dns`"},

@@ -122,7 +122,7 @@ func (c *claimer) run(done <-chan struct{}, addrs []string) {
 			return
 		default:
 		}
-		addr, container := addrs[rand.IntN(len(addrs))], fmt.Sprintf("c%d-%d", c.number, i)
+		addr, container := addrs[rand.IntN(len(addrs))], fmt.Sprintf("%064x", c.number<<32+i)
 		o, call := operation{kind: "claim", addr: addr, container: container}, c.history.now()
 		taken, err := c.claim(container, addr)
 		end := c.history.now()

@@ -8,6 +8,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
 )
 
 // maxValue is far above what a valid value takes: 64 names of 253 bytes, 16 addresses.
@@ -63,7 +64,7 @@ type Owner struct {
 
 // Is tells whether both are one container of one host, or the host itself. A host may change its name.
 func (o Owner) Is(other Owner) bool {
-	return o.Host == other.Host && o.ContainerID == other.ContainerID
+	return o.Host != "" && o.Host == other.Host && o.ContainerID == other.ContainerID
 }
 
 // Encode returns a Presence or an Owner as a value.
@@ -93,12 +94,13 @@ func DecodePresence(raw []byte) (p Presence, err error) {
 	return p, checkHostName(p.Name)
 }
 
-// DecodeOwner reads an Owner. One that is not valid is still somebody's.
+// DecodeOwner reads an Owner. One that is not valid is still somebody's: the zero value.
 func DecodeOwner(raw []byte) (o Owner) {
 	if decode(raw, &o) != nil {
 		return Owner{}
 	}
-	if _, ok := cluster.ParseHostID(o.Host); !ok || checkHostName(o.HostName) != nil || checkHostName(o.ContainerID) != nil {
+	_, ok := cluster.ParseHostID(o.Host)
+	if !ok || checkHostName(o.HostName) != nil || o.ContainerID != "" && network.CheckContainerID(o.ContainerID) != nil {
 		return Owner{}
 	}
 	return o
@@ -114,12 +116,12 @@ func EncodeMembership(hostName string, m cluster.Membership) string {
 }
 
 // DecodeMembership reads what EncodeMembership wrote.
-func DecodeMembership(network cluster.NetworkKey, raw []byte) (hostName string, m cluster.Membership, err error) {
+func DecodeMembership(key cluster.NetworkKey, raw []byte) (hostName string, m cluster.Membership, err error) {
 	var r membership
 	if err := decode(raw, &r); err != nil {
 		return "", m, err
 	}
-	m = cluster.Membership{Network: network, VTEP: r.VTEP, StaticFDB: r.StaticFDB, HostAddrs: r.HostAddrs,
+	m = cluster.Membership{Network: key, VTEP: r.VTEP, StaticFDB: r.StaticFDB, HostAddrs: r.HostAddrs,
 		BridgeMAC: r.BridgeMAC,
 		View:      cluster.NetworkView{Name: r.View.Name, MTU: r.View.MTU, UnderlayMTU: r.View.UnderlayMTU}}
 	for _, s := range r.View.Subnets {

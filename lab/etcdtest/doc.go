@@ -1,0 +1,3 @@
+// Package etcdtest tests networks with discovery=etcd on hosts that run the real Podman, and the etcd of
+// Debian.
+package etcdtest

@@ -96,7 +96,7 @@ var layers = map[string][]string{
 	"internal/packettrace":                  {"internal/agentapi"},
 	"internal/ctl":                          {"internal/hostsetup", "internal/bundle", "internal/topology", "internal/web", "internal/top", "internal/agentapi", "internal/config", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
-	"cmd/vxland":                            {"internal/cluster/etcd", "internal/kernel/bpfpath", "internal/kernel/wireguard/wggo", "internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
+	"cmd/vxland":                            {"internal/kernel/bpfpath", "internal/cluster/etcd", "internal/kernel/wireguard/wggo", "internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
 	"cmd/vxlanctl":                          {"internal/kernel/wireguard", "internal/metrics", "internal/pathcheck", "internal/doctor/survey", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
 }
 

@@ -32,7 +32,8 @@ func (a *Agent) beginConfirm(networkID string) {
 		return
 	}
 	key := cluster.NetworkKey{VNI: n.Tunnel.VNI, Port: n.Tunnel.Port}
-	a.confirmer.Begin(joinedNetwork{id: n.ID, key: key, vtep: n.VTEP.Local, discovery: n.Discovery, encrypted: n.Encrypts()})
+	a.confirmer.Begin(joinedNetwork{id: n.ID, key: key, vtep: n.VTEP.Local, discovery: n.Discovery,
+		encrypted: n.Encrypts()})
 }
 
 // confirmJoined waits until the other hosts of a network know of this one, if it has just become a

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -22,10 +24,10 @@ dial_timeout = "1s"
 request_timeout = "3s"
 lease = "20s"
 `)
-	want := Etcd{Endpoints: []string{"https://192.0.2.1:2379", "https://etcd2.example:2379"}, CA: "/ca", Cert: "/cert", Key: "/key",
-		User: "vxlan", PasswordFile: "/password", Prefix: "/test/blue", DialTimeout: time.Second, RequestTimeout: 3 * time.Second,
-		Lease: 20 * time.Second}
-	if err != nil || !equalEtcd(c.Etcd, want) || c.Port != 7000 {
+	want := Etcd{Endpoints: []string{"https://192.0.2.1:2379", "https://etcd2.example:2379"},
+		CA: "/ca", Cert: "/cert", Key: "/key", User: "vxlan", PasswordFile: "/password", Prefix: "/test/blue",
+		DialTimeout: time.Second, RequestTimeout: 3 * time.Second, Lease: 20 * time.Second}
+	if err != nil || !reflect.DeepEqual(c.Etcd, want) || c.Port != 7000 {
 		t.Errorf("got %+v, %v", c.Etcd, err)
 	}
 	if c, err := ParseSettings(""); err != nil || len(c.Etcd.Endpoints) > 0 || c.Etcd.Lease != 15*time.Second {
@@ -33,31 +35,28 @@ lease = "20s"
 	}
 }
 
-func equalEtcd(a, b Etcd) bool {
-	endpoints := strings.Join(a.Endpoints, " ") == strings.Join(b.Endpoints, " ")
-	a.Endpoints, b.Endpoints = nil, nil
-	return endpoints && a.CA == b.CA && a.Cert == b.Cert && a.Key == b.Key && a.User == b.User &&
-		a.PasswordFile == b.PasswordFile && a.Prefix == b.Prefix && a.DialTimeout == b.DialTimeout &&
-		a.RequestTimeout == b.RequestTimeout && a.Lease == b.Lease
-}
-
 // All problems are reported at once, each with its setting.
 func TestEtcdProblems(t *testing.T) {
+	const server = "endpoints = [\"https://a:1\"]\n"
 	for text, want := range map[string][]string{
-		`user = "x"`:                                                 {"etcd.endpoints: is required", "etcd.user: needs password_file too"},
-		`endpoints = ["192.0.2.1:2379"]`:                             {`etcd.endpoints "192.0.2.1:2379": must be https://HOST:PORT`},
-		`endpoints = ["https://a"]`:                                  {`etcd.endpoints "https://a": must be`},
-		`endpoints = ["https://a:1/x"]`:                              {`etcd.endpoints "https://a:1/x": must be`},
-		`endpoints = ["https://u:p@a:1"]`:                            {`must be https://HOST:PORT`},
-		`endpoints = ["https://a:1", "http://b:1", "https://a:1"]`:   {`"http://b:1": must be by https`, `"https://a:1": is repeated`},
-		"endpoints = [\"http://a:1\"]\nca = \"/x\"":                  {`etcd.ca "/x": is for servers by https`},
-		"endpoints = [\"https://a:1\"]\ncert = \"x\"":                {`etcd.cert "x": must be an absolute path`, "etcd.cert: needs key too"},
-		"endpoints = [\"https://a:1\"]\npassword_file = \"/x\"":      {"etcd.password_file: needs user too"},
-		"endpoints = [\"https://a:1\"]\nprefix = \"vxlan\"":          {`etcd.prefix "vxlan": must be`},
-		"endpoints = [\"https://a:1\"]\nprefix = \"/vxlan/\"":        {`etcd.prefix "/vxlan/": must be`},
-		"endpoints = [\"https://a:1\"]\nlease = \"1s\"\ntime = 1":    {`etcd.lease "1s": must be from 5s to 10m0s`, "etcd.time: is unknown; the settings of [etcd] are"},
-		"endpoints = [\"https://a:1\"]\nrequest_timeout = \"500ms\"": {`etcd.request_timeout "500ms": must be from 1s to 1m0s, such as "4s"`},
-		"endpoints = \"https://a:1\"":                                {`write it as in endpoints = ["https://192.168.1.10:2379"]`},
+		`user = "x"`:                      {"etcd.endpoints: is required", "etcd.user: needs password_file too"},
+		`endpoints = ["192.0.2.1:2379"]`:  {`etcd.endpoints "192.0.2.1:2379": must be https://HOST:PORT`},
+		`endpoints = ["https://a"]`:       {`etcd.endpoints "https://a": must be`},
+		`endpoints = ["https://a:1/x"]`:   {`etcd.endpoints "https://a:1/x": must be`},
+		`endpoints = ["https://u:p@a:1"]`: {`must be https://HOST:PORT`},
+		`endpoints = ["https://a:1", "http://b:1", "https://a:1"]`: {
+			`"http://b:1": must be by https`, `"https://a:1": is repeated`},
+		"endpoints = [\"http://a:1\"]\nca = \"/x\"": {`etcd.ca "/x": is for servers by https`},
+		server + `cert = "x"`: {
+			`etcd.cert "x": must be an absolute path`, "etcd.cert: needs key too"},
+		server + `password_file = "/x"`: {"etcd.password_file: needs user too"},
+		server + `prefix = "vxlan"`:     {`etcd.prefix "vxlan": must be`},
+		server + `prefix = "/vxlan/"`:   {`etcd.prefix "/vxlan/": must be`},
+		server + "lease = \"1s\"\ntime = 1": {
+			`etcd.lease "1s": must be from 5s to 10m0s`, "etcd.time: is unknown; the settings of [etcd] are"},
+		server + `request_timeout = "500ms"`: {
+			`etcd.request_timeout "500ms": must be from 1s to 1m0s, such as "4s"`},
+		`endpoints = "https://a:1"`: {`write it as in endpoints = ["https://192.168.1.10:2379"]`},
 	} {
 		_, err := ParseSettings("[etcd]\n" + text)
 		for _, w := range want {
@@ -78,8 +77,9 @@ func TestEtcdFiles(t *testing.T) {
 		}
 		return path
 	}
-	text := "[etcd]\nendpoints = [\"https://a:1\"]\nca = \"" + file("ca", "x", 0o644) + "\"\ncert = \"" + file("cert", "x", 0o644) +
-		"\"\nkey = \"" + file("key", "x", 0o644) + "\"\nuser = \"u\"\npassword_file = \"" + filepath.Join(dir, "absent") + "\"\n"
+	text := fmt.Sprintf("[etcd]\nendpoints = [\"https://a:1\"]\nca = %q\ncert = %q\nkey = %q\nuser = \"u\"\n"+
+		"password_file = %q\n", file("ca", "x", 0o644), file("cert", "x", 0o644), file("key", "x", 0o644),
+		filepath.Join(dir, "absent"))
 	if _, err := ParseSettings(text); err != nil {
 		t.Errorf("an agent follows the files: %v", err)
 	}

@@ -269,7 +269,7 @@ func TestSubnetWithoutContainerAddress(t *testing.T) {
 	for prefix, want := range map[string]bool{
 		"10.0.0.0/32": false, "10.0.0.0/31": false, "10.0.0.0/30": true, "fd00::/128": false, "fd00::/127": false, "fd00::/126": true,
 	} {
-		for _, discovery := range []network.Discovery{network.DiscoveryStatic, network.DiscoveryGossip, network.DiscoveryEtcd} {
+		for _, discovery := range []network.Discovery{"", network.DiscoveryGossip, network.DiscoveryEtcd} {
 			n := network.Network{Discovery: discovery, Subnets: []network.Subnet{parseSubnet(prefix, "")}}
 			if problems := AssignSlices(&n, network.VTEP{}); (problems.Err() == nil) != want {
 				t.Errorf("%s: %v", prefix, problems)

@@ -84,8 +84,8 @@ var optionDocs = []OptionDoc{
 		Details: "All are of `local_ip`'s family. You can give the same list on all hosts: each leaves out its own " +
 			"address. The subnets are divided by the list as it stands, so do give the same one. " +
 			"Spaces and repeated addresses do no harm. At least one other host must be left. " +
-			"Names are not accepted. With `discovery=gossip` these hosts are only the first to be asked, and with " +
-			"`discovery=etcd` they only show which underlay interface to use.",
+			"Names are not accepted. With `discovery=gossip` these hosts are only the first to be asked. With " +
+			"`discovery=etcd` they only tell which underlay interface to use.",
 		Errors: []OptionError{
 			{"has no host but this one", "add the address of another host"},
 			{"names are not accepted", "give the address of the host that the message names"},
@@ -118,12 +118,11 @@ var optionDocs = []OptionDoc{
 		Name: "discovery", Group: GroupHosts, Common: true,
 		Value: "`static`, `gossip` or `etcd`", Default: "`static`",
 		Summary: "How the host finds the other hosts of the network.",
-		Details: "With `static` they are those of `remote_ips`. With the others they are the hosts whose agents have " +
-			"a container on the network, by talking to each other or to [servers](etcd.md). The agents assign the " +
-			"addresses then. See [modes](modes.md).",
+		Details: "With `static` they are those of `remote_ips`. With `gossip` they are the hosts whose agents have " +
+			"a container on the network. With `etcd` agents find these by [servers](etcd.md), which `vxland.toml` names. " +
+			"In both cases the agents assign the addresses. See [modes](modes.md).",
 		Errors: []OptionError{
 			{"does not go with discovery=", "leave out the option that the message names"},
-			{"needs a section [etcd] with endpoints", "[name the servers](etcd.md) in the agent's configuration"},
 		},
 	},
 	{
@@ -288,7 +287,8 @@ var optionDocs = []OptionDoc{
 		Summary: "Packets to other hosts are encrypted.",
 		Details: "Give the same on all hosts. The agents make the keys, exchange them and replace them. " +
 			"Without keys, nothing leaves and nothing is taken in. The network needs [agents](modes.md), and its " +
-			"[MTU](encryption.md#mtu) is smaller. Neither `multicast_group`, `learning=true` nor `discovery=etcd` goes with it. " +
+			"[MTU](encryption.md#mtu) is smaller. Neither `multicast_group`, `learning=true` nor `discovery=etcd` goes " +
+			"with it. " +
 			"IPsec is [not offered](security.md#encryption).",
 		Errors: []OptionError{
 			{"needs the agents, which exchange the keys", "use `discovery=gossip`, or leave out `--disable-dns`"},

@@ -13,6 +13,10 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
+// create is typed on each host.
+const create = "podman network create --driver vxlan --opt discovery=etcd --opt local_ip=auto " +
+	"--opt physical_interface=eth0 --opt vni=100 --subnet 10.0.0.0/24 net"
+
 // startLab starts a lab whose first host has an etcd, which all use.
 func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
@@ -40,7 +44,7 @@ func startLab(t *testing.T, hosts int) *lab.Lab {
 		}
 		for _, h := range l.Hosts() {
 			// The test's context has ended.
-			log, err := h.Sh(context.Background(), "cat /run/vxlan/vxland.log; vxlanctl status; cat /run/vxlan/networks/*/peers.json")
+			log, err := h.Sh(context.Background(), "cat /run/vxlan/vxland.log; vxlanctl status")
 			t.Logf("%s: agent:\n%s\n%v", h.Name(), log, err)
 		}
 	})
@@ -53,15 +57,21 @@ func endpoint(l *lab.Lab) string { return fmt.Sprintf("http://%v:2379", l.Hosts(
 // startEtcd starts the first host's etcd, or starts it again with what it had.
 func startEtcd(t *testing.T, l *lab.Lab) {
 	t.Helper()
-	labtest.Sh(t, l.Hosts()[0], fmt.Sprintf("mkdir -p /run/etcd; setsid -f etcd --data-dir /run/etcd/data --listen-client-urls %[1]s "+
-		"--advertise-client-urls %[1]s --listen-peer-urls http://127.0.0.1:2380 --log-level error >/run/etcd/log 2>&1; pgrep -x etcd >/run/etcd/pid",
-		endpoint(l)))
-	labtest.Within(t, 10*time.Second, l.Hosts()[0], "ETCDCTL_API=3 etcdctl --endpoints "+endpoint(l)+" get x")
+	labtest.Sh(t, l.Hosts()[0], fmt.Sprintf("mkdir -p /run/etcd; setsid -f etcd --data-dir /run/etcd/data "+
+		"--listen-client-urls %[1]s --advertise-client-urls %[1]s --listen-peer-urls http://127.0.0.1:2380 "+
+		"--log-level error >/run/etcd/log 2>&1; pgrep -x etcd >/run/etcd/pid", endpoint(l)))
+	labtest.Within(t, 10*time.Second, l.Hosts()[0], getFromEtcd(l, "x"))
 }
 
 func stopEtcd(t *testing.T, l *lab.Lab) {
 	t.Helper()
-	labtest.Sh(t, l.Hosts()[0], "kill $(cat /run/etcd/pid); while kill -0 $(cat /run/etcd/pid) 2>/dev/null; do sleep 0.1; done")
+	labtest.Sh(t, l.Hosts()[0], "kill $(cat /run/etcd/pid); "+
+		"while kill -0 $(cat /run/etcd/pid) 2>/dev/null; do sleep 0.1; done")
+}
+
+// getFromEtcd prints what etcd has.
+func getFromEtcd(l *lab.Lab, args string) string {
+	return "ETCDCTL_API=3 etcdctl --endpoints " + endpoint(l) + " get " + args
 }
 
 // Two hosts find each other by etcd. While it is away what runs goes on, and a new container fails in time
@@ -70,8 +80,6 @@ func TestNetworkByEtcd(t *testing.T) {
 	l := startLab(t, 2)
 	hosts := l.Hosts()
 	a, b := hosts[0], hosts[1]
-	const create = "podman network create --driver vxlan --opt discovery=etcd --opt local_ip=auto " +
-		"--opt physical_interface=eth0 --opt vni=100 --subnet 10.0.0.0/24 net"
 	addrs := make(map[string]string)
 	for i, h := range hosts {
 		labtest.Sh(t, h, create)
@@ -84,14 +92,15 @@ func TestNetworkByEtcd(t *testing.T) {
 	}
 	labtest.Within(t, 3*time.Second, a, "podman exec c0 ping -c1 -W1 c1")
 	labtest.Within(t, 3*time.Second, b, "podman exec c1 ping -c1 -W1 c0")
-	keys := labtest.Sh(t, a, "ETCDCTL_API=3 etcdctl --endpoints "+endpoint(l)+" get --prefix /vxlan/v1/networks/100-4789/addresses/")
+	keys := labtest.Sh(t, a, getFromEtcd(l, "--prefix /vxlan/v1/networks/100-4789/addresses/"))
 	for name, addr := range addrs {
 		if !strings.Contains(keys, "/addresses/"+addr+"\n") {
 			t.Errorf("etcd does not have %s of %s: %s", addr, name, keys)
 		}
 	}
-	if out := labtest.Refused(t, b, "podman run --rm --network net --ip "+addrs["c0"]+" localhost/web true"); !strings.Contains(out, "is in use by container c0 on host") {
-		t.Errorf("a second container with the address: %s", out)
+	second := labtest.Refused(t, b, "podman run --rm --network net --ip "+addrs["c0"]+" localhost/web true")
+	if !strings.Contains(second, "is in use by container c0 on host") {
+		t.Errorf("a second container with the address: %s", second)
 	}
 	stopEtcd(t, l)
 	labtest.Within(t, 10*time.Second, b, "vxlanctl status | grep 'etcd does not answer'")
@@ -107,14 +116,13 @@ func TestNetworkByEtcd(t *testing.T) {
 	for _, h := range hosts {
 		labtest.Sh(t, h, "podman rm -f -t0 -a")
 	}
-	labtest.Within(t, 15*time.Second, a, "! ETCDCTL_API=3 etcdctl --endpoints "+endpoint(l)+" get --prefix /vxlan/ | grep .")
+	labtest.Within(t, 15*time.Second, a, "! "+getFromEtcd(l, "--prefix /vxlan/")+" | grep .")
 }
 
 // A host whose agent has no etcd refuses the network when it is created.
 func TestNetworkNeedsTheSection(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
-	out := labtest.Refused(t, l.Hosts()[0], "podman network create --driver vxlan --opt discovery=etcd --opt local_ip=auto "+
-		"--opt physical_interface=eth0 --opt vni=100 --subnet 10.0.0.0/24 net")
+	out := labtest.Refused(t, l.Hosts()[0], create)
 	if !strings.Contains(out, "needs a section [etcd] with endpoints") {
 		t.Error(out)
 	}

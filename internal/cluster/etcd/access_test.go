@@ -96,7 +96,8 @@ func TestClientCertificates(t *testing.T) {
 	if holder, err := a.claim("a1", "10.0.0.2"); err != nil || holder.ContainerID != "" {
 		t.Errorf("got %v, %v", holder, err)
 	}
-	if got := strings.Join(a.Health().Warnings, "\n"); strings.Contains(got, "not encrypted") || !strings.Contains(got, "authentication is off") {
+	if got := strings.Join(a.Health().Warnings, "\n"); strings.Contains(got, "not encrypted") ||
+		!strings.Contains(got, "authentication is off") {
 		t.Errorf("warnings: %s", got)
 	}
 	for _, test := range []struct {
@@ -157,14 +158,14 @@ func TestUsersAndRoles(t *testing.T) {
 func enableAuth(t *testing.T, c *clientv3.Client) {
 	t.Helper()
 	ctx := t.Context()
-	end := clientv3.GetPrefixRangeEnd
 	steps := []func() error{
 		func() error { _, err := c.RoleAdd(ctx, "root"); return err },
 		func() error { _, err := c.UserAdd(ctx, "root", "root"); return err },
 		func() error { _, err := c.UserGrantRole(ctx, "root", "root"); return err },
 		func() error { _, err := c.RoleAdd(ctx, "vxlan"); return err },
 		func() error {
-			_, err := c.RoleGrantPermission(ctx, "vxlan", "/vxlan/v1/", end("/vxlan/v1/"), clientv3.PermissionType(clientv3.PermReadWrite))
+			_, err := c.RoleGrantPermission(ctx, "vxlan", "/vxlan/v1/", clientv3.GetPrefixRangeEnd("/vxlan/v1/"),
+				clientv3.PermissionType(clientv3.PermReadWrite))
 			return err
 		},
 		func() error { _, err := c.UserAdd(ctx, "vxlan", "secret"); return err },

@@ -62,7 +62,8 @@ type transaction struct {
 
 // commit makes a change. It returns which addresses are somebody else's, and the revision since when the
 // record is as wanted; 0: it was so before.
-func (p *Plane) commit(ctx context.Context, client *clientv3.Client, c change) (map[netip.Addr]record.Owner, int64, error) {
+func (p *Plane) commit(ctx context.Context, client *clientv3.Client, c change) (taken map[netip.Addr]record.Owner,
+	revision int64, err error) {
 	t := transaction{Plane: p, change: c, membership: p.keys.Membership(c.network, c.host), seen: make(map[string]seenKey)}
 	t.record = t.membership
 	if c.container != "" {

@@ -125,7 +125,8 @@ func (p *Plane) claimTimeout() time.Duration {
 }
 
 // claimAsMember makes the change once this host is a member of the network.
-func (p *Plane) claimAsMember(ctx context.Context, client *clientv3.Client, c change) (map[netip.Addr]record.Owner, error) {
+func (p *Plane) claimAsMember(ctx context.Context, client *clientv3.Client,
+	c change) (map[netip.Addr]record.Owner, error) {
 	for {
 		taken, revision, err := p.commit(ctx, client, c)
 		if errors.Is(err, errNotMember) {

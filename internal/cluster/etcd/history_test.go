@@ -247,7 +247,8 @@ func breakServers(t *testing.T, servers etcdServers, client *clientv3.Client, ga
 // The check finds what it is for.
 func TestHistoryOfATwiceHeldAddressIsRefused(t *testing.T) {
 	claim := func(container string, from, to int64) porcupine.Operation {
-		return porcupine.Operation{Input: operation{kind: "claim", addr: "a", container: container}, Output: "", Call: from, Return: to}
+		o := operation{kind: "claim", addr: "a", container: container}
+		return porcupine.Operation{Input: o, Output: "", Call: from, Return: to}
 	}
 	if porcupine.CheckOperations(addressModel.ToModel(), []porcupine.Operation{claim("x", 0, 1), claim("y", 2, 3)}) {
 		t.Error("an address that is held twice is accepted")

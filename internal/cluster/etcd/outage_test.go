@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -33,7 +34,8 @@ func TestEtcdAway(t *testing.T) {
 	_, err := b.claim("b1", "10.0.0.4")
 	if took := time.Since(began); err == nil || took > 4500*time.Millisecond {
 		t.Errorf("got %v after %v", err, took)
-	} else if !strings.HasPrefix(err.Error(), "claim addresses in etcd: ") || !strings.Contains(err.Error(), "connection refused") {
+	} else if !strings.HasPrefix(err.Error(), "claim addresses in etcd: ") ||
+		!strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("got %v", err)
 	}
 	if got := b.sees(a); got != "a1[10.0.0.2] a2[10.0.0.3]" {
@@ -54,6 +56,34 @@ func TestEtcdAway(t *testing.T) {
 	}
 	if holder, err := b.claim("b2", "10.0.0.3"); err != nil || holder.ContainerID != "a2" {
 		t.Errorf("the address of a container that stayed: %+v, %v", holder, err)
+	}
+}
+
+// A host that leaves while etcd is away does not keep its agent from ending. What it had is taken out by the
+// next agent.
+func TestLeaveWithoutEtcd(t *testing.T) {
+	servers := startServers(t, 1)
+	c := servers.connect(t)
+	a, b := startHost(t, 1, servers.urls()), startHost(t, 2, servers.urls())
+	a.add("a1", "10.0.0.2")
+	b.join()
+	b.awaitSees(a, "a1[10.0.0.2]")
+	servers.killAll()
+	a.remove("a1")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := a.Leave(ctx); err == nil || time.Since(began) > 2*time.Second {
+		t.Errorf("got %v after %v", err, time.Since(began))
+	}
+	a.stop()
+	servers.startAll()
+	servers.await(t, c)
+	a.start(a.cfg)
+	a.publish()
+	b.awaitSees(a, "")
+	if holder, err := b.claim("b1", "10.0.0.2"); err != nil || holder != (cluster.Holder{}) {
+		t.Errorf("got %+v, %v", holder, err)
 	}
 }
 

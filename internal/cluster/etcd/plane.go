@@ -178,6 +178,9 @@ func (p *Plane) connect(ctx context.Context) *clientv3.Client {
 	return nil
 }
 
+// leavePause is how often it is looked whether what is under way has ended.
+const leavePause = 5 * time.Millisecond
+
 // Leave takes this host out of the cluster: all its keys are deleted, and Run returns.
 func (p *Plane) Leave(ctx context.Context) error {
 	p.mu.Lock()
@@ -193,7 +196,14 @@ func (p *Plane) Leave(ctx context.Context) error {
 		return nil
 	}
 	defer stop()
-	p.published.Lock()
+	// While etcd is away, what is under way may take longer than this may. None of it begins anew.
+	for !p.published.TryLock() {
+		select {
+		case <-time.After(leavePause):
+		case <-ctx.Done():
+			return fmt.Errorf("leave: %w", ctx.Err())
+		}
+	}
 	defer p.published.Unlock()
 	for n := range networks {
 		if err := p.removeFromNetwork(ctx, client, n, p.cfg.HostID); err != nil {

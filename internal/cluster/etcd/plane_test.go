@@ -30,9 +30,10 @@ func TestKeysOfAHost(t *testing.T) {
 	}
 	h.add("c1", "10.0.0.2")
 	want := map[string]string{
-		"presence/" + id1:                       `{"name":"host-1"}`,
-		"hosts/" + id1 + "/networks/42-4789":    `{}`,
-		"networks/42-4789/hosts/" + id1:         `{"host_name":"host-1","vtep":"198.18.0.1","static_fdb":true,"view":{"name":"blue","mtu":1450}}`,
+		"presence/" + id1:                    `{"name":"host-1"}`,
+		"hosts/" + id1 + "/networks/42-4789": `{}`,
+		"networks/42-4789/hosts/" + id1: `{"host_name":"host-1","vtep":"198.18.0.1","static_fdb":true,` +
+			`"view":{"name":"blue","mtu":1450}}`,
 		"networks/42-4789/hosts/" + id1 + "/c1": `{"names":["name-c1"],"addresses":["10.0.0.2"],"mac":"02:00:00:00:00:01"}`,
 		"networks/42-4789/addresses/10.0.0.2":   `{"host":"` + id1 + `","host_name":"host-1","container":"c1"}`,
 	}
@@ -119,7 +120,8 @@ func TestLeaseIsTheHostsNotTheAddress(t *testing.T) {
 	a.stop()
 	b.awaitSees(a, "unreachable a1[10.0.0.2]")
 	holder, err := b.claim("b1", "10.0.0.2")
-	want := cluster.Holder{Host: "host-1 (198.18.0.1)", Addr: a.vtep(), Container: "name-a1", ContainerID: "a1", Unreachable: true}
+	want := cluster.Holder{Host: "host-1 (198.18.0.1)", Addr: a.vtep(), Container: "name-a1", ContainerID: "a1",
+		Unreachable: true}
 	if err != nil || holder != want {
 		t.Errorf("got %+v, %v", holder, err)
 	}
@@ -135,8 +137,9 @@ func TestLeaseIsTheHostsNotTheAddress(t *testing.T) {
 	a.start(a.cfg)
 	a.publish()
 	b.awaitSees(a, "a1[10.0.0.2]")
-	text := "address 10.0.0.2 of the network of VNI 42 is that of container a1 here, and was given to container name-b1 on host host-2 (198.18.0.2) meanwhile; start one of them anew"
-	eventually(t, "the conflict is told", func() bool { return strings.Contains(strings.Join(a.Health().Warnings, "\n"), text) })
+	text := "address 10.0.0.2 of the network of VNI 42 is that of container a1 here, and was given to container " +
+		"name-b1 on host host-2 (198.18.0.2) meanwhile; start one of them anew"
+	eventually(t, "the conflict is told", func() bool { return slices.Contains(a.Health().Warnings, text) })
 	a.remove("a1")
 	b.awaitSees(a, "")
 	eventually(t, "the host has given up the network", func() bool {

@@ -18,13 +18,13 @@ import (
 
 // server is a member of a real etcd, on loopback.
 type server struct {
-	t              *testing.T
-	name           string
-	client, peer   string // URLs
-	args           []string
-	cmd            *exec.Cmd
-	log            string
-	stopped, ended chan struct{}
+	t            *testing.T
+	name         string
+	client, peer string // URLs
+	args         []string
+	cmd          *exec.Cmd
+	log          string
+	ended        chan struct{}
 }
 
 // etcdServers is a real etcd.

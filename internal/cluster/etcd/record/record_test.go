@@ -49,7 +49,8 @@ func TestKeysAreReadBack(t *testing.T) {
 
 func TestValuesAreReadBack(t *testing.T) {
 	owner := Owner{Host: host.String(), HostName: "host-a", ContainerID: container}
-	if got := DecodeOwner([]byte(Encode(owner))); got != owner || !got.Is(Owner{Host: host.String(), ContainerID: container}) {
+	same := Owner{Host: host.String(), ContainerID: container}
+	if got := DecodeOwner([]byte(Encode(owner))); got != owner || !got.Is(same) {
 		t.Errorf("got %+v", got)
 	}
 	e := cluster.Endpoint{ContainerID: container, Names: []string{"web", "www"}, MAC: kernel.MAC{2, 1}, Requested: true,

@@ -79,7 +79,7 @@ var optionDocs = []OptionDoc{
 	{
 		Name: "remote_ips", Group: GroupHosts, Common: true,
 		Value:   "unicast addresses, separated by commas",
-		Default: "none; required without `multicast_group`, and with `discovery=static`",
+		Default: "none; required with `discovery=static`, unless `multicast_group` is given",
 		Summary: "The addresses of the network's hosts.",
 		Details: "All are of `local_ip`'s family. You can give the same list on all hosts: each leaves out its own " +
 			"address. The subnets are divided by the list as it stands, so do give the same one. " +

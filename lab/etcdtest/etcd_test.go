@@ -57,9 +57,9 @@ func endpoint(l *lab.Lab) string { return fmt.Sprintf("http://%v:2379", l.Hosts(
 // startEtcd starts the first host's etcd, or starts it again with what it had.
 func startEtcd(t *testing.T, l *lab.Lab) {
 	t.Helper()
-	labtest.Sh(t, l.Hosts()[0], fmt.Sprintf("mkdir -p /run/etcd; setsid -f etcd --data-dir /run/etcd/data "+
-		"--listen-client-urls %[1]s --advertise-client-urls %[1]s --listen-peer-urls http://127.0.0.1:2380 "+
-		"--log-level error >/run/etcd/log 2>&1; pgrep -x etcd >/run/etcd/pid", endpoint(l)))
+	labtest.Sh(t, l.Hosts()[0], fmt.Sprintf("mkdir -p /run/etcd; setsid -f sh -c 'echo $$ >/run/etcd/pid; "+
+		"exec etcd --data-dir /run/etcd/data --listen-client-urls %[1]s --advertise-client-urls %[1]s "+
+		"--listen-peer-urls http://127.0.0.1:2380 --log-level error' >/run/etcd/log 2>&1", endpoint(l)))
 	labtest.Within(t, 10*time.Second, l.Hosts()[0], getFromEtcd(l, "x"))
 }
 

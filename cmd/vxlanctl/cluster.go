@@ -177,7 +177,7 @@ func (h localHost) GossipContainers() (names []string, err error) {
 	}
 	networks, err := s.Networks()
 	for _, n := range networks {
-		if !n.FindsHosts() {
+		if n.Discovery != network.DiscoveryGossip {
 			continue
 		}
 		for _, r := range n.Endpoints {

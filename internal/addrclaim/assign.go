@@ -80,7 +80,15 @@ func (c *Claims) lookupEndpointLocked(key membership.EndpointKey) (recordedEndpo
 			return recordedEndpoint{e, n, state, bind}, nil
 		}
 	}
-	return recordedEndpoint{}, fmt.Errorf("container %s is not recorded on network %s", key.ContainerID, key.NetworkID)
+	return recordedEndpoint{}, NotRecordedError{key}
+}
+
+// NotRecordedError is of a container that is on no network of a cluster that runs.
+type NotRecordedError struct{ membership.EndpointKey }
+
+// Error says which container and network.
+func (e NotRecordedError) Error() string {
+	return fmt.Sprintf("container %s is not recorded on network %s", e.ContainerID, e.NetworkID)
 }
 
 // selection says which addresses an attempt to claim may use.

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -262,3 +264,41 @@ func TestHostThatIsAloneWarns(t *testing.T) {
 		})
 	}
 }
+
+// A network by etcd has the plane of servers, beside that of a network by gossip. Without one, a container's
+// start says what is missing.
+func TestEtcdNetworkHasThePlaneOfServers(t *testing.T) {
+	var noServers error
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.plugin.Agent = assigningPluginSide{r: r}
+		r.prepareCluster = func(c *fakeCluster) { c.synced = true }
+		r.ServerPlane = cluster.Kind{Name: "etcd", Carries: etcdCarries, HasServers: true,
+			New: func(bind netip.Addr) (cluster.Plane, error) {
+				if noServers != nil {
+					return nil, noServers
+				}
+				return r.newCluster(bind)
+			}}
+		r.start()
+		ns, request := gossipAttachRequest(1, "")
+		request.Network = bytes.Replace(request.Network, []byte(`"gossip"`), []byte(`"etcd"`), 1)
+		noServers = errors.New("discovery=etcd needs a section [etcd]")
+		if _, err := r.plugin.Setup(ns, request); err == nil || !strings.Contains(err.Error(), noServers.Error()) ||
+			strings.Contains(err.Error(), "is not recorded") {
+			t.Errorf("got %v", err)
+		}
+		noServers = nil
+		if _, err := r.plugin.Setup(ns, request); err != nil {
+			t.Fatal(err)
+		}
+		r.mu.Lock()
+		planes := slices.Collect(maps.Keys(r.planes))
+		r.mu.Unlock()
+		if len(planes) != 1 || planes[0].IsValid() {
+			t.Errorf("planes by %v", planes)
+		}
+		r.finish()
+	})
+}
+
+var etcdCarries = cluster.Capabilities{Members: true, ExactForwarding: true, Owners: true, Names: true}

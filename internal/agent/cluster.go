@@ -42,7 +42,6 @@ type clusterSet struct {
 
 	mu      sync.RWMutex                  // of writes, which only the loop does, of Lookup and All
 	members map[netip.Addr]*clusterMember // by local address
-	failed  map[netip.Addr]error          // why there is none
 	own     netip.Addr                    // by which this host talks also without a network; invalid: none
 
 	listed map[netip.Addr]listedHosts // that listedHosts returned last, by local address
@@ -54,7 +53,7 @@ type clusterSet struct {
 
 func newClusterSet(c config.Config, kinds planeKinds, log *slog.Logger) *clusterSet {
 	return &clusterSet{
-		config: c, kinds: kinds, log: log, failed: make(map[netip.Addr]error),
+		config: c, kinds: kinds, log: log,
 		members: make(map[netip.Addr]*clusterMember), listed: make(map[netip.Addr]listedHosts),
 		news: make(chan struct{}, 1), ackRequested: make(chan struct{}, 1),
 	}
@@ -153,7 +152,6 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 	}
 	kind := s.kindOf(bind)
 	c, err := kind.New(bind)
-	s.setFailed(bind, err)
 	if err != nil {
 		return fmt.Errorf("cluster of %s: %w", s.nameOf(bind), err)
 	}
@@ -171,21 +169,6 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 		s.wg.Go(func() { reportAckRequests(ctx, c, s.ackRequested) })
 	}
 	return nil
-}
-
-func (s *clusterSet) setFailed(bind netip.Addr, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if delete(s.failed, bind); err != nil {
-		s.failed[bind] = err
-	}
-}
-
-// WhyMissing returns why a network has no cluster; nil: it has one, or nobody has tried to start it.
-func (s *clusterSet) WhyMissing(n network.Network, vtep netip.Addr) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.failed[s.bindAddr(n.Discovery, vtep)]
 }
 
 // StopAbandoned stops the clusters of addresses that no network talks by any more: at once if this

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"vxlan-driver/internal/cluster"
 )
 
 // The first container of a host waits for other hosts to be found and for their records, but not
@@ -17,20 +19,23 @@ func TestWaitForPeers(t *testing.T) {
 		synced  time.Duration // when the plane is; 0: never
 		members int
 		runErr  error
+		kind    cluster.Kind
 		took    time.Duration
 		want    string
 	}{
-		{"alone", time.Millisecond, 1, nil, time.Millisecond, ""},
-		{"found", 9 * time.Millisecond, 2, nil, 9 * time.Millisecond, ""},
-		{"never", 0, 2, nil, syncTimeout, ""},
-		{"many packets lost", 4 * time.Second, 1, nil, 4 * time.Second, ""},
-		{"port taken", 0, 1, portTaken, notRunningTimeout, "talk to other hosts: address in use"},
+		{"alone", time.Millisecond, 1, nil, cluster.Kind{}, time.Millisecond, ""},
+		{"found", 9 * time.Millisecond, 2, nil, cluster.Kind{}, 9 * time.Millisecond, ""},
+		{"never", 0, 2, nil, cluster.Kind{}, syncTimeout, ""},
+		{"many packets lost", 4 * time.Second, 1, nil, cluster.Kind{}, 4 * time.Second, ""},
+		{"no server answers", 0, 1, nil, cluster.Kind{HasServers: true}, notRunningTimeout, ""},
+		{"servers answer late", 4 * time.Second, 2, nil, cluster.Kind{HasServers: true}, 4 * time.Second, ""},
+		{"port taken", 0, 1, portTaken, cluster.Kind{}, notRunningTimeout, "talk to other hosts: address in use"},
 	}
 	for _, tt := range tests {
 		synctest.Test(t, func(t *testing.T) {
 			c := newFakeCluster()
 			c.setMembers(tt.members)
-			m := &clusterMember{Plane: c}
+			m := &clusterMember{Plane: c, kind: tt.kind}
 			if tt.runErr != nil {
 				m.runErr.Store(&tt.runErr)
 			}

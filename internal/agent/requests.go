@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"vxlan-driver/internal/addrclaim"
@@ -119,11 +120,6 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 	}
 	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
 	turnErr := a.requests.SyncNetworkAndWait(ctx, membership.EndpointKey{NetworkID: r.Network})
-	if n, known := a.dns.Network(r.Network); known {
-		if err := a.clusters.WhyMissing(n.Network, n.VTEP.Local); err != nil {
-			return errorResponse(err)
-		}
-	}
 	a.beginConfirm(r.Network) // beside the claim
 	addrs, err := a.claims.Assign(ctx, addrclaim.Request{EndpointKey: key, Wanted: r.Wanted})
 	warning := a.confirmJoined(ctx, r.Network)
@@ -131,6 +127,9 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 		response := agentapi.Response{Addrs: addrs, Warning: warning}
 		response.AddWarning(cmp.Or(a.warnIfRefused(r.Network), a.warnIfAlone(r.Network)))
 		return response
+	}
+	if _, missing := errors.AsType[addrclaim.NotRecordedError](err); missing && turnErr != nil {
+		return errorResponse(turnErr) // which is why
 	}
 	if turnErr != nil {
 		err = fmt.Errorf("%w (%w)", err, turnErr)

@@ -56,7 +56,7 @@ func dividedRanges(n agentapi.NetworkInventory, s agentapi.SubnetInventory) (row
 		return rows
 	}
 	row := rangeRow{Subnet: s.Prefix, Host: "all hosts", First: s.First, Last: s.Last, HostAddress: s.HostAddress}
-	if n.Discovery != "gossip" && len(n.Hosts) > 0 {
+	if n.Discovery != "gossip" && n.Discovery != "etcd" && len(n.Hosts) > 0 {
 		row.Host = n.Hosts[0].Name
 	}
 	return []rangeRow{row}

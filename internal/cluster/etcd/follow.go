@@ -102,7 +102,12 @@ func (f *follower) follow(ctx context.Context) error {
 		if len(changed) > 0 {
 			f.plane.withLock(func() { f.apply(changed) })
 		}
-		f.revision = resp.Header.Revision
+		// The header has the store's revision, which may be ahead of the events that have come.
+		if n := len(changed); n > 0 {
+			f.revision = changed[n-1].revision
+		} else if resp.IsProgressNotify() {
+			f.revision = resp.Header.Revision
+		}
 	}
 	return errReadAnew
 }

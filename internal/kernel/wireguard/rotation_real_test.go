@@ -21,10 +21,7 @@ func TestRotationWithoutLoss(t *testing.T) {
 		p.awaitAnswers(t, 1)
 		for range 3 {
 			c, d := newHost(t, i, a.path, a.vtep), newHost(t, i, b.path, b.vtep)
-			c.setPeers(d.peer())
-			d.setPeers(c.peer())
-			c.awaitHandshake()
-			d.awaitHandshake()
+			shakeHands(c, d)
 			a.leadVXLAN(b, c)
 			b.leadVXLAN(a, d)
 			p.awaitAll(t)
@@ -64,9 +61,9 @@ func (h *host) leadVXLAN(to, by *host) {
 // awaitHandshake waits until the device has a session with its peer.
 func (h *host) awaitHandshake() {
 	h.Helper()
-	// Handshakes of both can cross, and then each tries again after five seconds. A keepalive, which would do it too,
-	// comes after 25.
-	for until := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	// A handshake that was lost is tried again after five seconds, unless both hosts began one. Then a keepalive is the
+	// next try, after 25.
+	for until := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		s := h.read()
 		if !s.Peers[0].LastHandshake.IsZero() {
 			return

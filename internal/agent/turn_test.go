@@ -108,7 +108,7 @@ func TestFlowsAreForgottenWithoutTheLock(t *testing.T) {
 // members are in.
 func TestFlushedFirewallIsSetInTwoSteps(t *testing.T) {
 	withGossipAgent(t, func(t *testing.T, r *rig) {
-		const many = 2 * hostsAtOnce
+		const many = 4 * hostsAtOnce
 		if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {
 			t.Fatal(err)
 		}

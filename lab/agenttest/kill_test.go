@@ -58,9 +58,9 @@ func TestKilledAgentIsRestartedAtOnce(t *testing.T) {
 
 // The agents of all hosts are killed again and again while a hundred containers start. Every start
 // succeeds without a warning, and afterwards every host knows exactly the names that exist.
-func testContainersStartWhileAgentsAreKilled(t *testing.T, p labtest.Plane) {
-	l := p.Start(t, lab.Config{Hosts: 3})
-	p.CreateOn(t, l.Hosts(), "net", "--opt vni=100 --subnet 10.0.0.0/23")
+func TestContainersStartWhileAgentsAreKilled(t *testing.T) {
+	l := startLab(t, 3)
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/23")
 	hosts := l.Hosts()
 	for i, h := range hosts {
 		runWebServer(t, h, fmt.Sprintf("w%d", i), "--network net")

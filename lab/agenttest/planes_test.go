@@ -8,8 +8,8 @@ import (
 
 // What agents hear of each other has the same effect with each plane. `make planes` runs all.
 //
-// A partition is tested with lists alone: both sides start containers, which etcd refuses to one of them;
-// lab/etcdtest has that.
+// Two tests are for lists alone. In a partition etcd lets one side start no container; lab/etcdtest has that.
+// And where an agent picks the addresses, a start fails while it is killed again and again.
 func TestPlanes(t *testing.T) {
 	static, others := []labtest.Plane{labtest.Static}, []labtest.Plane{labtest.Gossip, labtest.Etcd}
 	labtest.RunPlanes(t, []labtest.PlaneCase{
@@ -19,7 +19,5 @@ func TestPlanes(t *testing.T) {
 		{Name: "ForwardingReachesOnlyHostsConcerned", Test: testForwardingReachesOnlyHostsConcerned, Always: static,
 			Also: others},
 		{Name: "ContainerMovesBetweenHosts", Test: testContainerMovesBetweenHostsWithStaticFDB, Always: static, Also: others},
-		{Name: "ContainersStartWhileAgentsAreKilled", Test: testContainersStartWhileAgentsAreKilled, Always: static,
-			Also: others},
 	})
 }

@@ -75,7 +75,7 @@ func wantOwners(t *testing.T, l *lab.Lab, e *labtest.EtcdServers) {
 // Three hosts start containers and remove them while the leader is killed again and again. In the history
 // of that, no address is held twice, and none is lost.
 func TestLeaderDiesDuringClaims(t *testing.T) {
-	each := 5
+	each := 3
 	if isLong {
 		each = 67 // 200 on three hosts
 	}

@@ -16,7 +16,7 @@ export CGO_ENABLED = 0
 # All packages but the lab's.
 UNITS = . ./internal/... ./cmd/... ./bench/...
 
-.PHONY: help build demo test test-unit test-race test-lab faults healthy test-matrix test-kernel bench bench-quick dashboard lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
+.PHONY: help build demo test test-unit test-race test-lab faults healthy etcd-faults planes test-matrix test-kernel bench bench-quick dashboard lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -71,6 +71,16 @@ faults: deps build
 # On healthy hosts of each kind doctor finds nothing, with each version of Podman: three minutes, once their trees are there.
 healthy: deps build
 	for suite in trixie forky experimental; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 -v -run TestHealthyHosts ./lab/doctortest || exit 1; done
+
+# What can happen to etcd's three servers and to hosts, at length: the leader dies during 200 claims, all servers die during
+# starts. "make test" has a short form.
+etcd-faults: deps build
+	ETCD_FAULTS=1 $(GO) test -p 1 -count=1 -timeout 30m -v -run 'Test(Leader|Servers|HostCutOff)' ./lab/etcdtest
+
+# The tests of discovery and addresses with all planes: lists, gossip and etcd. "make test" has most of them with one.
+PLANE ?= .*
+planes: deps build
+	PLANES=all $(GO) test -p 1 -count=1 -timeout 60m -v -run 'TestPlanes/.*/^$(PLANE)$$' ./lab/addresstest ./lab/agenttest ./lab/gossiptest
 
 # The lab's tests on Debian testing's Podman too, and on Podman 6 of Debian experimental.
 test-matrix: deps build
@@ -221,6 +231,7 @@ help:
 	@echo 'make test-lab     only the lab'
 	@echo 'make faults       all faults that vxlanctl doctor is tested with;  FAULTS=EXPRESSION: those whose names match'
 	@echo 'make healthy      vxlanctl doctor finds nothing on healthy hosts, with Podman 5.4, of Debian testing and 6'
+	@echo 'make etcd-faults  what can happen to the servers of etcd, at length;  make planes: discovery and addresses with all planes (PLANE=etcd: one)'
 	@echo 'make test-matrix  the lab on Podman 5.4, on Debian testing and on Podman 6'
 	@echo 'make test-kernel  tests of fast path and WireGuard on kernels of Debian 12, 13, testing and the newest;  KERNELS=SUITE picks some'
 	@echo 'make test-race    with the race detector'

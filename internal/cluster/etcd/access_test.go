@@ -122,6 +122,7 @@ func TestClientCertificates(t *testing.T) {
 
 // Users: a role that may only touch the prefix is enough, and a host whose user may not is told so.
 func TestUsersAndRoles(t *testing.T) {
+	t.Parallel()
 	servers := startServers(t, 1)
 	c := servers.connect(t)
 	enableAuth(t, c)
@@ -181,4 +182,16 @@ func enableAuth(t *testing.T, c *clientv3.Client) {
 			t.Fatalf("step %d: %v", i, err)
 		}
 	}
+}
+
+// Who heeds the warning that authentication is off is not warned any more.
+func TestAuthenticationIsSwitchedOn(t *testing.T) {
+	t.Parallel()
+	servers := startServers(t, 1)
+	c := servers.connect(t)
+	a := startHost(t, 1, servers.urls(), func(c *Config) { c.authInterval = 200 * time.Millisecond })
+	warns := func() bool { return strings.Contains(strings.Join(a.Health().Warnings, "\n"), "authentication is off") }
+	eventually(t, "it is said that authentication is off", warns)
+	enableAuth(t, c)
+	eventually(t, "it is not said any more", func() bool { return !warns() })
 }

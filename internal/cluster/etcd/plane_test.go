@@ -30,7 +30,7 @@ func TestKeysOfAHost(t *testing.T) {
 	}
 	h.add("c1", "10.0.0.2")
 	want := map[string]string{
-		"presence/" + id1:                    `{"name":"host-1"}`,
+		"presence/" + id1:                    `{"name":"host-1","instance":"machine-1"}`,
 		"hosts/" + id1 + "/networks/42-4789": `{}`,
 		"networks/42-4789/hosts/" + id1: `{"host_name":"host-1","vtep":"198.18.0.1","static_fdb":true,` +
 			`"view":{"name":"blue","mtu":1450}}`,
@@ -50,6 +50,7 @@ func TestKeysOfAHost(t *testing.T) {
 }
 
 func TestHostsSeeEachOther(t *testing.T) {
+	t.Parallel()
 	servers := startServers(t, 1)
 	servers.connect(t)
 	a, b := startHost(t, 1, servers.urls()), startHost(t, 2, servers.urls())
@@ -107,6 +108,7 @@ func TestOnlyOwnNetworksAreFollowed(t *testing.T) {
 // A container keeps its address while its host is cut off for longer than its lease. Who gives it up is
 // a person.
 func TestLeaseIsTheHostsNotTheAddress(t *testing.T) {
+	t.Parallel()
 	servers := startServers(t, 1)
 	servers.connect(t)
 	a, b := startHost(t, 1, servers.urls()), startHost(t, 2, servers.urls())

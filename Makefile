@@ -16,7 +16,7 @@ export CGO_ENABLED = 0
 # All packages but the lab's.
 UNITS = . ./internal/... ./cmd/... ./bench/...
 
-.PHONY: help build demo test test-unit test-race test-lab faults healthy test-matrix test-kernel bench bench-quick dashboard lint docs sim sim-large etcd-scale fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
+.PHONY: help build demo test test-unit test-race test-lab faults healthy etcd-faults planes test-matrix test-kernel bench bench-quick dashboard lint docs sim sim-large etcd-scale fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -37,7 +37,8 @@ demo: deps
 # at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan. A clone
 # in another directory finds what is compiled already (-trimpath), and "make lint" has called go vet. After the race detector only
 # those packages are tested once more that it tests with one processor, or with wider bounds.
-TESTFLAGS = -trimpath -vet=off
+# A package may take longer than go test's ten minutes where the machine has other work. What hangs is found a bit later.
+TESTFLAGS = -trimpath -vet=off -timeout 30m
 test: deps build lint test-race
 	cd packaging/nfpm && $(GO) test $(TESTFLAGS) -short -count=1 ./...
 	@if command -v gcc >/dev/null; then packages="$(BUBBLES) ./internal/cluster/gossip/..."; else packages="$(UNITS)"; fi; \
@@ -70,6 +71,16 @@ faults: deps build
 # On healthy hosts of each kind doctor finds nothing, with each version of Podman: three minutes, once their trees are there.
 healthy: deps build
 	for suite in trixie forky experimental; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 -v -run TestHealthyHosts ./lab/doctortest || exit 1; done
+
+# What can happen to etcd's three servers and to hosts, at length: the leader dies during 200 claims, all servers die during
+# starts. "make test" has a short form.
+etcd-faults: deps build
+	ETCD_FAULTS=1 $(GO) test -p 1 -count=1 -timeout 30m -v -run 'Test(Leader|Servers|HostCutOff)' ./lab/etcdtest
+
+# The tests of discovery and addresses with all planes: lists, gossip and etcd. "make test" has most of them with one.
+PLANE ?= .*
+planes: deps build
+	PLANES=all $(GO) test -p 1 -count=1 -timeout 60m -v -run 'TestPlanes/.*/^$(PLANE)$$' ./lab/addresstest ./lab/agenttest ./lab/gossiptest
 
 # The lab's tests on Debian testing's Podman too, and on Podman 6 of Debian experimental.
 test-matrix: deps build
@@ -138,6 +149,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) ./internal/netavark
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./internal/kernel/addrprobe
 	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./internal/cluster/etcd/record
+	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./internal/definition
 	$(GO) test -run '^$$' -fuzz '^FuzzMessages$$' -fuzztime $(FUZZTIME) ./internal/kernel/netlink
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/agentapi
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/config
@@ -225,6 +237,7 @@ help:
 	@echo 'make test-lab     only the lab'
 	@echo 'make faults       all faults that vxlanctl doctor is tested with;  FAULTS=EXPRESSION: those whose names match'
 	@echo 'make healthy      vxlanctl doctor finds nothing on healthy hosts, with Podman 5.4, of Debian testing and 6'
+	@echo 'make etcd-faults  what can happen to the servers of etcd, at length;  make planes: discovery and addresses with all planes (PLANE=etcd: one)'
 	@echo 'make test-matrix  the lab on Podman 5.4, on Debian testing and on Podman 6'
 	@echo 'make test-kernel  tests of fast path and WireGuard on kernels of Debian 12, 13, testing and the newest;  KERNELS=SUITE picks some'
 	@echo 'make test-race    with the race detector'

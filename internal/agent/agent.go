@@ -38,6 +38,8 @@ type Agent struct {
 	Plane cluster.Kind
 	// ServerPlane is that of networks with discovery=etcd.
 	ServerPlane cluster.Kind
+	// OpenDefinitions connects to who keeps the networks that are defined once; nil: nobody does.
+	OpenDefinitions func() (cluster.Definitions, error)
 	// Watch reports that something may have been deleted from the kernel, and which forwarding
 	// entries were.
 	Watch func(context.Context) (changed <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error)
@@ -95,6 +97,8 @@ type Agent struct {
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
 
 	usersRecorded bool // the store has the users that the configuration allows
+
+	findRepairs func() []repairs.Repair // what the turn has repaired; nil: it has looked at nothing
 
 	firewallUnfinished bool // the last turn that set the firewall anew has left elements to the next
 

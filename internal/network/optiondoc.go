@@ -120,8 +120,11 @@ var optionDocs = []OptionDoc{
 		Summary: "How the host finds the other hosts of the network.",
 		Details: "With `static` they are those of `remote_ips`. With `gossip` they are the hosts whose agents have " +
 			"a container on the network. With `etcd` agents find these by [servers](etcd.md), which `vxland.toml` names. " +
-			"In both cases the agents assign the addresses. See [modes](modes.md).",
+			"In both cases the agents assign the addresses. With `etcd` the first host [defines](etcd.md#a-network-is-defined-once) " +
+			"the network for all: on the others this option and the name are enough. See [modes](modes.md).",
 		Errors: []OptionError{
+			{"is defined in etcd otherwise:", "leave out what is defined; the message shows both values"},
+			{"so its first host defines it: give --subnet too", "correct the name, or give what the first host has to give"},
 			{"does not go with discovery=", "leave out the option that the message names"},
 		},
 	},
@@ -287,8 +290,7 @@ var optionDocs = []OptionDoc{
 		Summary: "Packets to other hosts are encrypted.",
 		Details: "Give the same on all hosts. The agents make the keys, exchange them and replace them. " +
 			"Without keys, nothing leaves and nothing is taken in. The network needs [agents](modes.md), and its " +
-			"[MTU](encryption.md#mtu) is smaller. Neither `multicast_group`, `learning=true` nor `discovery=etcd` goes " +
-			"with it. " +
+			"[MTU](encryption.md#mtu) is smaller. Neither `multicast_group` nor `learning=true` goes with it. " +
 			"IPsec is [not offered](security.md#encryption).",
 		Errors: []OptionError{
 			{"needs the agents, which exchange the keys", "use `discovery=gossip`, or leave out `--disable-dns`"},

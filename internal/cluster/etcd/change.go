@@ -193,8 +193,12 @@ func (t *transaction) operations() (ops []clientv3.Op) {
 	default:
 		ops = append(ops, clientv3.OpPut(t.record, t.value))
 	}
-	if t.container == "" && t.value != "" && len(ops) > 0 {
-		ops = append(ops, clientv3.OpPut(t.keys.NetworkOf(t.host, t.network), "{}"))
+	if t.container == "" && t.value != "" && (len(ops) > 0 || !t.known.isVerified) {
+		key := t.keys.NetworkOf(t.host, t.network)
+		seen := t.seen[key]
+		if t.seen[key] = seen; seen.revision == 0 {
+			ops = append(ops, clientv3.OpPut(key, "{}"))
+		}
 	}
 	return ops
 }

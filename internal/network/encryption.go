@@ -82,7 +82,7 @@ func (n Network) checkEncryption(typed map[string]string, problems *Problems) {
 	case n.Tunnel.Group.IsValid():
 		problems.Add(what, value, "does not go with multicast_group: each packet is encrypted for one host; "+
 			"use discovery=gossip or remote_ips")
-	case n.Discovery == DiscoveryEtcd:
+	case slices.Contains(n.Planes(), DiscoveryEtcd):
 		problems.Add(what, value, "does not go with discovery=etcd, by which hosts do not exchange keys; use "+
 			"discovery=gossip or remote_ips")
 	// Its names will need agents: a network that is being created may have no gateways yet.

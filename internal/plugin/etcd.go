@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"slices"
 	"strings"
 
 	"vxlan-driver/internal/network"
@@ -10,8 +11,8 @@ import (
 // checkEtcd refuses a network whose hosts talk by etcd, if this host's agent has none. Whether the
 // servers answer is not asked: a network can be created while they are away.
 func (p *Plugin) checkEtcd(n network.Network, problems *network.Problems) {
-	if n.Discovery == network.DiscoveryEtcd && !p.configuresEtcd() {
-		problems.Add("option discovery", string(n.Discovery),
+	if slices.Contains(n.Planes(), network.DiscoveryEtcd) && !p.configuresEtcd() {
+		problems.Add("option discovery", string(network.DiscoveryEtcd),
 			"needs a section [etcd] with endpoints in /etc/vxlan/vxland.toml on this host; see docs/user/etcd.md")
 	}
 }

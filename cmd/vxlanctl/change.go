@@ -18,7 +18,7 @@ import (
 // this is interrupted, to type it again completes it.
 func (h localHost) ChangeNetwork(name string,
 	change func(map[string]string) (map[string]string, error)) (ctl.ChangedNetwork, error) {
-	changed, err := h.rewriteNetwork(name, change)
+	changed, err := h.rewriteNetwork(name, optionChange{change, ctl.CheckChangeable, ctl.WithChangeable})
 	if err != nil {
 		return ctl.ChangedNetwork{}, err
 	}
@@ -28,9 +28,16 @@ func (h localHost) ChangeNetwork(name string,
 	return changed, nil
 }
 
+// optionChange is a change of a network's options.
+type optionChange struct {
+	change func(map[string]string) (map[string]string, error)
+	check  func(before, after map[string]string) error // refuses what may not change so
+	// transfer returns recorded options with those of the others that may.
+	transfer func(recorded, others map[string]string) map[string]string
+}
+
 // rewriteNetwork changes a network in Podman's file and in the store.
-func (h localHost) rewriteNetwork(name string,
-	change func(map[string]string) (map[string]string, error)) (changed ctl.ChangedNetwork, err error) {
+func (h localHost) rewriteNetwork(name string, c optionChange) (changed ctl.ChangedNetwork, err error) {
 	lock, err := podmannet.Lock(h.NetworksDir)
 	if err != nil {
 		return ctl.ChangedNetwork{}, err
@@ -44,12 +51,12 @@ func (h localHost) rewriteNetwork(name string,
 	if err != nil {
 		return ctl.ChangedNetwork{}, err
 	}
-	after, err := change(maps.Clone(before))
+	after, err := c.change(maps.Clone(before))
 	if err != nil {
 		return ctl.ChangedNetwork{}, err
 	}
 	if !maps.Equal(before, after) {
-		if err := h.replaceOptions(file, before, after); err != nil {
+		if err := h.replaceOptions(file, before, after, c.check); err != nil {
 			return ctl.ChangedNetwork{}, err
 		}
 	}
@@ -58,13 +65,14 @@ func (h localHost) rewriteNetwork(name string,
 		if err != nil {
 			return nil, err
 		}
-		return podmannet.WithOptions(config, ctl.WithChangeable(recorded, after))
+		return podmannet.WithOptions(config, c.transfer(recorded, after))
 	})
 	return ctl.ChangedNetwork{Name: file.Name, Before: before, After: after}, err
 }
 
 // replaceOptions rewrites Podman's file, once all is checked.
-func (h localHost) replaceOptions(file podmannet.File, before, after map[string]string) error {
+func (h localHost) replaceOptions(file podmannet.File, before, after map[string]string,
+	check func(before, after map[string]string) error) error {
 	config, err := podmannet.WithOptions(file.Data, after)
 	if err != nil {
 		return err
@@ -72,10 +80,37 @@ func (h localHost) replaceOptions(file podmannet.File, before, after map[string]
 	if err := h.CheckChange(file.Data, config); err != nil {
 		return err
 	}
-	if err := ctl.CheckChangeable(before, after); err != nil {
+	if err := check(before, after); err != nil {
 		return err
 	}
 	return file.Replace(config)
+}
+
+// MoveNetwork changes by which control planes the hosts of a network find each other. One that moves to etcd
+// is also to be defined there, before this host follows.
+func (h localHost) MoveNetwork(name string,
+	change func(map[string]string) (map[string]string, error)) (ctl.ChangedNetwork, error) {
+	changed, err := h.rewriteNetwork(name, optionChange{change, h.checkMove, ctl.WithPlanes})
+	if err != nil {
+		return changed, err
+	}
+	if _, err := h.Reload(); err != nil {
+		return changed, fmt.Errorf("the options are changed, but this host does not follow them yet: %w", err)
+	}
+	return changed, nil
+}
+
+// checkMove refuses a plane for which this host's agent is not configured.
+func (h localHost) checkMove(before, after map[string]string) error {
+	if err := ctl.CheckMove(before, after); err != nil || after["discovery"] != string(network.DiscoveryEtcd) {
+		return err
+	}
+	c, err := h.AgentConfig()
+	if err == nil && len(c.Etcd.Endpoints) == 0 {
+		err = errors.New("this host's agent knows no etcd: give /etc/vxlan/vxland.toml a section [etcd] with endpoints, and " +
+			"type `vxlanctl reload`")
+	}
+	return err
 }
 
 // RemoveNetwork removes a network that no container uses.

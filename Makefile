@@ -37,7 +37,8 @@ demo: deps
 # at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan. A clone
 # in another directory finds what is compiled already (-trimpath), and "make lint" has called go vet. After the race detector only
 # those packages are tested once more that it tests with one processor, or with wider bounds.
-TESTFLAGS = -trimpath -vet=off
+# A package may take longer than go test's ten minutes where the machine has other work. What hangs is found a bit later.
+TESTFLAGS = -trimpath -vet=off -timeout 30m
 test: deps build lint test-race
 	cd packaging/nfpm && $(GO) test $(TESTFLAGS) -short -count=1 ./...
 	@if command -v gcc >/dev/null; then packages="$(BUBBLES) ./internal/cluster/gossip/..."; else packages="$(UNITS)"; fi; \

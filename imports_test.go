@@ -36,6 +36,7 @@ var layers = map[string][]string{
 	"internal/netavark":                     {},
 	"internal/golden":                       {},
 	"internal/logtest":                      {},
+	"internal/cputime":                      {},
 	"internal/dns":                          {},
 	"internal/kernel/netns":                 {},
 	"internal/kernel/netlink":               {"internal/kernel/netns"},

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestMain lets the scripts run this program as vxlanctl.
+// TestMain lets the scripts run this program as vxlanctl, on a terminal too.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"vxlanctl": runIsolated})
+	testscript.Main(m, map[string]func(){"vxlanctl": runIsolated, "onterminal": runOnTerminal})
 }
 
 // insideEnv is set in the process that is isolated, and uidEnv says as whom it runs.

@@ -96,6 +96,8 @@ type Agent struct {
 
 	usersRecorded bool // the store has the users that the configuration allows
 
+	findRepairs func() []repairs.Repair // what the turn has repaired; nil: it has looked at nothing
+
 	firewallUnfinished bool // the last turn that set the firewall anew has left elements to the next
 
 	forwardMore <-chan time.Time                    // it is time to set more forwarding entries

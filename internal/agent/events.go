@@ -38,16 +38,18 @@ func (a *Agent) KeysChanged(keys string) {
 	}
 }
 
-// reconcile makes the host hold what the networks ask for, and reports what it had to repair.
-func (a *Agent) reconcile(s *hoststate.Session, networks []hoststate.Network, scope hoststate.Scope,
+// reconcile makes the host hold what the networks ask for. What it had to repair is found out once the
+// lock is released, by reportRepairs.
+func (a *Agent) reconcile(s *hoststate.Session, networks []hoststate.Network, repair repairScope,
 	peersChanged bool) error {
 	mtus := make(map[string]int)
 	for _, n := range networks {
 		mtus[n.Bridge.Name], mtus[n.Device.Name] = n.VTEP.MTU, n.VTEP.MTU
 	}
-	found, err := a.repairs.During(repairs.Run{Expected: peersChanged, MTUs: mtus},
-		func() error { return s.Reconcile(networks, scope) })
-	a.reportRepairs(found, networks)
+	s.UseDrift(repair.drift)
+	run := repairs.Run{Expected: peersChanged, MTUs: mtus, Elements: repair.drift.Elements()}
+	find, err := a.repairs.During(run, func() error { return s.Reconcile(networks, repair.Scope) })
+	a.findRepairs = find
 	a.firewallUnfinished = s.FirewallUnfinished()
 	return err
 }

@@ -243,7 +243,7 @@ func (b *bigHost) restoreFirewall() {
 	for again := true; again; again = b.firewallUnfinished {
 		b.mustTurn(scopeFull)
 	}
-	if drifted, err := b.Host.FirewallDrifted(); drifted || err != nil {
+	if drift, err := b.Host.FirewallDrift(); drift != nil || err != nil {
 		b.t.Errorf("the firewall is not as it should be: %v", err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // turn brings the host in step with its store and the other hosts, as far as the scope says. It
 // tells whether the store is empty.
 func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
-	repair, err := a.repairScope(what)
+	repair, err := a.repairScopeOf(what)
 	if err != nil {
 		return false, err
 	}
@@ -29,7 +29,12 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	a.dns.BeginTurn()
 	followed := a.clusters.Snapshots() // the turn reads these or later ones
 	networks, empty, peersChanged, err := a.turnLocked(ctx, s, what, repair)
-	if closeErr := s.Close(); closeErr != nil {
+	closeErr := s.Close()
+	if a.findRepairs != nil {
+		a.reportRepairs(a.findRepairs(), networks)
+		a.findRepairs = nil
+	}
+	if closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
 	a.networks = networks
@@ -73,7 +78,7 @@ func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
 // turnLocked is the part of a turn that holds the store's lock. It tells whether peers of networks
 // have changed.
 func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope,
-	repair hoststate.Scope) (networks []hoststate.Network, empty, peersChanged bool, err error) {
+	repair repairScope) (networks []hoststate.Network, empty, peersChanged bool, err error) {
 	var orphansErr error
 	leavesRepair := what >= scopePublish && a.leavesRepair(s)
 	// News of other hosts are no reason to look for orphans, which takes a look at each container.
@@ -135,22 +140,28 @@ func (a *Agent) recordUsers(s *hoststate.Session) error {
 // and go cause full turns all the time, and need no look at all elements.
 const verifyInterval = 2 * time.Second
 
-// repairScope returns how much of the host a turn looks at, if it looks at all. The firewall's
+// repairScope is how much of the host a turn looks at, and how the firewall differed before that.
+type repairScope struct {
+	hoststate.Scope
+	drift *hoststate.FirewallDrift
+}
+
+// repairScopeOf returns how much of the host a turn looks at, if it looks at all. The firewall's
 // elements are read before the turn takes the lock. There are thousands, and mostly nothing is wrong.
-func (a *Agent) repairScope(what scope) (hoststate.Scope, error) {
+func (a *Agent) repairScopeOf(what scope) (repairScope, error) {
 	if what < scopeFull {
-		return hoststate.ScopePeers, nil
+		return repairScope{Scope: hoststate.ScopePeers}, nil
 	}
 	if wait := verifyInterval - time.Since(a.verified); !a.verified.IsZero() && wait > 0 {
 		a.verifyAfter = wait
-		return hoststate.ScopeFull, nil
+		return repairScope{Scope: hoststate.ScopeFull}, nil
 	}
 	a.verified, a.verifyAfter = time.Now(), 0
-	drifted, err := a.Host.FirewallDrifted()
-	if drifted {
-		return hoststate.ScopeVerify, err
+	drift, err := a.Host.FirewallDrift()
+	if drift != nil {
+		return repairScope{hoststate.ScopeVerify, drift}, err
 	}
-	return hoststate.ScopeFull, err
+	return repairScope{Scope: hoststate.ScopeFull}, err
 }
 
 // updateOwnAddress finds the address by which this host talks to others also without a network, if

@@ -183,7 +183,7 @@ func anyStates() uint64 {
 	if n, err := strconv.ParseUint(os.Getenv("STATES"), 10, 64); err == nil {
 		return n
 	}
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		return 5
 	}
 	return 20

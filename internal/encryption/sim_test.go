@@ -482,7 +482,7 @@ func TestKeysRotateWithoutLoss(t *testing.T) {
 	want := 1_000
 	if text := os.Getenv("REKEYS"); text != "" {
 		want, _ = strconv.Atoi(text)
-	} else if testing.Short() {
+	} else if testing.Short() || raceDetector { // with it, a thousand take ten minutes on a busy machine
 		want = 200
 	}
 	first, _ := strconv.ParseUint(os.Getenv("REKEYS_SEED"), 10, 64)

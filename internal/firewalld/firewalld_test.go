@@ -31,7 +31,7 @@ func TestFirewalldThatHangs(t *testing.T) {
 					t.Errorf("got %v", err)
 				}
 			}
-			if took := time.Since(began); took > callTimeout+time.Second {
+			if took := time.Since(began); took > 10*callTimeout { // each of the others would take as long as the first
 				t.Errorf("took %v", took)
 			}
 			z.hung = z.hung.Add(-hangPause)

@@ -58,7 +58,7 @@ func wantReport(t *testing.T, reports <-chan struct{}, after string) {
 	t.Helper()
 	select {
 	case <-reports:
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatalf("no report after %s", after)
 	}
 }

@@ -22,7 +22,7 @@ const (
 	// ScopeFull adds the ports of all containers.
 	ScopeFull
 	// ScopeVerify adds a look at each element of the firewall. To read 10,000 takes 20 ms, so that is
-	// for a firewall that FirewallDrifted found to differ.
+	// for a firewall that FirewallDrift found to differ, and is rarely needed then: see UseDrift.
 	ScopeVerify
 	// ScopeReset sets the firewall anew whatever it holds. Only of networks that cannot be read
 	// what it holds stays.
@@ -60,7 +60,7 @@ func (s *Session) reconcileFirewall(networks []Network, scope Scope) error {
 	firewall.FlowsLater = true
 	work := reconcile.Apply
 	if scope == ScopeVerify && firewall.Firewall != nil {
-		work = reconcile.Verify
+		work = s.drift.repairWork(firewall.Firewall, complete)
 	}
 	return errors.Join(unrecordedErr, s.applyBy(work, firewall))
 }
@@ -78,28 +78,6 @@ func (s *Session) reconcileNetwork(n Network, scope Scope) error {
 		return wrapNetworkError(n.ID, fmt.Errorf("network %s: %w", n.Name, err))
 	}
 	return nil
-}
-
-// FirewallDrifted tells whether an element of the firewall may be missing, lead elsewhere or not be
-// wanted. It holds the lock only to read the records. So it may see what changes meanwhile, and
-// whoever is told that something may differ looks again.
-func (h *Host) FirewallDrifted() (bool, error) {
-	s, err := h.Begin()
-	if err != nil {
-		return false, err
-	}
-	networks, _ := s.Networks() // whoever repairs is told what cannot be read
-	listed, complete := s.listed, s.complete
-	if err := s.Close(); err != nil || !listed || len(networks) == 0 {
-		return false, err
-	}
-	ns, err := h.Open("")
-	if err != nil {
-		return false, err
-	}
-	defer ns.Close()
-	drifted, err := reconcile.FirewallDrifted(ns, h.firewallPlan(networks, ScopeVerify, complete).Firewall.All)
-	return drifted || err != nil, nil // who looks again is told why the kernel cannot be read
 }
 
 // FirewallUnfinished tells whether Reconcile has set the first elements only of a firewall with very

@@ -27,6 +27,8 @@ type Session struct {
 	known    bool // Networks has returned all networks
 	// firewallUnfinished: see FirewallUnfinished.
 	firewallUnfinished bool
+	// drift: see UseDrift.
+	drift *FirewallDrift
 	// fastPathUnfinished: see FastPathUnfinished.
 	fastPathUnfinished bool
 	// staleFlows are forgotten once the lock is released: the kernel looks through its table of all

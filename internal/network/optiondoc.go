@@ -297,8 +297,7 @@ var optionDocs = []OptionDoc{
 		Summary: "Packets to other hosts are encrypted.",
 		Details: "Give the same on all hosts. The agents make the keys, exchange them and replace them. " +
 			"Without keys, nothing leaves and nothing is taken in. The network needs [agents](modes.md), and its " +
-			"[MTU](encryption.md#mtu) is smaller. Neither `multicast_group`, `learning=true` nor `discovery=etcd` goes " +
-			"with it. " +
+			"[MTU](encryption.md#mtu) is smaller. Neither `multicast_group` nor `learning=true` goes with it. " +
 			"IPsec is [not offered](security.md#encryption).",
 		Errors: []OptionError{
 			{"needs the agents, which exchange the keys", "use `discovery=gossip`, or leave out `--disable-dns`"},

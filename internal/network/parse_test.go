@@ -100,7 +100,7 @@ func TestParseRefuses(t *testing.T) {
 		{"discovery with max_hosts", opts{"discovery": "gossip", "max_hosts": "4"}, nil, `option max_hosts "4": does not go with discovery=gossip, where no host has a part of the subnet`},
 		{"a second plane that is the first", opts{"discovery": "gossip", "discovery_also": "gossip"}, nil, `option discovery_also "gossip": must be another way than discovery=gossip, and both gossip or etcd`},
 		{"a second plane beside a list", opts{"discovery_also": "etcd"}, nil, `option discovery_also "etcd": must be another way than discovery=static, and both gossip or etcd`},
-		{"encryption while a network moves", opts{"discovery": "gossip", "discovery_also": "etcd", "encryption": "wireguard"}, nil, `option encryption "wireguard": does not go with discovery=etcd, by which hosts do not exchange keys; use discovery=gossip or remote_ips`},
+		{"encryption while a network moves", opts{"discovery": "gossip", "discovery_also": "etcd", "encryption": "wireguard"}, nil, `option encryption "wireguard": does not go with discovery_also: an encrypted network cannot move to another control plane yet; create a network with another name, and move the containers`},
 		{"discovery's own address manager", nil, keys{"ipam_options": map[string]string{"driver": "vxlan"}}, `--ipam-driver "vxlan": must be "host-local" or "none"`},
 		{"multicast_group unicast", opts{"multicast_group": "10.1.1.1", "-remote_ips": ""}, nil, `option multicast_group "10.1.1.1": must be a multicast address, such as 239.1.1.1 or ff05::100`},
 		{"multicast_group of the other family", opts{"multicast_group": "ff05::100", "-remote_ips": ""}, nil, `option local_ip "192.168.1.10": must be of the same address family as ff05::100`},

@@ -86,17 +86,26 @@ func KeepElements(wanted, have []kernel.Element) []kernel.Element {
 
 // elementsExcept returns the elements whose keys are not among those of except.
 func elementsExcept(elements, except []kernel.Element) []kernel.Element {
-	keep := make(map[kernel.ElementID]bool, len(except))
-	for i := range except {
-		keep[except[i].ID()] = true
+	return selectElements(elements, except, false)
+}
+
+// elementsAmong returns the elements whose keys are among those of others. Where these are few that
+// allocates little: a turn of the agent does it under the store's lock.
+func elementsAmong(elements, others []kernel.Element) []kernel.Element {
+	return selectElements(elements, others, true)
+}
+
+func selectElements(elements, others []kernel.Element, among bool) (some []kernel.Element) {
+	isOther := make(map[kernel.ElementID]bool, len(others))
+	for i := range others {
+		isOther[others[i].ID()] = true
 	}
-	var left []kernel.Element
 	for i := range elements {
-		if !keep[elements[i].ID()] {
-			left = append(left, elements[i])
+		if isOther[elements[i].ID()] == among {
+			some = append(some, elements[i])
 		}
 	}
-	return left
+	return some
 }
 
 // changeFrom returns what leads to a network's elements from those of the former network whose
@@ -120,8 +129,7 @@ func changeOfElements(before, now PlacedNetwork, all AllElements) (c kernel.Repl
 	if err != nil {
 		return c, err
 	}
-	stays := elementsExcept(wanted, d.gone)
-	c.New = append(c.New, elementsExcept(wanted, stays)...)
+	c.New = append(c.New, elementsAmong(wanted, d.gone)...)
 	return c, nil
 }
 

@@ -30,6 +30,14 @@ func RepairFirewall(networks []HostNetwork, complete bool) Plan {
 	return Plan{Firewall: f}
 }
 
+// SameElements tells whether two plans of RepairFirewall want the same elements. A network's fingerprint
+// stands for all that it wants.
+func (f *Firewall) SameElements(other *Firewall) bool {
+	return slices.Equal(f.Endpoints, other.Endpoints) &&
+		slices.EqualFunc(f.Networks, other.Networks,
+			func(a, b NetworkElements) bool { return a.Fingerprint == b.Fingerprint })
+}
+
 // withoutMembers is the network before its members are set.
 func (p PlacedNetwork) withoutMembers() PlacedNetwork {
 	p.membersLater = true

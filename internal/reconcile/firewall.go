@@ -21,42 +21,6 @@ func ensureFirewall(host Namespace, want *plan.Firewall, r *Report) error {
 	return ensureElements(host, want, r)
 }
 
-// Verify is Apply, and looks at each element of the firewall besides: somebody may have deleted some.
-func Verify(on Namespaces, p plan.Plan) (r Report, err error) {
-	p.Firewall.Verified = true
-	r, err = Apply(on, p)
-	if err != nil || r.FirewallReset {
-		return r, err
-	}
-	host := &flowsApart{Namespace: on.Host, isLater: p.FlowsLater}
-	err = replaceDrifted(host, p.Firewall, &r)
-	r.FlowsErr, r.StaleFlows = errors.Join(r.FlowsErr, host.err), append(r.StaleFlows, host.stale...)
-	return r, err
-}
-
-// elementsAtOnce is how many elements are changed in one transaction where others can wait: 5 ms of
-// work, of which most is that the kernel tells the agent of each.
-const elementsAtOnce = 1000
-
-// costToDelete is what it takes to delete an element, in elements that are added: the kernel is first
-// asked for it.
-const costToDelete = 5
-
-// replaceDrifted replaces the elements that are not as wanted. Where these are many, all is set anew.
-func replaceDrifted(host Namespace, want *plan.Firewall, r *Report) error {
-	wanted, unread := want.All()
-	change, err := firewallDifference(host, wanted, unread)
-	if err != nil {
-		return err
-	}
-	if costToDelete*len(change.Old)+len(change.New) <= elementsAtOnce {
-		if err := replaceElements(host, change); !errors.Is(err, kernel.ErrElementTaken) {
-			return errors.Join(err, forgetFlows(host, kernel.DeleteFlows{Stale: plan.StaleFlows(change.New)}))
-		}
-	}
-	return beginFirewall(host, want, r)
-}
-
 // beginFirewall sets the firewall anew, or where it has very many elements the first of them. A
 // further run adds the others, which it finds by the network's fingerprint.
 func beginFirewall(host Namespace, want *plan.Firewall, r *Report) error {
@@ -67,53 +31,6 @@ func beginFirewall(host Namespace, want *plan.Firewall, r *Report) error {
 	r.FirewallUnfinished = true
 	return resetFirewall(host, want.First)
 }
-
-// FirewallDrifted tells whether an element is missing, leads elsewhere or is not wanted. Somebody
-// flushed a set, or loaded an old listing of the tables. Or a network is another one by now.
-func FirewallDrifted(host Namespace, all plan.AllElements) (bool, error) {
-	wanted, unread := all()
-	change, err := firewallDifference(host, wanted, unread)
-	return len(change.Old)+len(change.New) > 0, err
-}
-
-// firewallDifference returns what leads from the elements that the firewall has to those that are
-// wanted. Where not all that is wanted can be read, what is not known to be may stay.
-func firewallDifference(host Namespace, wanted []kernel.Element, unread error) (c kernel.ReplaceElements, err error) {
-	if errors.Is(unread, plan.ErrKernelUnread) {
-		return c, unread
-	}
-	have, err := host.FirewallElements()
-	if err != nil {
-		return c, err
-	}
-	rest := make(map[kernel.ElementID]*kernel.Element, len(have))
-	for i := range have {
-		rest[have[i].ID()] = &have[i]
-	}
-	for i := range wanted {
-		id := wanted[i].ID()
-		old := rest[id]
-		delete(rest, id)
-		if old != nil && contents(old) == contents(&wanted[i]) {
-			continue
-		}
-		if old != nil {
-			c.Old = append(c.Old, *old)
-		}
-		c.New = append(c.New, wanted[i])
-	}
-	if unread == nil {
-		for i := range have {
-			if rest[have[i].ID()] != nil {
-				c.Old = append(c.Old, have[i])
-			}
-		}
-	}
-	return c, nil
-}
-
-// contents is what tells elements of one key apart. A network's fingerprint has only a comment.
-func contents(e *kernel.Element) string { return e.Value.Chain() + e.Comment + string(e.Value.First()) }
 
 // ensureElements adds only the endpoints' elements if all else is in place, so a start beside a
 // thousand others takes as long as one alone. Of a network that was another one until now it changes

@@ -26,26 +26,26 @@ func (f *finder) lookAtFirewall(c kernel.SetFirewall) {
 		f.add(Repair{Kind: Firewall, Object: "rules", Detail: command})
 		return
 	}
-	f.addMissing(c.Elements, command)
+	f.addMissing(c.Elements, func() string { return command })
 }
 
 // lookAtElements looks whether elements that are added were missing.
 func (f *finder) lookAtElements(added []kernel.Element, by fmt.Stringer) {
-	f.addMissing(added, shortened(by.String()))
+	f.addMissing(added, func() string { return shortened(by.String()) })
 }
 
 // addMissing adds the repair of elements that were missing. Where nobody has read what the firewall
-// had, they are new ones.
-func (f *finder) addMissing(elements []kernel.Element, command string) {
+// had, they are new ones. The command may be long, and is rarely needed.
+func (f *finder) addMissing(elements []kernel.Element, command func() string) {
 	if f.expected || !f.elementsRead {
 		return
 	}
 	switch missing := f.countMissing(elements); missing {
 	case 0:
 	case 1:
-		f.add(Repair{Kind: Firewall, Object: oneElement, Detail: command})
+		f.add(Repair{Kind: Firewall, Object: oneElement, Detail: command()})
 	default:
-		f.add(Repair{Kind: Firewall, Object: fmt.Sprintf("%d elements", missing), Detail: command})
+		f.add(Repair{Kind: Firewall, Object: fmt.Sprintf("%d elements", missing), Detail: command()})
 	}
 }
 
@@ -84,8 +84,8 @@ func (l *Log) noteElements(elements []kernel.Element) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lastRead = &elements
-	if l.watching && !l.seen.elementsRead {
-		l.seen.elements, l.seen.elementsRead = elements, true
+	if l.watching && (l.seen.readBefore || !l.seen.elementsRead) {
+		l.seen.elements, l.seen.elementsRead, l.seen.readBefore = elements, true, false
 	}
 }
 

@@ -130,25 +130,38 @@ type Run struct {
 	Expected bool
 	// MTUs are what links are to have.
 	MTUs map[string]int
+	// Elements are what the firewall has, read just before; nil: nobody has read them. They count unless
+	// the run reads them itself.
+	Elements []kernel.Element
 }
 
-// During does some work, and returns what it had to repair.
-func (l *Log) During(r Run, work func() error) ([]Repair, error) {
+// During does some work, and returns what finds out what it had to repair. Where the work changed
+// thousands of elements that takes milliseconds, so whoever holds a lock is to call it later. It must be
+// called before the next run.
+func (l *Log) During(r Run, work func() error) (find func() []Repair, err error) {
 	l.mu.Lock()
-	l.watching, l.seen = true, observed{}
-	before := l.mtus
+	l.watching = true
+	l.seen = observed{elements: r.Elements, elementsRead: r.Elements != nil, readBefore: true}
 	l.mu.Unlock()
-	err := work()
+	err = work()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watching = false
+	return func() []Repair { return l.find(r, err == nil) }, err
+}
+
+// find finds out what the last run had to repair.
+func (l *Log) find(r Run, succeeded bool) []Repair {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.mtus
 	if r.MTUs != nil {
 		l.mtus = r.MTUs
 	}
 	found := l.seen.find(setting{expected: r.Expected, hadElements: l.elements, sameMTU: func(link string) bool {
 		return before[link] != 0 && before[link] == r.MTUs[link]
 	}})
-	l.keepElementsLocked(err == nil)
+	l.keepElementsLocked(succeeded)
 	if r, ok := l.elementsAddedLocked(found); ok {
 		found = append(found, r)
 	}
@@ -165,7 +178,8 @@ func (l *Log) During(r Run, work func() error) ([]Repair, error) {
 		found = slices.DeleteFunc(found, func(r Repair) bool { return (r.Kind == Address || r.Kind == Route) && !r.Reported })
 	}
 	l.countLocked(found)
-	return found, err
+	l.seen = observed{} // which may have thousands of elements
+	return found
 }
 
 // Note counts a repair that others found.

@@ -15,6 +15,7 @@ type observed struct {
 	// elements are what the firewall had before it was set anew, if they were read.
 	elements     []kernel.Element
 	elementsRead bool
+	readBefore   bool // before the run: what it reads itself counts more
 }
 
 // kindOf returns what a change of a link repairs.

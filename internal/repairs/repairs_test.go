@@ -15,13 +15,13 @@ var prefix = netip.MustParsePrefix
 
 // during runs changes as the agent makes them, and returns what was repaired.
 func during(l *Log, r Run, changes ...kernel.Change) string {
-	found, _ := l.During(r, func() error {
+	find, _ := l.During(r, func() error {
 		for _, c := range changes {
 			l.noteChange(c)
 		}
 		return nil
 	})
-	return join(found)
+	return join(find())
 }
 
 func join(found []Repair) string {
@@ -141,10 +141,11 @@ func TestWhoRemovedIt(t *testing.T) {
 		for _, r := range tt.removals {
 			l.NoteRemoval(r)
 		}
-		found, _ := l.During(Run{}, func() error {
+		find, _ := l.During(Run{}, func() error {
 			l.noteChange(kernel.AddAddr{Name: "b", Addr: kernel.Addr{Prefix: prefix("10.0.0.1/24")}})
 			return nil
 		})
+		found := find()
 		if len(found) != 1 || found[0].By.String() != tt.want || found[0].Reported != tt.reported || found[0].Code() != diagnosis.GatewayMissing {
 			t.Errorf("%s: got %+v", tt.name, found)
 		}
@@ -159,14 +160,14 @@ func TestWhoRemovedRules(t *testing.T) {
 		return kernel.Removal{What: kernel.RemovedRules, Object: "vxlan-driver", Sender: by}
 	}
 	repaired := func(l *Log, changes ...kernel.Change) string {
-		found, _ := l.During(Run{}, func() error {
+		find, _ := l.During(Run{}, func() error {
 			l.note(func(o *observed) { o.rulesLost = true })
 			for _, c := range changes {
 				l.noteChange(c)
 			}
 			return nil
 		})
-		return join(found)
+		return join(find())
 	}
 	l := NewLog()
 	l.NoteRemoval(rules(nft))
@@ -174,11 +175,12 @@ func TestWhoRemovedRules(t *testing.T) {
 	l.mu.Lock()
 	l.removals[0].at = l.removals[0].at.Add(-500 * time.Millisecond)
 	l.mu.Unlock()
-	found, _ := l.During(Run{}, func() error {
+	find, _ := l.During(Run{}, func() error {
 		l.note(func(o *observed) { o.rulesLost = true })
 		l.noteChange(kernel.SetFirewall{})
 		return nil
 	})
+	found := find()
 	if len(found) != 1 || found[0].GoneFor < 500*time.Millisecond || found[0].By != nft || found[0].Code() != diagnosis.RulesMissing {
 		t.Errorf("got %+v", found)
 	}
@@ -298,13 +300,44 @@ func TestElementIsMissedEachTime(t *testing.T) {
 	during(l, Run{}, kernel.SetFirewall{Elements: all})
 	for range 3 {
 		l.noteElements(all[:1])
-		found, err := l.During(Run{}, func() error {
+		find, err := l.During(Run{}, func() error {
 			l.noteElements(all[:1])
 			l.noteChange(kernel.ReplaceElements{New: all[1:]})
 			return nil
 		})
-		if got := join(found); err != nil || got != "firewall: an element was missing or altered and is back, by whom is unknown" {
+		const want = "firewall: an element was missing or altered and is back, by whom is unknown"
+		if got := join(find()); err != nil || got != want {
 			t.Errorf("got %q, %v", got, err)
+		}
+	}
+}
+
+// Elements that were read before a run count, as long as the run does not read them itself.
+func TestElementsReadBeforeCount(t *testing.T) {
+	all := []kernel.Element{{Set: kernel.Bridges, Key: kernel.Device("a")}, {Set: kernel.Bridges, Key: kernel.Device("b")}}
+	const one = "firewall: an element was missing or altered and is back, by whom is unknown"
+	for _, tt := range []struct {
+		name         string
+		before, read []kernel.Element
+		want         string
+	}{
+		{"nobody has read them", nil, nil, ""},
+		{"one is missing", all[:1], nil, one},
+		{"none was missing", all, nil, ""},
+		{"one went meanwhile", all, all[:1], one},
+		{"one came meanwhile", all[:1], all, ""},
+	} {
+		l := NewLog()
+		during(l, Run{}, kernel.SetFirewall{Elements: all})
+		find, err := l.During(Run{Elements: tt.before}, func() error {
+			if tt.read != nil {
+				l.noteElements(tt.read)
+			}
+			l.noteChange(kernel.AddElements{Elements: all[1:]})
+			return nil
+		})
+		if got := join(find()); err != nil || got != tt.want {
+			t.Errorf("%s: got %q, %v, want %q", tt.name, got, err, tt.want)
 		}
 	}
 }

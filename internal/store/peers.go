@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -43,12 +44,20 @@ func (s *Store) DNSPort(networkID string) (uint16, error) {
 // SetPeers keeps what the agent has found out about a network, as long as the network has
 // endpoints.
 func (s *Store) SetPeers(networkID string, p network.Peers) error {
+	path := filepath.Join(s.networkDir(networkID), peersFile)
 	data, err := json.Marshal(p)
 	if err == nil {
-		err = writeFile(filepath.Join(s.networkDir(networkID), peersFile), data)
+		err = writeFile(path, data)
 	}
 	if err != nil {
 		return fmt.Errorf("store peers of network %s: %w", networkID, err)
+	}
+	var st unix.Stat_t
+	if s.cache != nil && unix.Stat(path, &st) == nil {
+		// They are read next. The caller may change its slices.
+		p.Flood, p.HostAddrs = slices.Clone(p.Flood), slices.Clone(p.HostAddrs)
+		p.WireGuardAddrs = slices.Clone(p.WireGuardAddrs)
+		s.cache.keepPeers(networkID, cachedPeers{p, true, idOf(st)})
 	}
 	return nil
 }
@@ -65,12 +74,16 @@ func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
 		return have.Peers, have.ok, nil
 	}
 	if p, ok, err = readPeers(path); err == nil {
-		if s.cache.peers == nil {
-			s.cache.peers = make(map[string]cachedPeers)
-		}
-		s.cache.peers[networkID] = cachedPeers{p, ok, idOf(st)}
+		s.cache.keepPeers(networkID, cachedPeers{p, ok, idOf(st)})
 	}
 	return p, ok, err
+}
+
+func (c *Cache) keepPeers(networkID string, p cachedPeers) {
+	if c.peers == nil {
+		c.peers = make(map[string]cachedPeers)
+	}
+	c.peers[networkID] = p
 }
 
 func readPeers(path string) (p network.Peers, ok bool, err error) {

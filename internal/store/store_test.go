@@ -66,23 +66,50 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
+// Peers come back as they were set, with a cache too. Whoever set them may change its lists, and another
+// program may set others.
 func TestPeersComeBackAsTheyWere(t *testing.T) {
-	s := open(t, t.TempDir())
-	if _, ok, err := s.Peers("n1"); ok || err != nil {
-		t.Errorf("before: %v, %v", ok, err)
-	}
-	p := network.Peers{Flood: vtep.Remotes, StaticFDB: true, AgentPort: 7947, HostAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.9")}}
-	if err := s.SetPeers("n1", p); err != nil {
-		t.Fatal(err)
-	}
-	if got, ok, err := s.Peers("n1"); !ok || err != nil || !got.Equal(p) {
-		t.Errorf("got %+v, %v, %v", got, ok, err)
-	}
-	if err := errors.Join(s.ForgetPeers("n1"), s.ForgetPeers("n1")); err != nil {
-		t.Error(err)
-	}
-	if _, ok, err := s.Peers("n1"); ok || err != nil {
-		t.Errorf("afterwards: %v, %v", ok, err)
+	for name, cache := range map[string]*Cache{"without a cache": nil, "with a cache": new(Cache)} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := OpenCached(dir, cache, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			wantPeers := func(when string, want network.Peers, wantOK bool) {
+				t.Helper()
+				if got, ok, err := s.Peers("n1"); ok != wantOK || err != nil || !got.Equal(want) {
+					t.Errorf("%s: got %+v, %v, %v", when, got, ok, err)
+				}
+			}
+			addrs := func(text string) []netip.Addr { return []netip.Addr{netip.MustParseAddr(text)} }
+			peers := func() network.Peers {
+				return network.Peers{
+					Flood: addrs("198.18.0.11"), StaticFDB: true, AgentPort: 7947, HostAddrs: addrs("10.0.0.9"),
+					WireGuardAddrs: []netip.AddrPort{netip.MustParseAddrPort("198.18.0.11:51820")},
+				}
+			}
+			wantPeers("before", network.Peers{}, false)
+			p := peers()
+			if err := s.SetPeers("n1", p); err != nil {
+				t.Fatal(err)
+			}
+			if cache != nil && !cache.peers["n1"].ok {
+				t.Error("what was set would be read from the file again")
+			}
+			p.Flood[0], p.HostAddrs[0], p.WireGuardAddrs[0] = netip.Addr{}, netip.Addr{}, netip.AddrPort{}
+			wantPeers("set", peers(), true)
+			others := network.Peers{Flood: addrs("198.18.0.12")}
+			if err := (&Store{dir: dir}).SetPeers("n1", others); err != nil {
+				t.Fatal(err)
+			}
+			wantPeers("set by another program", others, true)
+			if err := errors.Join(s.ForgetPeers("n1"), s.ForgetPeers("n1")); err != nil {
+				t.Error(err)
+			}
+			wantPeers("afterwards", network.Peers{}, false)
+		})
 	}
 }
 

@@ -34,7 +34,7 @@ func TestProbeFindsOwners(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(start); took > time.Second {
+	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("took %v", took)
 	}
 	slices.SortFunc(got, func(a, b kernel.ProbeAnswer) int { return a.Addr.Compare(b.Addr) })

@@ -115,21 +115,23 @@ func wireguardMTU(u underlay) int {
 	return 1500 - 60
 }
 
-// meet makes the devices of two hosts each other's peers, and waits for their session.
+// meet makes the devices of two hosts each other's peers, and waits for their session. Only the other one knows where
+// its peer is, and begins. If both begin at once, wireguard-go may drop both answers and try again 25 seconds later, or
+// mix both up and then take nothing that comes for 20 seconds. Containers' neighbours have given up by then.
 func (e *wireguardHost) meet(other *wireguardHost) {
 	e.Helper()
-	e.addPeer(other)
-	other.addPeer(e)
-	e.shakeHands(other)
+	e.addPeer(other, netip.AddrPort{})
+	other.addPeer(e, netip.AddrPortFrom(e.vtep, e.state.Port))
+	e.awaitHandshake(other)
+	other.awaitHandshake(e)
+	e.addPeer(other, netip.AddrPortFrom(other.vtep, other.state.Port))
 }
 
 // addPeer lets a host have the other's VTEP and addresses of its container behind its key. The last addresses are
 // the hosts' own, which only benchmarks use.
-func (e *wireguardHost) addPeer(other *wireguardHost) {
+func (e *wireguardHost) addPeer(other *wireguardHost, endpoint netip.AddrPort) {
 	e.Helper()
-	peer := wireguard.Peer{
-		PublicKey: other.device.PrivateKey.Public(), Endpoint: netip.AddrPortFrom(other.vtep, other.state.Port),
-	}
+	peer := wireguard.Peer{PublicKey: other.device.PrivateKey.Public(), Endpoint: endpoint}
 	for _, a := range append(other.addresses(), other.vtep, other.inside()) {
 		peer.AllowedIPs = append(peer.AllowedIPs, netip.PrefixFrom(a, a.BitLen()))
 	}
@@ -138,12 +140,9 @@ func (e *wireguardHost) addPeer(other *wireguardHost) {
 	}
 }
 
-// shakeHands lets the host begin a session, and waits for it. If both ends begin at the same moment, each drops the
-// other's answer, and they try again five seconds later. Containers' neighbours have given up by then.
-func (e *wireguardHost) shakeHands(other *wireguardHost) {
+// awaitHandshake waits for the session with the other host.
+func (e *wireguardHost) awaitHandshake(other *wireguardHost) {
 	e.Helper()
-	e.sh(fmt.Sprintf("ip route add %s dev %s; ping -c 1 -W 0.01 %[1]s || true; ip route del %[1]s dev %[2]s",
-		other.inside(), e.device.Name))
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
 		state, err := e.host.State(e.device.Name)
 		if err != nil {

@@ -13,6 +13,8 @@ import (
 type Kernel interface {
 	// Link returns the link of that name, or kernel.ErrNotFound.
 	Link(name string, facets kernel.Facets) (kernel.Link, error)
+	// PortLinks returns a bridge's ports, or kernel.ErrNotFound.
+	PortLinks(bridge string) ([]kernel.Link, error)
 	// StaticPorts returns the ports that a bridge has static entries of the MACs for.
 	StaticPorts(bridge string, macs []kernel.MAC) (map[kernel.MAC]string, error)
 	// Outbound returns the nftables table of a VXLAN device, as far as it is looked at.
@@ -52,6 +54,11 @@ type Namespace struct {
 // Link implements Kernel.
 func (ns Namespace) Link(name string, f kernel.Facets) (kernel.Link, error) {
 	return ns.Links.Link(name, f)
+}
+
+// PortLinks implements Kernel.
+func (ns Namespace) PortLinks(bridge string) ([]kernel.Link, error) {
+	return ns.Links.PortLinks(bridge)
 }
 
 // StaticPorts implements Kernel.

@@ -88,15 +88,31 @@ func (r Redirector) Remote(device string) ([]kernel.MAC, error) {
 	return have.Remote, err
 }
 
+// manyPorts is from how many ports on all ports of the bridge are listed: that takes a seventh of the time
+// that it takes to ask for each.
+const manyPorts = 8
+
 // AttachedPorts leaves out ports that are not on the bridge. A container's veth goes with the
 // container, before its teardown, and another container may have got the name since.
 func (r Redirector) AttachedPorts(want kernel.FastPath) (attached []kernel.FastPathPort, err error) {
-	for _, p := range want.Ports {
-		l, err := r.kernel.Link(p.Name, 0)
-		if err != nil && !errors.Is(err, kernel.ErrNotFound) {
+	listed := make(map[string]kernel.Link)
+	if len(want.Ports) >= manyPorts {
+		links, err := r.kernel.PortLinks(want.Bridge)
+		if err != nil {
 			return nil, err
 		}
-		if err == nil && l.Alias == p.Alias && l.Master == want.Bridge {
+		for _, l := range links {
+			listed[l.Name] = l
+		}
+	}
+	for _, p := range want.Ports {
+		l, isListed := listed[p.Name]
+		if !isListed { // it may have the name as an alternative one
+			if l, err = r.kernel.Link(p.Name, 0); err != nil && !errors.Is(err, kernel.ErrNotFound) {
+				return nil, err
+			}
+		}
+		if l.Alias == p.Alias && l.Master == want.Bridge {
 			p.Alias = "" // as observed
 			attached = append(attached, p)
 		}

@@ -2,6 +2,7 @@ package fastpath_test
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -139,24 +140,63 @@ func TestFastPathCommands(t *testing.T) {
 }
 
 // A link that has the name of a lost container's port is another container's: on another bridge, or
-// by its alias.
+// by its alias. Whether ports are asked for one by one or are listed makes no difference.
 func TestFastPathSkipsPortThatIsAnothers(t *testing.T) {
 	for what, other := range map[string]kernel.Link{
 		"on another bridge": {Name: "veth1", Kind: kernel.KindVeth, Master: "br1", Alias: "c1"},
 		"another alias":     {Name: "veth1", Kind: kernel.KindVeth, Master: "br0", Alias: "c3"},
 	} {
-		t.Run(what, func(t *testing.T) {
-			h := newHost(t)
-			want := wantPorts([]kernel.FastPathPort{port1, port2}, remote1)
-			h.set(want)
-			h.Remove("veth1")
-			h.Namespace.Add(other)
-			commands := h.set(want)
-			h.connects(port2)
-			if strings.Contains(commands, "fdb replace") {
-				t.Errorf("the bridge was told of it:\n%s", commands)
-			}
-		})
+		for _, more := range []int{0, 20} {
+			t.Run(fmt.Sprintf("%s, %d more ports", what, more), func(t *testing.T) {
+				h := newHost(t)
+				others := append([]kernel.FastPathPort{port2}, h.addPorts(more)...)
+				want := wantPorts(append([]kernel.FastPathPort{port1}, others...), remote1)
+				h.set(want)
+				h.Remove("veth1")
+				h.Namespace.Add(other)
+				commands := h.set(want)
+				h.connects(others...)
+				if strings.Contains(commands, "fdb replace") {
+					t.Errorf("the bridge was told of it:\n%s", commands)
+				}
+			})
+		}
+	}
+}
+
+// addPorts gives the bridge the ports of so many more containers.
+func (h host) addPorts(n int) (ports []kernel.FastPathPort) {
+	for i := range n {
+		p := kernel.FastPathPort{
+			Name: fmt.Sprintf("veth%02d", 10+i), MAC: kernel.MAC{2, 4: 9, 5: byte(10 + i)}, Alias: fmt.Sprint("c", 10+i),
+		}
+		h.addPort(p)
+		ports = append(ports, p)
+	}
+	return ports
+}
+
+// linkCounter counts the links that are asked for one by one.
+type linkCounter struct {
+	fakekernel.FastPathKernel
+	asked int
+}
+
+func (k *linkCounter) Link(name string, f kernel.Facets) (kernel.Link, error) {
+	k.asked++
+	return k.FastPathKernel.Link(name, f)
+}
+
+// Many ports are looked at by one request: a turn of the agent holds the store's lock meanwhile. Only one
+// that is not the bridge's is asked for by its name.
+func TestFastPathListsManyPorts(t *testing.T) {
+	h := newHost(t)
+	gone := kernel.FastPathPort{Name: "veth9", MAC: kernel.MAC{2, 4: 9, 5: 9}, Alias: "c9"}
+	ports := h.addPorts(20)
+	k := &linkCounter{FastPathKernel: fakekernel.FastPathKernel{Namespace: h.Namespace}}
+	got, err := fastpath.New(k).AttachedPorts(wantPorts(append(ports, gone), remote1))
+	if err != nil || len(got) != len(ports) || k.asked != 1 {
+		t.Errorf("%d of %d ports, %d asked for one by one: %v", len(got), len(ports), k.asked, err)
 	}
 }
 

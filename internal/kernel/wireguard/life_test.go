@@ -69,7 +69,7 @@ func TestProcessKilled(t *testing.T) {
 			waitForPing(t, a)
 			index, port, key := a.sh("ip -o link show vx0"), b.state.Port, b.state.PublicKey
 			p := a.ping("10.7.0.2")
-			time.Sleep(200*time.Millisecond + 5*a.pace)
+			p.awaitAnswers(t, 5)
 			pid := b.pid()
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
@@ -81,8 +81,8 @@ func TestProcessKilled(t *testing.T) {
 			if err := b.UpdatePeers(b.device.Name, []wireguard.Peer{a.peer()}, nil); !errors.Is(err, wireguard.ErrNotFound) {
 				t.Errorf("peers of a device without a process: %v", err)
 			}
-			time.Sleep(200 * time.Millisecond)
-			before, _ := p.stop(t)
+			time.Sleep(200 * time.Millisecond) // if something passes without encryption now, it is counted
+			_, _ = p.stop(t)
 			checkNoPlaintext(a, b)
 
 			p = a.ping("10.7.0.2")
@@ -91,11 +91,12 @@ func TestProcessKilled(t *testing.T) {
 			b.setPeers(a.peer())
 			restart := time.Since(began)
 			took := waitForPing(t, a)
+			p.awaitAnswers(t, 1)
 			sent, answered := p.stop(t)
 			t.Logf("process and peers were there after %v, an echo passed after another %v; %d of %d were answered meanwhile",
 				restart, took, answered, sent)
-			if before == 0 || restart+took > a.soon() {
-				t.Errorf("%d echoes; it took %v", before, restart+took)
+			if restart+took > a.soon() {
+				t.Errorf("it took %v", restart+took)
 			}
 			if b.state.Port != port || b.state.PublicKey != key || a.sh("ip -o link show vx0") != index {
 				t.Errorf("after it was started again: %+v instead of port %d", b.state, port)
@@ -114,12 +115,12 @@ func TestAgentRestarts(t *testing.T) {
 	waitForPing(t, a)
 	before, pid := a.read(), a.pid()
 	p := a.ping("10.7.0.2")
-	time.Sleep(100*time.Millisecond + 5*a.pace)
+	p.awaitAnswers(t, 5)
 	a.Host = a.newAgent(wireguard.WireGuardGo, "/does/not/exist")
 	a.ensure()
 	a.setPeers(b.peer())
-	time.Sleep(100*time.Millisecond + 5*a.pace)
-	if sent, answered := p.stop(t); answered < sent || sent < 5 {
+	p.awaitAll(t)
+	if sent, answered := p.stop(t); answered < sent {
 		t.Errorf("%d of %d echoes were answered", answered, sent)
 	}
 	after := a.read()
@@ -155,7 +156,7 @@ func TestProgramReplaced(t *testing.T) {
 	a.sh("ping -c 1 10.7.0.2 >/dev/null")
 	copyProgram(t, program)
 	p := a.ping("10.7.0.2")
-	time.Sleep(100 * time.Millisecond)
+	p.awaitAnswers(t, 5)
 	began := time.Now()
 	b.ensure()
 	took := time.Since(began)

@@ -66,7 +66,9 @@ func TestValuesAreReadBack(t *testing.T) {
 		HostAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, BridgeMAC: kernel.MAC{2, 3},
 		View: cluster.NetworkView{Name: "blue", MTU: 1450, UnderlayMTU: 1500, Subnets: []cluster.Subnet{
 			{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.254")},
-			{Prefix: netip.MustParsePrefix("fd00::/64")}}}}
+			{Prefix: netip.MustParsePrefix("fd00::/64")}}},
+		Keys: []cluster.TunnelKey{{Generation: 4, Public: [32]byte{1, 31: 2}, Port: 51820, TakesIP: true, Sends: true},
+			{Generation: 5, Public: [32]byte{3}, Port: 51821}}}
 	if name, got, err := DecodeMembership(blue, []byte(EncodeMembership("host-a", m))); err != nil || name != "host-a" ||
 		!reflect.DeepEqual(got, m) {
 		t.Errorf("got %q %+v, %v", name, got, err)
@@ -76,7 +78,8 @@ func TestValuesAreReadBack(t *testing.T) {
 // What somebody else wrote may be anything.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"name":"a"}`, `{"host":"x","container":"../x"}`, `{"addresses":["127.0.0.1"]}`,
-		`{"vtep":"0.0.0.0"}`, `{"vtep":"198.18.0.1","host_name":"a b"}`, `{"names":["a","a"]}`, `[`} {
+		`{"vtep":"0.0.0.0"}`, `{"vtep":"198.18.0.1","host_name":"a b"}`, `{"names":["a","a"]}`, `[`,
+		`{"vtep":"198.18.0.1","wireguard_keys":[{"generation":1,"public":"AAAA","port":1}]}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {

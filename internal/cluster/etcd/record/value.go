@@ -14,6 +14,9 @@ import (
 // maxValue is far above what a valid value takes: 64 names of 253 bytes, 16 addresses.
 const maxValue = 64 << 10
 
+// wireguardKeySize is how many bytes a public key has.
+const wireguardKeySize = 32
+
 // Presence is the value of a host that is there.
 type Presence struct {
 	Name string `json:"name"`
@@ -27,6 +30,16 @@ type membership struct {
 	HostAddrs []netip.Addr `json:"host_addresses,omitempty"`
 	BridgeMAC kernel.MAC   `json:"bridge_mac,omitzero"`
 	View      view         `json:"view,omitzero"`
+	Keys      []tunnelKey  `json:"wireguard_keys,omitempty"`
+}
+
+// tunnelKey is by what the host takes packets of an encrypted network.
+type tunnelKey struct {
+	Generation uint64 `json:"generation"`
+	Public     []byte `json:"public"` // in base64, as wg prints it
+	Port       uint16 `json:"port"`
+	TakesIP    bool   `json:"takes_ip"`
+	Sends      bool   `json:"sends"`
 }
 
 // view is how the host was told to set up the network.
@@ -112,7 +125,11 @@ func EncodeMembership(hostName string, m cluster.Membership) string {
 	for _, s := range m.View.Subnets {
 		v.Subnets = append(v.Subnets, subnet{s.Prefix, s.Gateway})
 	}
-	return marshal(membership{hostName, m.VTEP, m.StaticFDB, m.HostAddrs, m.BridgeMAC, v})
+	var keys []tunnelKey
+	for _, k := range m.Keys {
+		keys = append(keys, tunnelKey{k.Generation, k.Public[:], k.Port, k.TakesIP, k.Sends})
+	}
+	return marshal(membership{hostName, m.VTEP, m.StaticFDB, m.HostAddrs, m.BridgeMAC, v, keys})
 }
 
 // DecodeMembership reads what EncodeMembership wrote.
@@ -126,6 +143,14 @@ func DecodeMembership(key cluster.NetworkKey, raw []byte) (hostName string, m cl
 		View:      cluster.NetworkView{Name: r.View.Name, MTU: r.View.MTU, UnderlayMTU: r.View.UnderlayMTU}}
 	for _, s := range r.View.Subnets {
 		m.View.Subnets = append(m.View.Subnets, cluster.Subnet{Prefix: s.Prefix, Gateway: s.Gateway})
+	}
+	for _, k := range r.Keys {
+		if len(k.Public) != wireguardKeySize {
+			return "", m, fmt.Errorf("WireGuard key of generation %d: has %d bytes instead of %d", k.Generation,
+				len(k.Public), wireguardKeySize)
+		}
+		m.Keys = append(m.Keys, cluster.TunnelKey{Generation: k.Generation, Public: [wireguardKeySize]byte(k.Public),
+			Port: k.Port, TakesIP: k.TakesIP, Sends: k.Sends})
 	}
 	return r.HostName, m, errors.Join(checkHostName(r.HostName), cluster.Check([]cluster.Membership{m}))
 }

@@ -67,6 +67,7 @@ var layers = map[string][]string{
 	"internal/cluster/gossip/replica":       {"internal/cluster/gossip/refusal", "internal/cluster/gossip/wire"},
 	"internal/cluster/gossip":               {"internal/clusterkey", "internal/cluster/gossip/guard", "internal/cluster/gossip/replica"},
 	"internal/cluster/etcd/record":          {"internal/cluster"},
+	"internal/definition":                   {"internal/adopt", "internal/cluster"},
 	"internal/cluster/etcd":                 {"internal/boottime", "internal/regfile", "internal/cluster/etcd/record"},
 	"internal/pathcheck":                    {"internal/enrol", "internal/cluster/gossip/guard", "internal/kernel/rtnl", "internal/kernel/tunnelprobe"},
 	"internal/hostsetup":                    {"internal/agentapi", "internal/clusterkey", "internal/config", "internal/enrol"},
@@ -83,7 +84,7 @@ var layers = map[string][]string{
 	"internal/encryption":                   {"internal/cluster", "internal/kernel/wireguard", "internal/regfile"},
 	"internal/repairs":                      {"internal/boottime", "internal/diagnosis", "internal/hoststate"},
 	"internal/inventory":                    {"internal/agentapi", "internal/hoststate", "internal/membership"},
-	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/encryption", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
+	"internal/agent":                        {"internal/definition", "internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/encryption", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
 	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/adopt", "internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},
@@ -95,7 +96,7 @@ var layers = map[string][]string{
 	"internal/ctl/output":                   {},
 	"internal/capture":                      {},
 	"internal/packettrace":                  {"internal/agentapi"},
-	"internal/ctl":                          {"internal/hostsetup", "internal/bundle", "internal/topology", "internal/web", "internal/top", "internal/agentapi", "internal/config", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
+	"internal/ctl":                          {"internal/definition", "internal/hostsetup", "internal/bundle", "internal/topology", "internal/web", "internal/top", "internal/agentapi", "internal/config", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
 	"cmd/vxland":                            {"internal/kernel/bpfpath", "internal/cluster/etcd", "internal/kernel/wireguard/wggo", "internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
 	"cmd/vxlanctl":                          {"internal/kernel/wireguard", "internal/metrics", "internal/pathcheck", "internal/doctor/survey", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
@@ -123,7 +124,8 @@ var bans = []struct{ pkg, banned, why string }{
 // pure lists packages that must give the same output for the same input, and so import nothing by
 // which they could look around.
 var pure = []string{"internal/installed", "internal/kernel", "internal/ipam", "internal/plan", "internal/network",
-	"internal/membership", "internal/foreignfilter", "internal/iptables", "internal/diagnosis", "internal/adopt"}
+	"internal/membership", "internal/foreignfilter", "internal/iptables", "internal/diagnosis", "internal/adopt",
+	"internal/definition"}
 
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.

@@ -18,7 +18,9 @@ import (
 // this is interrupted, to type it again completes it.
 func (h localHost) ChangeNetwork(name string,
 	change func(map[string]string) (map[string]string, error)) (ctl.ChangedNetwork, error) {
-	changed, err := h.rewriteNetwork(name, optionChange{change, ctl.CheckChangeable, ctl.WithChangeable})
+	changed, err := h.rewriteNetwork(name, optionChange{
+		change: change, check: ctl.CheckChangeable, transfer: ctl.WithChangeable,
+	})
 	if err != nil {
 		return ctl.ChangedNetwork{}, err
 	}
@@ -32,6 +34,8 @@ func (h localHost) ChangeNetwork(name string,
 type optionChange struct {
 	change func(map[string]string) (map[string]string, error)
 	check  func(before, after map[string]string) error // refuses what may not change so
+	// prepare does what must be done before Podman's file is changed; nil: nothing.
+	prepare func(before, after map[string]string, config []byte) error
 	// transfer returns recorded options with those of the others that may.
 	transfer func(recorded, others map[string]string) map[string]string
 }
@@ -56,7 +60,7 @@ func (h localHost) rewriteNetwork(name string, c optionChange) (changed ctl.Chan
 		return ctl.ChangedNetwork{}, err
 	}
 	if !maps.Equal(before, after) {
-		if err := h.replaceOptions(file, before, after, c.check); err != nil {
+		if err := h.replaceOptions(file, before, after, c); err != nil {
 			return ctl.ChangedNetwork{}, err
 		}
 	}
@@ -71,8 +75,7 @@ func (h localHost) rewriteNetwork(name string, c optionChange) (changed ctl.Chan
 }
 
 // replaceOptions rewrites Podman's file, once all is checked.
-func (h localHost) replaceOptions(file podmannet.File, before, after map[string]string,
-	check func(before, after map[string]string) error) error {
+func (h localHost) replaceOptions(file podmannet.File, before, after map[string]string, c optionChange) error {
 	config, err := podmannet.WithOptions(file.Data, after)
 	if err != nil {
 		return err
@@ -80,37 +83,15 @@ func (h localHost) replaceOptions(file podmannet.File, before, after map[string]
 	if err := h.CheckChange(file.Data, config); err != nil {
 		return err
 	}
-	if err := check(before, after); err != nil {
+	if err := c.check(before, after); err != nil {
 		return err
+	}
+	if c.prepare != nil {
+		if err := c.prepare(before, after, config); err != nil {
+			return err
+		}
 	}
 	return file.Replace(config)
-}
-
-// MoveNetwork changes by which control planes the hosts of a network find each other. One that moves to etcd
-// is also to be defined there, before this host follows.
-func (h localHost) MoveNetwork(name string,
-	change func(map[string]string) (map[string]string, error)) (ctl.ChangedNetwork, error) {
-	changed, err := h.rewriteNetwork(name, optionChange{change, h.checkMove, ctl.WithPlanes})
-	if err != nil {
-		return changed, err
-	}
-	if _, err := h.Reload(); err != nil {
-		return changed, fmt.Errorf("the options are changed, but this host does not follow them yet: %w", err)
-	}
-	return changed, nil
-}
-
-// checkMove refuses a plane for which this host's agent is not configured.
-func (h localHost) checkMove(before, after map[string]string) error {
-	if err := ctl.CheckMove(before, after); err != nil || after["discovery"] != string(network.DiscoveryEtcd) {
-		return err
-	}
-	c, err := h.AgentConfig()
-	if err == nil && len(c.Etcd.Endpoints) == 0 {
-		err = errors.New("this host's agent knows no etcd: give /etc/vxlan/vxland.toml a section [etcd] with endpoints, and " +
-			"type `vxlanctl reload`")
-	}
-	return err
 }
 
 // RemoveNetwork removes a network that no container uses.

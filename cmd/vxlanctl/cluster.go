@@ -17,6 +17,7 @@ import (
 	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl"
+	"vxlan-driver/internal/definition"
 	"vxlan-driver/internal/enrol"
 	"vxlan-driver/internal/hostsetup"
 	"vxlan-driver/internal/hoststate"
@@ -203,6 +204,32 @@ func (h localHost) Networks() (ctl.KnownNetworks, error) {
 		return ctl.KnownNetworks{}, err
 	}
 	return sortDefinitions(answers), nil
+}
+
+// usesEtcd tells whether this host's agent has an etcd. What is wrong with its configuration it says itself.
+func (h localHost) usesEtcd() bool {
+	c, err := h.AgentConfig()
+	return err == nil && len(c.Etcd.Endpoints) > 0
+}
+
+// Definitions implements ctl.NetworkSource.
+func (h localHost) Definitions() ([]definition.Listed, error) {
+	if !h.usesEtcd() {
+		return nil, nil
+	}
+	if err := h.CheckRoot(); err != nil { // who may start the agent
+		return nil, err
+	}
+	return agentapi.AskOrStart[[]definition.Listed](h.agent, agentapi.Request{Verb: agentapi.VerbDefinitions})
+}
+
+// RetireNetwork implements ctl.NetworkChanger.
+func (h localHost) RetireNetwork(name string) (definition.Retirement, error) {
+	if !h.usesEtcd() {
+		return definition.Retirement{}, nil
+	}
+	return agentapi.AskOrStart[definition.Retirement](h.agent,
+		agentapi.Request{Verb: agentapi.VerbRetire, Network: name})
 }
 
 // sortDefinitions returns this host's definitions and the others'. One host whose definitions cannot

@@ -21,10 +21,12 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"vxlanctl": runIsolated, "onterminal": runOnTerminal})
 }
 
-// insideEnv is set in the process that is isolated, and uidEnv says as whom it runs.
+// insideEnv is set in the process that is isolated, uidEnv says as whom it runs, and configEnv is a file
+// that is the agent's configuration there.
 const (
 	insideEnv = "VXLANCTL_TEST_INSIDE"
 	uidEnv    = "VXLANCTL_TEST_UID"
+	configEnv = "VXLANCTL_TEST_CONFIG"
 )
 
 // runIsolated runs the tool on a host that has nothing yet: with namespaces and directories of its
@@ -68,6 +70,12 @@ func enterEmptyHost() error {
 		if _, err := os.Stat(dir); err == nil {
 			errs = append(errs, unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"))
 		}
+	}
+	if file := os.Getenv(configEnv); file != "" {
+		text, err := os.ReadFile(file)
+		// The machine may have no /etc/vxlan, and is to get none.
+		errs = append(errs, err, unix.Mount("tmpfs", "/etc", "tmpfs", 0, "mode=755"), os.Mkdir("/etc/vxlan", 0o755),
+			os.WriteFile("/etc/vxlan/vxland.toml", text, 0o600))
 	}
 	if uid := os.Getenv(uidEnv); uid != "" {
 		id, err := strconv.Atoi(uid)

@@ -63,6 +63,10 @@ func TestCommand(t *testing.T) {
 			"podman network create --driver vxlan --opt discovery=gossip --opt vni=1 --opt local_ip=auto --opt remote_ips=192.0.2.1 --opt physical_interface=auto n", 0,
 		},
 		{
+			"etcd", `{"name": "n", "driver": "vxlan", "network_interface": "br-vxlan-n", "options": {"vni": "1", "discovery": "etcd", "local_ip": "192.0.2.1", "remote_ips": "192.0.2.7"}, "dns_enabled": true}`, Own{},
+			"podman network create --driver vxlan --opt discovery=etcd --opt vni=1 --opt local_ip=auto --opt physical_interface=auto n", 0,
+		},
+		{
 			"layer 2 only, a bridge of its own, values of this host", `{"name": "n", "driver": "vxlan", "network_interface": "lan0", "options": {"vni": "1", "discovery": "gossip"}, "ipam_options": {"driver": "none"}}`,
 			Own{Options: map[string]string{"local_ip": "192.0.2.9"}},
 			"podman network create --driver vxlan --opt discovery=gossip --opt vni=1 --opt local_ip=192.0.2.9 --opt remote_ips=192.0.2.1 --opt physical_interface=auto --ipam-driver none --interface-name lan0 n", 0,
@@ -173,6 +177,19 @@ func TestMulticastOnTwoHosts(t *testing.T) {
 	b.VTEP = netip.MustParseAddr("192.0.2.2")
 	if diffs := Differences(a, b); len(diffs) > 0 {
 		t.Errorf("differ: %v", diffs)
+	}
+}
+
+// By etcd hosts have no list of each other, so what each has as a hint is no difference.
+func TestEtcdOnTwoHosts(t *testing.T) {
+	const config = `{"name": "n", "driver": "vxlan", "options": {"vni": "1", "discovery": "etcd", "remote_ips": "192.0.2.7"}}`
+	a, b := read(t, config), read(t, strings.Replace(config, "192.0.2.7", "192.0.2.8", 1))
+	b.VTEP = netip.MustParseAddr("192.0.2.2")
+	if diffs := Differences(a, b); len(diffs) > 0 {
+		t.Errorf("differ: %v", diffs)
+	}
+	if n := a.Shared(); n.Options["remote_ips"] != "" || n.Options["vni"] != "1" || n.Host != "" || n.VTEP.IsValid() {
+		t.Errorf("shared: %+v", n)
 	}
 }
 

@@ -47,10 +47,26 @@ func (d Definition) Command(own Own) (args, notes []string, err error) {
 	return append(args, d.flags(own)...), notes, nil
 }
 
+// EtcdCommand is Command for a network that is defined in etcd, where its name is enough.
+func (d Definition) EtcdCommand(own Own) []string {
+	options := maps.Clone(own.Options)
+	maps.DeleteFunc(options, func(_, value string) bool { return value == "" })
+	if options == nil {
+		options = make(map[string]string)
+	}
+	options["discovery"] = "etcd"
+	args := append([]string{"network", "create", "--driver", driver}, optionArgs(options)...)
+	named := Definition{Name: d.Name}
+	if len(own.IPRanges) > 0 {
+		named.Subnets = d.Subnets // without which Podman takes no range
+	}
+	return append(args, named.flags(own)...)
+}
+
 // remotesFor returns the hosts that this one is to know. Where there is a list, it must have this
 // host already: the others drop its packets otherwise, and a longer list may move all addresses.
 func (d Definition) remotesFor(own Own) ([]netip.Addr, error) {
-	if d.isMulticast() {
+	if d.isMulticast() || d.IsEtcd() {
 		return nil, nil
 	}
 	listed := d.Listed()

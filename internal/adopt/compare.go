@@ -40,7 +40,7 @@ func Differences(this, other Definition) (all []Difference) {
 			all = append(all, Difference{p.what, "", p.value, p.splits})
 		}
 	}
-	if this.IsGossip() != other.IsGossip() { // only one of them has a list
+	if this.Options["discovery"] != other.Options["discovery"] { // at most one of them has a list
 		all = slices.DeleteFunc(all, func(d Difference) bool { return d.What == "remote_ips" })
 	}
 	for i := range all {

@@ -111,6 +111,9 @@ func parseNumber(text string, bits int) uint64 {
 	return n
 }
 
+// IsEtcd tells whether hosts talk to servers of etcd.
+func (d Definition) IsEtcd() bool { return d.Options["discovery"] == "etcd" }
+
 // IsGossip tells whether hosts find each other. Otherwise they have a list.
 func (d Definition) IsGossip() bool { return d.Options["discovery"] == "gossip" }
 

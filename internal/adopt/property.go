@@ -78,7 +78,7 @@ func (d Definition) properties() []property {
 			all = append(all, property{name, value, d.splitsBy(name)})
 		}
 	}
-	if !d.IsGossip() && !d.isMulticast() {
+	if !d.IsGossip() && !d.IsEtcd() && !d.isMulticast() {
 		all = append(all, property{"remote_ips", joinAddrs(d.Listed()), true})
 	}
 	return append(all,

@@ -38,6 +38,8 @@ type Agent struct {
 	Plane cluster.Kind
 	// ServerPlane is that of networks with discovery=etcd.
 	ServerPlane cluster.Kind
+	// OpenDefinitions connects to who keeps the networks that are defined once; nil: nobody does.
+	OpenDefinitions func() (cluster.Definitions, error)
 	// Watch reports that something may have been deleted from the kernel, and which forwarding
 	// entries were.
 	Watch func(context.Context) (changed <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error)

@@ -388,6 +388,7 @@ type pluginSide struct{}
 func (pluginSide) Sync(string) error                          { return nil }
 func (pluginSide) EndpointAdded(string, string) (bool, error) { return true, nil }
 func (pluginSide) StoreChanged()                              {}
+func (pluginSide) Define(config, _ []byte) ([]byte, error)    { return config, nil }
 func (pluginSide) Joining(string, uint32, uint16, netip.Addr) {}
 func (pluginSide) AssignAddresses(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
 	return nil, errors.New("not on this network")

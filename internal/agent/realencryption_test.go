@@ -136,6 +136,8 @@ func (d directAgent) Joining(network string, vni uint32, port uint16, vtep netip
 		Joining: &agentapi.JoiningRequest{Network: network, VNI: vni, Port: port, VTEP: vtep}})
 }
 
+func (d directAgent) Define(config, _ []byte) ([]byte, error) { return config, nil }
+
 func (d directAgent) StoreChanged() { _, _ = d.ask(agentapi.Request{Verb: agentapi.VerbStoreChanged}) }
 
 // run makes the name of a test's devices one that no other test's process has: their sockets are found by name in all

@@ -37,6 +37,10 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleRotateEncryption(ctx, r.Network)
 	case agentapi.VerbKeyChange:
 		return a.handleKeyChange(r.Data)
+	case agentapi.VerbDefine:
+		return a.handleDefine(ctx, r.Data)
+	case agentapi.VerbRetire:
+		return a.handleRetire(ctx, r.Network)
 	}
 	return a.handleQuestion(ctx, r)
 }
@@ -56,6 +60,8 @@ func (a *Agent) handleQuestion(ctx context.Context, r agentapi.Request) agentapi
 		return dataResponse(a.definitions(), nil)
 	case agentapi.VerbKeys:
 		return a.handleKeys()
+	case agentapi.VerbDefinitions:
+		return a.handleDefinitions(ctx)
 	case agentapi.VerbInventory:
 		return a.handleInventory(ctx)
 	case agentapi.VerbTrace:

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -225,6 +226,10 @@ func (c Client) startAgent(deadline time.Time) (exited <-chan error, err error) 
 	}
 	path, err := c.findBinary()
 	if err != nil {
+		return nil, err
+	}
+	// No container has run here yet if a network is created that is defined once for all hosts.
+	if err := os.MkdirAll(filepath.Dir(c.Log), 0o700); err != nil {
 		return nil, err
 	}
 	// A pipe in its place is an error, and does not wait for a reader.

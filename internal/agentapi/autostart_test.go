@@ -74,7 +74,8 @@ func newClient(t *testing.T, script string) Client {
 
 func TestSyncStartsAgent(t *testing.T) {
 	c := newClient(t, "")
-	c.StoreChanged() // starts nothing
+	c.Log = filepath.Join(filepath.Dir(c.Log), "run/log") // as on a host that has had no container
+	c.StoreChanged()                                      // starts nothing
 	if _, err := os.Stat(c.Log); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("started by a notice: %v", err)
 	}

@@ -77,6 +77,13 @@ const (
 	VerbRotateEncryption Verb = "rotate-encryption"
 	// VerbTrace asks what this host's firewall rules do with packets that come while it is asked.
 	VerbTrace Verb = "trace"
+	// VerbDefine makes a new network by etcd whole (DefineRequest). Data of the response is its configuration.
+	VerbDefine Verb = "define"
+	// VerbDefinitions asks for the networks that are defined in etcd (definition.Listed).
+	VerbDefinitions Verb = "definitions"
+	// VerbRetire gives up the definition of the network in Network, by its name. Data of the response is a
+	// definition.Retirement.
+	VerbRetire Verb = "retire"
 )
 
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell

@@ -167,6 +167,7 @@ var shown = []struct {
 	{"etcd.dial_timeout", func(c Config) string { return c.Etcd.DialTimeout.String() }},
 	{"etcd.request_timeout", func(c Config) string { return c.Etcd.RequestTimeout.String() }},
 	{"etcd.lease", func(c Config) string { return c.Etcd.Lease.String() }},
+	{"etcd.vni_range", func(c Config) string { return vniRangeText(c.Etcd.VNIs) }},
 }
 
 func addrText(a netip.Addr) string {

@@ -149,7 +149,7 @@ func (f *rawConfig) decode(text string) error {
 		}
 		if len(key) > 1 && key[0] == "etcd" {
 			errs = append(errs, fmt.Errorf("%s: is unknown; the settings of [etcd] are endpoints, ca, cert, key, user, "+
-				"password_file, prefix, dial_timeout, request_timeout and lease", key))
+				"password_file, prefix, dial_timeout, request_timeout, lease and vni_range", key))
 			continue
 		}
 		errs = append(errs,
@@ -188,6 +188,7 @@ var examples = map[string]string{
 	"etcd.dial_timeout":       `dial_timeout = "2s"`,
 	"etcd.request_timeout":    `request_timeout = "4s"`,
 	"etcd.lease":              `lease = "15s"`,
+	"etcd.vni_range":          `vni_range = "10000-19999"`,
 }
 
 // explainSyntax says what to write where the file is not TOML, or a value not of the setting's

@@ -11,9 +11,11 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/regfile"
 )
 
@@ -28,6 +30,8 @@ type Etcd struct {
 	DialTimeout    time.Duration
 	RequestTimeout time.Duration // after which a claim of addresses has failed
 	Lease          time.Duration // after which a host counts as unreachable that gives no sign of life
+	// VNIs are those of which a network gets one that is defined without.
+	VNIs cluster.VNIRange
 }
 
 // rawEtcd is the section [etcd] as the administrator typed it.
@@ -42,11 +46,13 @@ type rawEtcd struct {
 	DialTimeout    string   `toml:"dial_timeout"`
 	RequestTimeout string   `toml:"request_timeout"`
 	Lease          string   `toml:"lease"`
+	VNIRange       string   `toml:"vni_range"`
 }
 
-// etcdDefaults are those of package etcd. The servers of a cluster are three or five.
+// etcdDefaults are those of package etcd. The servers of a cluster are three or five. The VNIs are above
+// those that people and other programs like to take, and more than a cluster has networks.
 var etcdDefaults = Etcd{Prefix: "/vxlan", DialTimeout: 2 * time.Second, RequestTimeout: 4 * time.Second,
-	Lease: 15 * time.Second}
+	Lease: 15 * time.Second, VNIs: cluster.VNIRange{First: 10000, Last: 19999}}
 
 const (
 	maxEtcdServers = 16
@@ -70,6 +76,7 @@ func (f rawEtcd) parse() (Etcd, error) {
 				`a "/" before it, such as "/vxlan", and have at most %d bytes`, f.Prefix, maxEtcdPrefix))
 		}
 	}
+	errs = append(errs, f.parseVNIRange(&c.VNIs))
 	for _, t := range []struct {
 		name, typed string
 		set         *time.Duration
@@ -91,6 +98,24 @@ func (f rawEtcd) parse() (Etcd, error) {
 	}
 	return c, errors.Join(errs...)
 }
+
+// parseVNIRange parses the range if there is one.
+func (f rawEtcd) parseVNIRange(r *cluster.VNIRange) error {
+	if f.VNIRange == "" {
+		return nil
+	}
+	first, last, _ := strings.Cut(f.VNIRange, "-")
+	low, lowErr := strconv.ParseUint(first, 10, 24)
+	high, highErr := strconv.ParseUint(last, 10, 24)
+	if lowErr != nil || highErr != nil || low == 0 || high < low {
+		return fmt.Errorf(`etcd.vni_range %q: must be two numbers from 1 to 16777215, the lower first, such as %q`,
+			f.VNIRange, vniRangeText(etcdDefaults.VNIs))
+	}
+	*r = cluster.VNIRange{First: uint32(low), Last: uint32(high)}
+	return nil
+}
+
+func vniRangeText(r cluster.VNIRange) string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
 // checkEndpoints checks the servers' URLs.
 func (f rawEtcd) checkEndpoints() error {

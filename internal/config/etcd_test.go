@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vxlan-driver/internal/cluster"
 )
 
 func TestEtcdSection(t *testing.T) {
@@ -23,14 +25,17 @@ prefix = "/test/blue"
 dial_timeout = "1s"
 request_timeout = "3s"
 lease = "20s"
+vni_range = "5000-5009"
 `)
 	want := Etcd{Endpoints: []string{"https://192.0.2.1:2379", "https://etcd2.example:2379"},
 		CA: "/ca", Cert: "/cert", Key: "/key", User: "vxlan", PasswordFile: "/password", Prefix: "/test/blue",
-		DialTimeout: time.Second, RequestTimeout: 3 * time.Second, Lease: 20 * time.Second}
+		DialTimeout: time.Second, RequestTimeout: 3 * time.Second, Lease: 20 * time.Second,
+		VNIs: cluster.VNIRange{First: 5000, Last: 5009}}
 	if err != nil || !reflect.DeepEqual(c.Etcd, want) || c.Port != 7000 {
 		t.Errorf("got %+v, %v", c.Etcd, err)
 	}
-	if c, err := ParseSettings(""); err != nil || len(c.Etcd.Endpoints) > 0 || c.Etcd.Lease != 15*time.Second {
+	if c, err := ParseSettings(""); err != nil || len(c.Etcd.Endpoints) > 0 || c.Etcd.Lease != 15*time.Second ||
+		c.Etcd.VNIs.Last != 19999 {
 		t.Errorf("without the section: %+v, %v", c.Etcd, err)
 	}
 }
@@ -56,7 +61,11 @@ func TestEtcdProblems(t *testing.T) {
 			`etcd.lease "1s": must be from 5s to 10m0s`, "etcd.time: is unknown; the settings of [etcd] are"},
 		server + `request_timeout = "500ms"`: {
 			`etcd.request_timeout "500ms": must be from 1s to 1m0s, such as "4s"`},
-		`endpoints = "https://a:1"`: {`write it as in endpoints = ["https://192.168.1.10:2379"]`},
+		server + `vni_range = "7"`:          {`etcd.vni_range "7": must be two numbers from 1 to 16777215, the lower first`},
+		server + `vni_range = "0-9"`:        {`etcd.vni_range "0-9": must be`},
+		server + `vni_range = "9-8"`:        {`etcd.vni_range "9-8": must be`},
+		server + `vni_range = "1-99999999"`: {`etcd.vni_range "1-99999999": must be two numbers`},
+		`endpoints = "https://a:1"`:         {`write it as in endpoints = ["https://192.168.1.10:2379"]`},
 	} {
 		_, err := ParseSettings("[etcd]\n" + text)
 		for _, w := range want {

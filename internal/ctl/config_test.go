@@ -26,7 +26,7 @@ func TestConfigCommands(t *testing.T) {
 		{"check -q " + bad, 1, ""},
 		{"check --format json " + bad, 1, `"line": 2,`},
 		{"check " + dir + "/absent", 1, "check configuration: read configuration: "},
-		{"show " + good, 0, "port                     7000      " + good + "\n"},
+		{"show " + good, 0, "port                     7000         " + good + "\n"},
 		{"show -q --filter source!=default " + good, 0, "port\n"},
 		{"show " + bad, 1, "show configuration: configuration " + bad},
 		{"check a b", 2, "the argument \"b\" is one too many"},

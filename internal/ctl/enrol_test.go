@@ -111,7 +111,7 @@ func (h *memberHost) AskHost(id string, _ agentapi.Request) (agentapi.Response, 
 func (*memberHost) ForgetHost(string) (host, warning string, err error) { return "", "", nil }
 func (h *memberHost) Status() (agentapi.StatusReport, error)            { return h.fakeHost.Status() }
 
-func definition(name, vni string) adopt.Definition {
+func definedByA(name, vni string) adopt.Definition {
 	return adopt.Definition{
 		Name: name, Host: "host-a", VTEP: netip.MustParseAddr("192.0.2.1"),
 		Options: map[string]string{"discovery": "gossip", "vni": vni, "local_ip": "192.0.2.1"},
@@ -120,7 +120,7 @@ func definition(name, vni string) adopt.Definition {
 }
 
 func splitOf(host string) adopt.Definition {
-	d := definition("split", "301")
+	d := definedByA("split", "301")
 	d.Host = host
 	return d
 }
@@ -175,8 +175,8 @@ func TestClusterCommands(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := &memberHost{
-				files: make(map[string]string), here: []adopt.Definition{definition("here", "200")},
-				others: []adopt.Definition{definition("mynet", "100"), definition("here", "200"), definition("split", "300"), splitOf("host-b")},
+				files: make(map[string]string), here: []adopt.Definition{definedByA("here", "200")},
+				others: []adopt.Definition{definedByA("mynet", "100"), definedByA("here", "200"), definedByA("split", "300"), splitOf("host-b")},
 			}
 			args := strings.Fields(tt.args)
 			if strings.HasPrefix(tt.args, "__complete") {
@@ -204,7 +204,7 @@ func TestClusterCommands(t *testing.T) {
 
 // What join says of networks is read by a script, and what is done meanwhile is apart.
 func TestJoinedForScripts(t *testing.T) {
-	others := []adopt.Definition{definition("mynet", "100"), definition("here", "200")}
+	others := []adopt.Definition{definedByA("mynet", "100"), definedByA("here", "200")}
 	for _, tt := range []struct {
 		wanted adoption
 		opts   output.Options

@@ -17,6 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/definition"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/enrol"
 )
@@ -106,6 +108,15 @@ func (h *hostileHost) Networks() (KnownNetworks, error) {
 	known, err := h.fakePinger.Networks()
 	known.Unknown = append(known.Unknown, "host-d is unreachable")
 	return spoil(known), err
+}
+
+func (h *hostileHost) Definitions() ([]definition.Listed, error) {
+	broken := definition.Listed{Definition: inEtcd("broken", "301").Definition, Problem: "nobody knows it"}
+	return spoil([]definition.Listed{inEtcd("defined", "300", "b"), broken}), nil
+}
+
+func (h *hostileHost) RetireNetwork(string) (definition.Retirement, error) {
+	return spoil(definition.Retirement{Uses: []cluster.DefinitionUse{{Host: "b"}}}), nil
 }
 
 func (h *hostileHost) CheckRoot() error { return nil }
@@ -207,7 +218,7 @@ var hostileCommands = map[string][]string{
 	"vxlanctl network inspect":     {"blue", "blue -q"},
 	"vxlanctl network adopt":       {"--all", "green"},
 	"vxlanctl network set":         {"blue mtu=2"},
-	"vxlanctl network rm":          {"blue", "blue -q"},
+	"vxlanctl network rm":          {"blue", "blue -q", "elsewhere"},
 	"vxlanctl network move":        {"blue etcd", "blue --finish"},
 	"vxlanctl network peer add":    {"blue 198.18.0.7"},
 	"vxlanctl network peer remove": {"blue 198.18.0.7"},

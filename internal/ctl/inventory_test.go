@@ -10,6 +10,7 @@ import (
 	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/definition"
 )
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -81,6 +82,13 @@ func (h fakeHost) Inventory() (agentapi.Inventory, bool, error) {
 		return agentapi.Inventory{}, false, h.err
 	}
 	return testInventory(), false, nil
+}
+
+// Definitions is without an etcd.
+func (h fakeHost) Definitions() ([]definition.Listed, error) { return nil, nil }
+
+func (h fakeHost) RetireNetwork(string) (definition.Retirement, error) {
+	return definition.Retirement{}, nil
 }
 
 func (h fakeHost) DefinedNetworks() ([]DefinedNetwork, error) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/definition"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/enrol"
 	"vxlan-driver/internal/golden"
@@ -26,7 +27,7 @@ var jsonCommands = []string{
 	"doctor", "doctor --for podman=6", "drops", "mesh", "ping db -c 1", "trace web db", "events", "key ls",
 	"encryption status", "token ls", "token create", "reload",
 	"reload --dry-run", "network set blue mtu=1402", "network peer add blue 198.18.0.7", "network peer remove blue 198.18.0.2",
-	"network rm blue", "network move blue etcd", "network adopt green", "host forget c", "cleanup --force", "token revoke 1a",
+	"network rm blue", "network rm elsewhere", "network move blue etcd", "network adopt green", "host forget c", "cleanup --force", "token revoke 1a",
 }
 
 // otherJSON are commands whose JSON another test reads.
@@ -63,6 +64,14 @@ func (jsonHost) Networks() (KnownNetworks, error) {
 		known.Others[i].VTEP = netip.MustParseAddr("198.18.0.2")
 	}
 	return known, err
+}
+
+func (jsonHost) Definitions() ([]definition.Listed, error) {
+	return []definition.Listed{inEtcd("elsewhere", "300", "b")}, nil
+}
+
+func (jsonHost) RetireNetwork(string) (definition.Retirement, error) {
+	return definition.Retirement{Defined: true}, nil
 }
 
 func (h jsonHost) StatusWithRates() (agentapi.StatusReport, error) { return h.Status() }

@@ -12,6 +12,7 @@ import (
 	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/definition"
 )
 
 // NetworkSource knows the networks.
@@ -21,6 +22,8 @@ type NetworkSource interface {
 	DefinedNetworks() ([]DefinedNetwork, error)
 	// Networks makes the agent ask all hosts.
 	Networks() (KnownNetworks, error)
+	// Definitions makes the agent ask etcd, and starts it for that. Without etcd it returns nil.
+	Definitions() ([]definition.Listed, error)
 }
 
 // KnownNetworks are the networks that this host's Podman has, and those of the other hosts.
@@ -110,11 +113,12 @@ func networkListCommand(host NetworkSource) *cobra.Command {
 		Short: "list this host's networks, and those that only other hosts have",
 		Long: `Ls lists the VXLAN networks of this host's Podman, and those of other hosts that do
 not exist here. This host's agent asks the other hosts, and HOSTS counts those that
-have the network. Ls warns of networks that hosts have set up differently.
+have the network. Ls warns of networks that hosts have set up differently. If there is
+a section [etcd] in vxland.toml, it also lists what is defined in etcd.
 
   up        it has containers on this host
   idle      it has none here
-  not here  other hosts have it; "vxlanctl network adopt" creates it here`,
+  not here  other hosts have it, or etcd; "vxlanctl network adopt" creates it here`,
 		Example: `  vxlanctl network ls
   vxlanctl network ls -q --filter 'state=not here'`,
 		Args: takes(0, 0),
@@ -176,10 +180,16 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 		return nil, nil, err
 	}
 	notes = notesOf(alone)
-	known, missing, contradictions, moreNotes := compareNetworks(host, alone)
+	inEtcd, err := host.Definitions()
+	if err != nil {
+		notes = append(notes, fmt.Sprintf("networks in etcd are not known: %v", err))
+	}
+	known, missing, contradictions, moreNotes := compareNetworks(host, alone, inEtcd)
 	rows, elsewhere := rowsHere(defined, all)
 	more, adoptNotes := rowsElsewhere(missing, elsewhere)
 	rows, notes = append(rows, more...), append(append(notes, moreNotes...), adoptNotes...)
+	rows, adoptNotes = addDefined(rows, inEtcd)
+	notes = append(notes, adoptNotes...)
 	for i := range rows {
 		rows[i].count(known.Others)
 	}
@@ -192,7 +202,7 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 		notes = append(notes, c.String())
 	}
 	switch {
-	case alone && len(all.Networks) == 0:
+	case alone && len(all.Networks) == 0 && inEtcd == nil:
 		notes = append(notes, "networks of other hosts are not known; "+joinHint)
 	case len(rows) == 0 && !alone:
 		notes = append(notes, "no host that answers has a VXLAN network; create one: `podman network create --driver vxlan`")
@@ -205,8 +215,8 @@ const joinHint = "`vxlanctl join TOKEN` makes this host a member of a cluster; a
 	"`vxlanctl token create`"
 
 // compareNetworks returns what other hosts have, as far as they answer.
-func compareNetworks(host NetworkSource, alone bool) (known KnownNetworks, missing []adopt.Network,
-	contradictions []adopt.Contradiction, notes []string) {
+func compareNetworks(host NetworkSource, alone bool, inEtcd []definition.Listed) (known KnownNetworks,
+	missing []adopt.Network, contradictions []adopt.Contradiction, notes []string) {
 	if alone {
 		return known, nil, nil, nil
 	}
@@ -217,8 +227,9 @@ func compareNetworks(host NetworkSource, alone bool) (known KnownNetworks, missi
 	if text := known.unknownText(); text != "" {
 		notes = append(notes, text)
 	}
+	known.Others = withoutDefined(known.Others, inEtcd)
 	missing, contradictions = adopt.Compare(known.Here, known.Others)
-	return known, missing, contradictions, notes
+	return known, missing, append(contradictions, contradictEtcd(known.Here, inEtcd)...), notes
 }
 
 // rowsHere returns the rows of the networks that are here, and what the agent knows of others.

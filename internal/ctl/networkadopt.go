@@ -12,7 +12,9 @@ import (
 
 	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/definition"
 )
 
 // adoption is which networks a user wants of other hosts.
@@ -60,6 +62,8 @@ reach each other, or that contradicts one of this host, and shows both. If hosts
 in something else, such as the MTU, it says so, and does as most of them do. A network
 with a list of hosts (remote_ips) must have this host on the list.
 
+Of a network that is defined in etcd (discovery=etcd) it takes what is defined there.
+
 If it refuses one of the networks that you name, it creates none. With --all, it creates
 the others.`,
 		Example: `  vxlanctl network adopt mynet
@@ -105,9 +109,16 @@ func (a *adoption) addFlags(cmd *cobra.Command, options *[]string) {
 
 // networksToAdopt completes what is typed, as far as the agent answers.
 func networksToAdopt(host Host) (names []string) {
+	inEtcd, _ := host.Definitions()
 	known, _ := host.Networks()
-	missing, _ := adopt.Compare(known.Here, known.Others)
-	return namesOf(missing)
+	missing, _ := adopt.Compare(known.Here, withoutDefined(known.Others, inEtcd))
+	names = namesOf(missing)
+	for _, l := range inEtcd {
+		if !slices.ContainsFunc(known.Here, func(h adopt.Definition) bool { return h.Name == l.Definition.Name }) {
+			names = append(names, l.Definition.Name)
+		}
+	}
+	return uniqueNames(names)
 }
 
 // adoptedNetworks are networks of other hosts that this one has too now.
@@ -147,7 +158,11 @@ type plannedAdoption struct {
 
 // run creates the networks. If one of those that are named is refused, it creates none.
 func (a adoption) run(out io.Writer, host Host) ([]adoptedNetwork, error) {
-	adopted := []adoptedNetwork{} // JSON shows none as []
+	adopted := []adoptedNetwork{}     // JSON shows none as []
+	inEtcd, err := host.Definitions() // which starts an agent
+	if err != nil {
+		output.Fprintln(out, "warning: networks in etcd are not known:", err)
+	}
 	known, err := askNetworks(host)
 	if err != nil {
 		return adopted, fmt.Errorf("adopt network: %w", err)
@@ -155,14 +170,17 @@ func (a adoption) run(out io.Writer, host Host) ([]adoptedNetwork, error) {
 	if text := known.unknownText(); text != "" {
 		output.Fprintln(out, "warning:", text)
 	}
-	networks := adopt.Group(known.Others)
+	networks := adopt.Group(withoutDefined(known.Others, inEtcd))
 	if a.all {
 		a.names = namesOf(networks)
+		for _, l := range inEtcd {
+			a.names = append(a.names, l.Definition.Name)
+		}
 	}
 	var planned []plannedAdoption
 	var errs []error
 	for _, name := range uniqueNames(a.names) {
-		p, err := a.plan(host, known, networks, name)
+		p, err := a.plan(host, known, networks, inEtcd, name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("adopt %w", err))
 			continue
@@ -206,15 +224,15 @@ func askNetworks(host Host) (KnownNetworks, error) {
 }
 
 // plan finds the network, and how it is created here.
-func (a adoption) plan(host Host, known KnownNetworks, all []adopt.Network,
+func (a adoption) plan(host Host, known KnownNetworks, all []adopt.Network, inEtcd []definition.Listed,
 	name string) (p plannedAdoption, err error) {
 	p.name = name
+	if l, ok := findDefined(inEtcd, name); ok && (a.vni == 0 || a.vni == l.Definition.VNI()) {
+		return a.planDefined(host, known, l)
+	}
 	n, err := adopt.Find(all, name, a.vni)
 	if errors.Is(err, adopt.ErrNone) {
-		if known.Hosts == 0 {
-			return p, fmt.Errorf("network %s: this host's agent knows no other host; %s", name, joinHint)
-		}
-		return p, fmt.Errorf("%w; they have: %s", err, cmp.Or(strings.Join(namesOf(all), ", "), "none"))
+		return p, explainNone(err, known, all, inEtcd, name)
 	}
 	if err != nil {
 		return p, err
@@ -234,11 +252,31 @@ func (a adoption) plan(host Host, known KnownNetworks, all []adopt.Network,
 		return p, err
 	}
 	p.notes = append(n.Notes(a.own), notes...)
-	return p, p.checkName(host, n)
+	return p, p.checkName(host, n.Definition)
+}
+
+// explainNone says that nobody has a network, and what there is.
+func explainNone(err error, known KnownNetworks, all []adopt.Network, inEtcd []definition.Listed, name string) error {
+	var defined []string
+	for _, l := range inEtcd {
+		defined = append(defined, l.Definition.Name)
+	}
+	etcdText := "etcd has: " + cmp.Or(strings.Join(defined, ", "), "none")
+	switch {
+	case known.Hosts == 0 && inEtcd == nil:
+		return fmt.Errorf("network %s: this host's agent knows no other host; %s", name, joinHint)
+	case known.Hosts == 0:
+		return fmt.Errorf("network %s: %w; %s", name, cluster.ErrNotDefined, etcdText)
+	}
+	err = fmt.Errorf("%w; they have: %s", err, cmp.Or(strings.Join(namesOf(all), ", "), "none"))
+	if inEtcd != nil {
+		err = fmt.Errorf("%w; %s", err, etcdText)
+	}
+	return err
 }
 
 // checkName refuses a name that a network of another driver has here.
-func (p plannedAdoption) checkName(host Host, n adopt.Network) error {
+func (p plannedAdoption) checkName(host Host, n adopt.Definition) error {
 	driver, err := host.NetworkDriver(p.name)
 	if err != nil {
 		return fmt.Errorf("network %s: %w", p.name, err)

@@ -66,18 +66,18 @@ func isOf(d adopt.Definition, host string, options ...string) adopt.Definition {
 func TestAdopt(t *testing.T) {
 	known := func() KnownNetworks {
 		return KnownNetworks{
-			Hosts: 3, Here: []adopt.Definition{definition("here", "200"), definition("odd", "202"),
-				defined("host-c", "own", "203", "10.9.0.0/24"), definition("torn-here", "204")},
+			Hosts: 3, Here: []adopt.Definition{definedByA("here", "200"), definedByA("odd", "202"),
+				defined("host-c", "own", "203", "10.9.0.0/24"), definedByA("torn-here", "204")},
 			Others: []adopt.Definition{
-				definition("mynet", "100"), definition("here", "200"), isOf(definition("here", "200"), "host-b",
-					"mtu", "1400"), isOf(definition("here", "200"), "host-c", "mtu", "1400"),
-				isOf(definition("odd", "202"), "host-b", "encryption", "wireguard"), definition("torn-here", "204"),
-				isOf(definition("torn-here", "204"), "host-b", "encryption", "wireguard"),
-				definition("split", "300"), isOf(definition("split", "301"), "host-b"), definition("local", "400"),
-				isOf(definition("mixed", "500"), "host-b", "mtu", "1400"), isOf(definition("mixed", "500"),
-					"host-c", "mtu", "1400"), definition("mixed", "500"),
-				definition("torn", "600"), isOf(definition("torn", "600"), "host-b", "encryption", "wireguard"),
-				definition("taken", "203"), definition("alias", "204"),
+				definedByA("mynet", "100"), definedByA("here", "200"), isOf(definedByA("here", "200"), "host-b",
+					"mtu", "1400"), isOf(definedByA("here", "200"), "host-c", "mtu", "1400"),
+				isOf(definedByA("odd", "202"), "host-b", "encryption", "wireguard"), definedByA("torn-here", "204"),
+				isOf(definedByA("torn-here", "204"), "host-b", "encryption", "wireguard"),
+				definedByA("split", "300"), isOf(definedByA("split", "301"), "host-b"), definedByA("local", "400"),
+				isOf(definedByA("mixed", "500"), "host-b", "mtu", "1400"), isOf(definedByA("mixed", "500"),
+					"host-c", "mtu", "1400"), definedByA("mixed", "500"),
+				definedByA("torn", "600"), isOf(definedByA("torn", "600"), "host-b", "encryption", "wireguard"),
+				definedByA("taken", "203"), definedByA("alias", "204"),
 			},
 			Unknown: []string{"host host-d is unreachable"},
 		}
@@ -151,8 +151,8 @@ func TestAdopt(t *testing.T) {
 // What was interrupted is typed again.
 func TestAdoptAgain(t *testing.T) {
 	h := &adopterHost{
-		failing: "red", known: KnownNetworks{Hosts: 1, Others: []adopt.Definition{definition("blue", "1"),
-			definition("green", "2"), definition("red", "3")}},
+		failing: "red", known: KnownNetworks{Hosts: 1, Others: []adopt.Definition{definedByA("blue", "1"),
+			definedByA("green", "2"), definedByA("red", "3")}},
 	}
 	if _, err := tryAdopt(h, "--all"); ExitCode(err) != 1 || !strings.Contains(err.Error(),
 		"adopt network red: podman did not create it: exit status 125") {
@@ -221,8 +221,8 @@ type portHost struct{ emptyHost }
 
 func (portHost) Networks() (KnownNetworks, error) {
 	return KnownNetworks{Hosts: 2, Others: []adopt.Definition{
-		isOf(definition("blue", "1"), "host-a", "vxlan_port", "8472"), isOf(definition("blue", "1"), "host-b",
+		isOf(definedByA("blue", "1"), "host-a", "vxlan_port", "8472"), isOf(definedByA("blue", "1"), "host-b",
 			"vxlan_port", "8472"),
-		definition("green", "2"), isOf(definition("green", "3"), "host-b"),
+		definedByA("green", "2"), isOf(definedByA("green", "3"), "host-b"),
 	}}, nil
 }

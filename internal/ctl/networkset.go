@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/definition"
 	"vxlan-driver/internal/installed"
 )
 
@@ -21,6 +22,9 @@ type NetworkChanger interface {
 	ChangeNetwork(name string, change func(options map[string]string) (map[string]string, error)) (ChangedNetwork, error)
 	// RemoveNetwork removes a network that no container uses.
 	RemoveNetwork(name string) error
+	// RetireNetwork gives up a network's name and VNI in etcd, unless somebody uses it. Without etcd it is not
+	// defined.
+	RetireNetwork(name string) (definition.Retirement, error)
 }
 
 // ChangedNetwork is a network whose options may have changed.

@@ -25,7 +25,7 @@ func TestPagesAreUpToDate(t *testing.T) {
 // A remedy is of use only with the message that the user sees.
 func TestDocumentedErrorsAreInTheCode(t *testing.T) {
 	var source strings.Builder
-	for _, dir := range []string{"../network", "../ipam"} {
+	for _, dir := range []string{"../network", "../ipam", "../definition"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)

@@ -43,6 +43,14 @@ func isPodmanName(s string) bool {
 	return true
 }
 
+// CheckName refuses what Podman does not take for a network's name.
+func CheckName(name string) error {
+	if !isPodmanName(name) {
+		return fmt.Errorf("network name %q: %s", name, podmanNameRule)
+	}
+	return nil
+}
+
 const podmanNameRule = `must have letters, digits, "_", "." and "-" only`
 
 // Identity is a network's id and the names of its devices. It is all that is needed to remove them.

@@ -76,6 +76,12 @@ func ParseStored(data []byte) (Network, error) {
 	return n, problems.Err()
 }
 
+// IsByEtcd tells whether the hosts of a new network talk by etcd, and so may share its definition.
+func IsByEtcd(data []byte) bool {
+	c, err := decodeConfig(data)
+	return err == nil && Discovery(strings.TrimSpace(c.Options["discovery"])) == DiscoveryEtcd
+}
+
 func decodeConfig(data []byte) (config, error) {
 	var c config
 	if err := json.Unmarshal(data, &c); err != nil {

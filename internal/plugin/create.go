@@ -30,20 +30,36 @@ func (p *Plugin) Create(config []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, v, problems, err := p.checkNew(labelled, host)
-	if err == nil && problems.Err() != nil && p.hasUnused(host) {
-		if err := p.forgetUnused(host); err != nil {
-			return nil, errors.Join(problems.Err(), err)
-		}
-		n, v, problems, err = p.checkNew(labelled, host)
+	labelled.Config, err = p.defineOnce(labelled.Config, func(config []byte) error {
+		proposed := labelled
+		proposed.Config = config
+		_, _, err := p.checkCleaned(proposed, host)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	if err := errors.Join(err, problems.Err()); err != nil {
+	n, v, err := p.checkCleaned(labelled, host)
+	if err != nil {
 		return nil, err
 	}
 	for _, warning := range append(labelled.Warnings, v.Warnings...) {
 		p.Warn(warning)
 	}
 	return n.Complete(labelled.Config)
+}
+
+// checkCleaned is checkNew. If something is in the way that nobody uses any more, it goes first.
+func (p *Plugin) checkCleaned(labelled network.Labelled,
+	host hoststate.Namespace) (network.Network, network.VTEP, error) {
+	n, v, problems, err := p.checkNew(labelled, host)
+	if err == nil && problems.Err() != nil && p.hasUnused(host) {
+		if err := p.forgetUnused(host); err != nil {
+			return n, v, errors.Join(problems.Err(), err)
+		}
+		n, v, problems, err = p.checkNew(labelled, host)
+	}
+	return n, v, errors.Join(err, problems.Err())
 }
 
 // checkNew parses a new network, and finds all that is wrong with it on this host.

@@ -106,6 +106,7 @@ type fakeAgent struct {
 	err             error
 	announces       bool // it has containers announce their addresses
 	assign          func(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
+	define          func(config, proposed []byte) ([]byte, error)
 	syncs, notified atomic.Int32
 	joining         atomic.Int32
 }
@@ -125,4 +126,13 @@ func (a *fakeAgent) AssignAddresses(networkID, containerID string, wanted []neti
 	}
 	return a.assign(networkID, containerID, wanted)
 }
+
+// Define answers with what was given, unless it is to do otherwise.
+func (a *fakeAgent) Define(config, proposed []byte) ([]byte, error) {
+	if a.define != nil {
+		return a.define(config, proposed)
+	}
+	return config, a.err
+}
+
 func (a *fakeAgent) StoreChanged() { a.notified.Add(1) }

@@ -32,6 +32,9 @@ type Agent interface {
 	AssignAddresses(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
 	// Joining tells the agent, if it runs, that this host joins a network.
 	Joining(networkID string, vni uint32, port uint16, vtep netip.Addr)
+	// Define asks the agent what a new network by etcd is to be, given what was typed, or claims what it has
+	// proposed. It is claimed if the answer is the proposal.
+	Define(config, proposed []byte) ([]byte, error)
 	// StoreChanged tells the agent, if it runs, that the store has changed.
 	StoreChanged()
 }

@@ -3,6 +3,7 @@ package plugin
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -394,5 +395,55 @@ func TestCreateEtcdNetwork(t *testing.T) {
 			(err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: got %v", config, err)
 		}
+	}
+}
+
+// The agent makes the network whole. What it proposes is checked on this host before it is claimed.
+func TestCreateDefinedNetwork(t *testing.T) {
+	_, plugin := newFakeHost(t)
+	file := filepath.Join(t.TempDir(), "vxland.toml")
+	if err := os.WriteFile(file, []byte("[etcd]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plugin.ConfigFiles = []string{file}
+	const given = `{"name": "net", "driver": "vxlan", "id": "7c7c", "dns_enabled": true, "options": {"discovery": "etcd"}}`
+	whole := func(vni int, subnet string) []byte {
+		return fmt.Appendf(nil, `{"name": "net", "driver": "vxlan", "id": "7c7c", "dns_enabled": true, "options": {"vni": "%d",
+			"local_ip": "auto", "physical_interface": "eth0", "discovery": "etcd"}, "subnets": [{"subnet": "%s"}]}`, vni, subnet)
+	}
+	var asked []string
+	agent := plugin.Agent.(*fakeAgent)
+	agent.define = func(config, proposed []byte) ([]byte, error) {
+		asked = append(asked, string(proposed))
+		if string(config) != given {
+			t.Errorf("given %s", config)
+		}
+		if len(asked) < 3 {
+			return whole(499+len(asked), "10.0.0.0/24"), nil // another host took 500 meanwhile
+		}
+		return proposed, nil
+	}
+	out, err := plugin.Create([]byte(given))
+	if err != nil || !strings.Contains(string(out), `"vni":"501"`) && !strings.Contains(string(out), `"vni": "501"`) ||
+		!strings.Contains(string(out), `"subnet":"10.0.0.0/24"`) {
+		t.Errorf("got %s, %v", out, err)
+	}
+	if want := []string{"", string(whole(500, "10.0.0.0/24")), string(whole(501, "10.0.0.0/24"))}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q", asked)
+	}
+	// What this host cannot have is not claimed.
+	asked = nil
+	agent.define = func(_, proposed []byte) ([]byte, error) {
+		asked = append(asked, string(proposed))
+		return whole(500, "198.18.0.0/16"), nil
+	}
+	if _, err := plugin.Create([]byte(given)); err == nil || !strings.Contains(err.Error(), "overlaps the underlay") ||
+		len(asked) != 1 {
+		t.Errorf("got %v, asked %q", err, asked)
+	}
+	agent.define = nil
+	agent.err = errors.New("vxland: network net: look it up in etcd: connection refused")
+	if _, err := plugin.Create([]byte(given)); !errors.Is(err, agent.err) {
+		t.Errorf("got %v", err)
 	}
 }

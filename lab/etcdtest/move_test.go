@@ -37,6 +37,8 @@ func TestMoveToEtcdAndBack(t *testing.T) {
 		t.Errorf("an address is another's: %s", out)
 	}
 	wantPlanes(t, hosts[0], "gossip", "<no value>")
+	definitions := getFromEtcd(l, "--prefix /vxlan/v1/definitions/") + " | grep ."
+	labtest.Refused(t, hosts[0], definitions)
 	labtest.Sh(t, hosts[0], etcdctl(l)+"del "+key)
 
 	move(hosts[0], "etcd")
@@ -58,6 +60,7 @@ func TestMoveToEtcdAndBack(t *testing.T) {
 	}
 	labtest.Sh(t, hosts[2], "podman run -d --name n3 --network net localhost/web")
 	wantAddressesOnce(t, hosts)
+	labtest.Sh(t, hosts[0], definitions)
 
 	for i, h := range hosts {
 		move(h, "gossip")
@@ -67,6 +70,7 @@ func TestMoveToEtcdAndBack(t *testing.T) {
 	}
 	finishAll(t, hosts, "gossip")
 	labtest.Within(t, 20*time.Second, hosts[0], "! "+getFromEtcd(l, "--prefix /vxlan/v1/networks/")+" | grep .")
+	labtest.Refused(t, hosts[0], definitions)
 	labtest.Within(t, 20*time.Second, hosts[2], "podman exec n3 ping -c1 -W1 n4")
 	wantAddressesOnce(t, hosts)
 	wantNothingLost(t, hosts)

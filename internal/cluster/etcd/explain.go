@@ -14,18 +14,22 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"vxlan-driver/internal/cluster/etcd/record"
 )
 
 // explain says in an administrator's words what etcd's client says.
-func (p *Plane) explain(err error) error {
+func (p *Plane) explain(err error) error { return p.cfg.explain(err) }
+
+func (c Config) explain(err error) error {
 	switch {
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
 		return fmt.Errorf("the user of [etcd] may not read or change all keys below %s: %w; grant its role that prefix",
-			p.keys.All(), err)
+			record.NewKeys(c.Prefix).All(), err)
 	case errors.Is(err, rpctypes.ErrAuthFailed), errors.Is(err, rpctypes.ErrUserEmpty):
 		return fmt.Errorf("%w; check user and password_file in [etcd] of /etc/vxlan/vxland.toml", err)
 	case isTransient(err):
-		return errors.New(p.cfg.findReason(err))
+		return errors.New(c.findReason(err))
 	}
 	return err
 }

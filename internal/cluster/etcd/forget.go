@@ -53,5 +53,5 @@ func (p *Plane) forget(ctx context.Context, client *clientv3.Client, host cluste
 			return err
 		}
 	}
-	return nil
+	return p.forgetDefinitions(ctx, client, host)
 }

@@ -86,11 +86,59 @@ func (k Keys) ParseHostKey(network cluster.NetworkKey, key string) (host cluster
 // ParseNetworkOf returns of which network a host's key tells that it has keys there.
 func (k Keys) ParseNetworkOf(host cluster.HostID, key string) (cluster.NetworkKey, bool) {
 	name, ok := strings.CutPrefix(key, k.AllNetworksOf(host))
+	network, valid := parseNetworkName(name)
+	return network, ok && valid
+}
+
+func parseNetworkName(name string) (cluster.NetworkKey, bool) {
 	vni, port, found := strings.Cut(name, "-")
 	v, vniErr := strconv.ParseUint(vni, 10, 24)
 	p, portErr := strconv.ParseUint(port, 10, 16)
 	network := cluster.NetworkKey{VNI: uint32(v), Port: uint16(p)}
-	return network, ok && found && vniErr == nil && portErr == nil && networkName(network) == name
+	return network, found && vniErr == nil && portErr == nil && networkName(network) == name
+}
+
+// AllDefinitions is the prefix of the networks that are defined once for all hosts, with their hosts.
+func (k Keys) AllDefinitions() string { return k.base + "definitions/" }
+
+// Definition is what the hosts of a network share. A name has no "/".
+func (k Keys) Definition(name string) string { return k.AllDefinitions() + name }
+
+// AllDefinitionHosts is the prefix of the hosts that have created a network.
+func (k Keys) AllDefinitionHosts(name string) string { return k.Definition(name) + "/hosts/" }
+
+// DefinitionHost tells that a host has created a network.
+func (k Keys) DefinitionHost(name string, host cluster.HostID) string {
+	return k.AllDefinitionHosts(name) + host.String()
+}
+
+// AllVNIs is the prefix of the VNIs that networks have.
+func (k Keys) AllVNIs() string { return k.base + "vnis/" }
+
+// VNI tells which network has a VNI with a port.
+func (k Keys) VNI(network cluster.NetworkKey) string { return k.AllVNIs() + networkName(network) }
+
+// AllOfNetwork is the prefix of what hosts have on a network.
+func (k Keys) AllOfNetwork(network cluster.NetworkKey) string {
+	return k.base + "networks/" + networkName(network) + "/"
+}
+
+// ParseDefinition returns of which network a key is the definition, or with a host which of its hosts.
+func (k Keys) ParseDefinition(key string) (name string, host cluster.HostID, ok bool) {
+	rest, found := strings.CutPrefix(key, k.AllDefinitions())
+	name, id, ofHost := strings.Cut(rest, "/hosts/")
+	if ofHost {
+		host, ok = cluster.ParseHostID(id)
+	}
+	isName := name != "" && !strings.Contains(name, "/")
+	return name, host, found && isName && (ok || !ofHost)
+}
+
+// ParseVNI returns of which VNI and port a key is.
+func (k Keys) ParseVNI(key string) (cluster.NetworkKey, bool) {
+	name, ok := strings.CutPrefix(key, k.AllVNIs())
+	network, valid := parseNetworkName(name)
+	return network, ok && valid
 }
 
 func networkName(n cluster.NetworkKey) string { return fmt.Sprintf("%d-%d", n.VNI, n.Port) }

@@ -47,6 +47,38 @@ func TestKeysAreReadBack(t *testing.T) {
 	}
 }
 
+func TestDefinitionKeysAreReadBack(t *testing.T) {
+	k := NewKeys("/test/blue")
+	if name, of, ok := k.ParseDefinition(k.Definition("my.net-1")); !ok || name != "my.net-1" || !of.IsZero() {
+		t.Errorf("got %q %v, %v", name, of, ok)
+	}
+	if name, of, ok := k.ParseDefinition(k.DefinitionHost("hosts", host)); !ok || name != "hosts" || of != host {
+		t.Errorf("got %q %v, %v", name, of, ok)
+	}
+	for _, key := range []string{"", k.AllDefinitions(), k.Definition("a/b"), k.AllDefinitionHosts("a"),
+		k.AllDefinitionHosts("a") + "x", k.AllDefinitionHosts("") + host.String()} {
+		if name, of, ok := k.ParseDefinition(key); ok {
+			t.Errorf("%q: %q %v", key, name, of)
+		}
+	}
+	if got, ok := k.ParseVNI(k.VNI(blue)); !ok || got != blue {
+		t.Errorf("got %v, %v", got, ok)
+	}
+	for _, key := range []string{"", k.AllVNIs(), k.AllVNIs() + "042-4789", k.VNI(blue) + "/x"} {
+		if got, ok := k.ParseVNI(key); ok {
+			t.Errorf("%q: %v", key, got)
+		}
+	}
+	if got := DecodeVNIOwner([]byte(Encode(VNIOwner{Network: "my.net"}))); got.Network != "my.net" {
+		t.Errorf("got %+v", got)
+	}
+	for _, raw := range []string{"", "{", `{"network": "a\u001b"}`, `{"network": "a/b"}`} {
+		if got := DecodeVNIOwner([]byte(raw)); got != (VNIOwner{}) {
+			t.Errorf("%s: %+v", raw, got)
+		}
+	}
+}
+
 func TestValuesAreReadBack(t *testing.T) {
 	owner := Owner{Host: host.String(), HostName: "host-a", ContainerID: container}
 	same := Owner{Host: host.String(), ContainerID: container}

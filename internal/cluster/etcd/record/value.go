@@ -80,8 +80,13 @@ func (o Owner) Is(other Owner) bool {
 	return o.Host != "" && o.Host == other.Host && o.ContainerID == other.ContainerID
 }
 
-// Encode returns a Presence or an Owner as a value.
-func Encode[T Presence | Owner](v T) string { return marshal(v) }
+// VNIOwner is the value of a VNI that a network has.
+type VNIOwner struct {
+	Network string `json:"network"` // its name
+}
+
+// Encode returns what is small as a value.
+func Encode[T Presence | Owner | VNIOwner](v T) string { return marshal(v) }
 
 // marshal prints a value. None of the types here can fail to be JSON.
 func marshal(v any) string {
@@ -105,6 +110,14 @@ func DecodePresence(raw []byte) (p Presence, err error) {
 		return Presence{}, err
 	}
 	return p, checkHostName(p.Name)
+}
+
+// DecodeVNIOwner reads a VNIOwner. One that is not valid has no name.
+func DecodeVNIOwner(raw []byte) (o VNIOwner) {
+	if decode(raw, &o) != nil || network.CheckName(o.Network) != nil {
+		return VNIOwner{}
+	}
+	return o
 }
 
 // DecodeOwner reads an Owner. One that is not valid is still somebody's: the zero value.

@@ -18,7 +18,9 @@ import (
 // this is interrupted, to type it again completes it.
 func (h localHost) ChangeNetwork(name string,
 	change func(map[string]string) (map[string]string, error)) (ctl.ChangedNetwork, error) {
-	changed, err := h.rewriteNetwork(name, change)
+	changed, err := h.rewriteNetwork(name, optionChange{
+		change: change, check: ctl.CheckChangeable, transfer: ctl.WithChangeable,
+	})
 	if err != nil {
 		return ctl.ChangedNetwork{}, err
 	}
@@ -28,9 +30,18 @@ func (h localHost) ChangeNetwork(name string,
 	return changed, nil
 }
 
+// optionChange is a change of a network's options.
+type optionChange struct {
+	change func(map[string]string) (map[string]string, error)
+	check  func(before, after map[string]string) error // refuses what may not change so
+	// prepare does what must be done before Podman's file is changed; nil: nothing.
+	prepare func(before, after map[string]string, config []byte) error
+	// transfer returns recorded options with those of the others that may.
+	transfer func(recorded, others map[string]string) map[string]string
+}
+
 // rewriteNetwork changes a network in Podman's file and in the store.
-func (h localHost) rewriteNetwork(name string,
-	change func(map[string]string) (map[string]string, error)) (changed ctl.ChangedNetwork, err error) {
+func (h localHost) rewriteNetwork(name string, c optionChange) (changed ctl.ChangedNetwork, err error) {
 	lock, err := podmannet.Lock(h.NetworksDir)
 	if err != nil {
 		return ctl.ChangedNetwork{}, err
@@ -44,12 +55,12 @@ func (h localHost) rewriteNetwork(name string,
 	if err != nil {
 		return ctl.ChangedNetwork{}, err
 	}
-	after, err := change(maps.Clone(before))
+	after, err := c.change(maps.Clone(before))
 	if err != nil {
 		return ctl.ChangedNetwork{}, err
 	}
 	if !maps.Equal(before, after) {
-		if err := h.replaceOptions(file, before, after); err != nil {
+		if err := h.replaceOptions(file, before, after, c); err != nil {
 			return ctl.ChangedNetwork{}, err
 		}
 	}
@@ -58,13 +69,13 @@ func (h localHost) rewriteNetwork(name string,
 		if err != nil {
 			return nil, err
 		}
-		return podmannet.WithOptions(config, ctl.WithChangeable(recorded, after))
+		return podmannet.WithOptions(config, c.transfer(recorded, after))
 	})
 	return ctl.ChangedNetwork{Name: file.Name, Before: before, After: after}, err
 }
 
 // replaceOptions rewrites Podman's file, once all is checked.
-func (h localHost) replaceOptions(file podmannet.File, before, after map[string]string) error {
+func (h localHost) replaceOptions(file podmannet.File, before, after map[string]string, c optionChange) error {
 	config, err := podmannet.WithOptions(file.Data, after)
 	if err != nil {
 		return err
@@ -72,8 +83,13 @@ func (h localHost) replaceOptions(file podmannet.File, before, after map[string]
 	if err := h.CheckChange(file.Data, config); err != nil {
 		return err
 	}
-	if err := ctl.CheckChangeable(before, after); err != nil {
+	if err := c.check(before, after); err != nil {
 		return err
+	}
+	if c.prepare != nil {
+		if err := c.prepare(before, after, config); err != nil {
+			return err
+		}
 	}
 	return file.Replace(config)
 }

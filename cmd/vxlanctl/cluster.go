@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,7 +179,7 @@ func (h localHost) GossipContainers() (names []string, err error) {
 	}
 	networks, err := s.Networks()
 	for _, n := range networks {
-		if n.Discovery != network.DiscoveryGossip {
+		if !slices.Contains(n.Planes(), network.DiscoveryGossip) {
 			continue
 		}
 		for _, r := range n.Endpoints {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"vxlan-driver/internal/boottime"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -43,8 +45,10 @@ func (c *Claims) Assign(ctx context.Context, r Request) ([]netip.Addr, error) {
 	if addrs := c.grantedAddrs(r); len(addrs) > 0 {
 		return addrs, nil
 	}
-	if err := e.state.Cluster.WaitForPeers(ctx); err != nil {
-		return nil, err
+	for _, cl := range e.clusters {
+		if err := cl.WaitForPeers(ctx); err != nil {
+			return nil, err
+		}
 	}
 	addrs, err := c.negotiate(ctx, r)
 	if err != nil {
@@ -58,9 +62,35 @@ func (c *Claims) Assign(ctx context.Context, r Request) ([]netip.Addr, error) {
 // recordedEndpoint is an endpoint that is in the store, with what is needed to claim its addresses.
 type recordedEndpoint struct {
 	*network.Endpoint
-	network membership.Network
-	state   HostState
-	bind    netip.Addr // of the cluster
+	network  membership.Network
+	probe    ProbeFunc
+	clusters []boundCluster
+}
+
+// boundCluster is a cluster, and the address that it talks by.
+type boundCluster struct {
+	Cluster
+	bind netip.Addr
+}
+
+// binds are the clusters' addresses.
+func (e recordedEndpoint) binds() (all []netip.Addr) {
+	for _, cl := range e.clusters {
+		all = append(all, cl.bind)
+	}
+	return all
+}
+
+// members are the network's members by all clusters. One may be there twice.
+func (e recordedEndpoint) members() []*cluster.Member {
+	if len(e.clusters) == 1 {
+		return e.network.Members(e.clusters[0].Snapshot())
+	}
+	var all []*cluster.Member
+	for _, cl := range e.clusters {
+		all = append(all, e.network.Members(cl.Snapshot())...)
+	}
+	return all
 }
 
 // lookupEndpoint finds an endpoint whose addresses the agent assigns.
@@ -74,13 +104,26 @@ func (c *Claims) lookupEndpoint(key membership.EndpointKey) (recordedEndpoint, e
 	return e, err
 }
 
-func (c *Claims) lookupEndpointLocked(key membership.EndpointKey) (recordedEndpoint, error) {
-	for bind, state := range c.states {
-		if n, e, ok := state.findEndpoint(key); ok {
-			return recordedEndpoint{e, n, state, bind}, nil
+// lookupEndpointLocked finds an endpoint in all of its clusters. Servers come first, which have the last word.
+func (c *Claims) lookupEndpointLocked(key membership.EndpointKey) (found recordedEndpoint, err error) {
+	for _, bind := range slices.SortedFunc(maps.Keys(c.states), netip.Addr.Compare) {
+		state := c.states[bind]
+		n, e, ok := state.findEndpoint(key)
+		if !ok {
+			continue
 		}
+		found.Endpoint, found.network, found.probe = e, n, state.Probe
+		found.clusters = append(found.clusters, boundCluster{state.Cluster, bind})
 	}
-	return recordedEndpoint{}, NotRecordedError{key}
+	if len(found.clusters) == 0 {
+		return recordedEndpoint{}, NotRecordedError{key}
+	}
+	// An address that one plane alone knows to be taken could be given out by the other.
+	if n := found.network; len(found.clusters) < len(n.Planes()) {
+		return recordedEndpoint{}, fmt.Errorf("network %s is found by %s and %s, and the agent has no connection by one of "+
+			"them; `vxlanctl status` says why", n.Name, n.Discovery, n.DiscoveryAlso)
+	}
+	return found, nil
 }
 
 // NotRecordedError is of a container that is on no network of a cluster that runs.
@@ -143,7 +186,7 @@ func (c *Claims) pickAddresses(key membership.EndpointKey, pick selection) ([]ne
 		return nil, err
 	}
 	n := e.network
-	owners := c.ownersLocked(n, n.Members(e.state.Cluster.Snapshot()), key.ContainerID)
+	owners := c.ownersLocked(n, e.members(), key.ContainerID)
 	owners.addOwn(addressOwner{vtep: n.VTEP.Local}, append(n.HostAddrs(), c.hostAddrs[n.ID]...)...)
 	if pick.attempt == 0 {
 		if err := checkAvailable(n, pick.keep, owners); err != nil {
@@ -157,7 +200,7 @@ func (c *Claims) pickAddresses(key membership.EndpointKey, pick selection) ([]ne
 	if c.active == nil {
 		c.active = make(map[membership.EndpointKey]addressClaim)
 	}
-	c.active[key] = addressClaim{addrs: addrs, network: n.Key(), bind: e.bind, since: boottime.Now()}
+	c.active[key] = addressClaim{addrs: addrs, network: n.Key(), binds: e.binds(), since: boottime.Now()}
 	return addrs, nil
 }
 
@@ -252,10 +295,10 @@ func (c *Claims) claimAddresses(ctx context.Context, key membership.EndpointKey,
 	}
 	probed := make(chan probeResult, 1)
 	go func() {
-		answered, err := e.state.Probe(key.NetworkID, *e.Endpoint, addrs)
+		answered, err := e.probe(key.NetworkID, *e.Endpoint, addrs)
 		probed <- probeResult{answered, err}
 	}()
-	taken, err := e.state.Cluster.Claim(ctx, e.network.Key(), key.ContainerID, addrs)
+	taken, err := e.claim(ctx, addrs)
 	probe := <-probed
 	switch {
 	case ctx.Err() != nil:
@@ -275,6 +318,17 @@ func (c *Claims) claimAddresses(ctx context.Context, key membership.EndpointKey,
 	return contested, nil
 }
 
+// claim claims addresses in one cluster after the other, and ends where somebody else has one.
+func (e recordedEndpoint) claim(ctx context.Context, addrs []netip.Addr) (map[netip.Addr]cluster.Holder, error) {
+	for _, cl := range e.clusters {
+		taken, err := cl.Claim(ctx, e.network.Key(), e.ContainerID, addrs)
+		if err != nil || len(taken) > 0 {
+			return taken, err
+		}
+	}
+	return nil, nil
+}
+
 func (c *Claims) isActive(key membership.EndpointKey) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -286,7 +340,7 @@ func (c *Claims) isActive(key membership.EndpointKey) bool {
 func (c *Claims) releaseClaim(key membership.EndpointKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if claim, ok := c.active[key]; ok {
-		c.endClaimLocked(key, claim)
+	for _, bind := range c.active[key].binds {
+		c.endClaimLocked(key, bind)
 	}
 }

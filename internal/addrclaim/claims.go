@@ -75,8 +75,8 @@ type addressClaim struct {
 	addrs   []netip.Addr
 	granted bool // nobody has objected
 	network cluster.NetworkKey
-	bind    netip.Addr // of the cluster
-	since   time.Time  // by package boottime: others may forget a host that is suspended
+	binds   []netip.Addr // of the clusters: two while the network moves from one to the other
+	since   time.Time    // by package boottime: others may forget a host that is suspended
 }
 
 func (a addressClaim) hasExpired() bool { return boottime.Since(a.since) > claimTimeout }
@@ -100,21 +100,31 @@ func (c *Claims) Publish(bind netip.Addr, state HostState) error {
 	c.states[bind] = state
 	err := c.publishLocked(bind)
 	for key, claim := range c.active {
-		if claim.bind != bind {
+		if !slices.Contains(claim.binds, bind) {
 			continue
 		}
 		n, e, ok := state.findEndpoint(key)
 		if !ok || !n.AwaitsAddresses(e) || claim.hasExpired() {
-			c.endClaimLocked(key, claim)
+			c.endClaimLocked(key, bind)
 		}
 	}
 	return err
 }
 
-func (c *Claims) endClaimLocked(key membership.EndpointKey, claim addressClaim) {
-	delete(c.active, key)
-	if state, ok := c.states[claim.bind]; ok {
-		state.Cluster.Release(claim.network, key.ContainerID)
+// endClaimLocked ends a claim in one of its clusters.
+func (c *Claims) endClaimLocked(key membership.EndpointKey, bind netip.Addr) {
+	if state, ok := c.states[bind]; ok {
+		state.Cluster.Release(c.active[key].network, key.ContainerID)
+	}
+	c.dropClaimLocked(key, bind)
+}
+
+// dropClaimLocked forgets that something is claimed in a cluster.
+func (c *Claims) dropClaimLocked(key membership.EndpointKey, bind netip.Addr) {
+	claim := c.active[key]
+	claim.binds = slices.DeleteFunc(slices.Clone(claim.binds), func(b netip.Addr) bool { return b == bind })
+	if c.active[key] = claim; len(claim.binds) == 0 {
+		delete(c.active, key)
 	}
 }
 
@@ -125,10 +135,8 @@ func (c *Claims) Forget(bind netip.Addr) {
 	delete(c.states, bind)
 	delete(c.joining, bind)
 	delete(c.omitted, bind)
-	for key, claim := range c.active {
-		if claim.bind == bind {
-			delete(c.active, key)
-		}
+	for key := range c.active {
+		c.dropClaimLocked(key, bind)
 	}
 }
 

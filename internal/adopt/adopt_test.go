@@ -234,6 +234,28 @@ func TestEncryptionThatIsTheSame(t *testing.T) {
 	}
 }
 
+// While a network moves, hosts differ in how they find each other. They are on one network as long as they
+// share a way.
+func TestHostsOfAMovingNetwork(t *testing.T) {
+	on := func(options string) Definition {
+		return read(t, strings.Replace(stored, `"vni"`, options+`, "vni"`, 1))
+	}
+	before, both := on(`"discovery": "gossip"`), on(`"discovery": "etcd", "discovery_also": "gossip"`)
+	back, after := on(`"discovery": "gossip", "discovery_also": "etcd"`), on(`"discovery": "etcd"`)
+	for _, tt := range []struct {
+		one, other Definition
+		splits     bool
+	}{
+		{before, both, false}, {both, before, false}, {both, back, false}, {both, after, false}, {after, back, false},
+		{before, after, true}, {after, before, true},
+	} {
+		diffs := Differences(tt.one, tt.other)
+		if len(diffs) == 0 || splits(diffs) != tt.splits {
+			t.Errorf("%v and %v: %v", tt.one.Options, tt.other.Options, diffs)
+		}
+	}
+}
+
 func TestOtherDriversAreLeftOut(t *testing.T) {
 	for _, config := range []string{`{"name": "podman", "driver": "bridge"}`, `{"driver": "vxlan"}`, "", "[]"} {
 		if d, ok := Read([]byte(config)); ok {

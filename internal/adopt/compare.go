@@ -43,7 +43,18 @@ func Differences(this, other Definition) (all []Difference) {
 	if this.Options["discovery"] != other.Options["discovery"] { // at most one of them has a list
 		all = slices.DeleteFunc(all, func(d Difference) bool { return d.What == "remote_ips" })
 	}
+	for i := range all {
+		all[i].Splits = all[i].Splits && !(all[i].What == "discovery" && this.sharesPlane(other))
+	}
 	return all
+}
+
+// sharesPlane tells whether hosts find each other that have a network so, since it moves from one control
+// plane to another.
+func (d Definition) sharesPlane(o Definition) bool {
+	planes := []string{d.option("discovery", "static"), d.Options["discovery_also"]}
+	return slices.Contains(planes, o.option("discovery", "static")) ||
+		o.Options["discovery_also"] != "" && slices.Contains(planes, o.Options["discovery_also"])
 }
 
 // losesLarge is what follows if hosts differ in the MTU.

@@ -22,6 +22,7 @@ type optionKind struct {
 var optionKinds = map[string]optionKind{
 	"multicast_group":      {splits: true},
 	"max_hosts":            {splits: true},
+	"discovery_also":       {}, // hosts move one after the other
 	"gbp":                  {splits: true, boolean: true, standard: "false"},
 	"mtu":                  {},
 	"metric":               {standard: "100"},

@@ -45,6 +45,7 @@ type clusterSet struct {
 	own     netip.Addr                    // by which this host talks also without a network; invalid: none
 
 	listed map[netip.Addr]listedHosts // that listedHosts returned last, by local address
+	unions map[string]*cluster.Union  // of the networks that move from one plane to another, by ID
 
 	news         chan struct{}  // another host has news
 	ackRequested chan struct{}  // another host waits for this one to follow its news
@@ -55,7 +56,8 @@ func newClusterSet(c config.Config, kinds planeKinds, log *slog.Logger) *cluster
 	return &clusterSet{
 		config: c, kinds: kinds, log: log,
 		members: make(map[netip.Addr]*clusterMember), listed: make(map[netip.Addr]listedHosts),
-		news: make(chan struct{}, 1), ackRequested: make(chan struct{}, 1),
+		unions: make(map[string]*cluster.Union),
+		news:   make(chan struct{}, 1), ackRequested: make(chan struct{}, 1),
 	}
 }
 
@@ -87,31 +89,30 @@ func (s *clusterSet) nameOf(bind netip.Addr) string {
 	return bind.String()
 }
 
+// bindAddrs are the addresses of a network's planes: one, or two while it moves from one to another. The
+// one that it is to stay with comes first.
+func (s *clusterSet) bindAddrs(n network.Network, vtep netip.Addr) (addrs []netip.Addr) {
+	for _, d := range n.Planes() {
+		if bind := s.bindAddr(d, vtep); !slices.Contains(addrs, bind) {
+			addrs = append(addrs, bind)
+		}
+	}
+	return addrs
+}
+
 // MemberOf returns the cluster of a network's hosts, or nil before it is started.
 func (s *clusterSet) MemberOf(n membership.Network) *clusterMember {
 	return s.members[s.bindAddr(n.Discovery, n.VTEP.Local)]
 }
 
-// SnapshotOf returns what the other hosts of a network said. Clusters do not share networks, since
-// a network has one local address.
-func (s *clusterSet) SnapshotOf(n membership.Network) cluster.Snapshot {
-	if m := s.MemberOf(n); m != nil {
-		return m.Snapshot()
+// IsSynced tells whether it is known what the other hosts of a network have.
+func (s *clusterSet) IsSynced(n membership.Network) bool {
+	for _, bind := range s.bindAddrs(n.Network, n.VTEP.Local) {
+		if m := s.members[bind]; m == nil || !m.Health().Synced {
+			return false
+		}
 	}
-	return cluster.Snapshot{}
-}
-
-// DiscoveryOf tells how far the discovery of a network's hosts has come.
-func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
-	m := s.MemberOf(n)
-	if m == nil {
-		return membership.Discovery{Carries: s.kindOf(s.bindAddr(n.Discovery, n.VTEP.Local)).Carries}
-	}
-	return membership.Discovery{
-		Snapshot: m.Snapshot(), Synced: m.Health().Synced, Carries: m.kind.Carries,
-		GraceOver: time.Since(m.since) >= gracePeriod, ForgetOver: boottime.Since(m.born) >= s.config.ForgetAfter,
-		Unheard: m.UnheardPeers(n.VTEP.Flood),
-	}
+	return true
 }
 
 // Own returns the address by which this host talks also without a network, or an invalid one.
@@ -137,8 +138,9 @@ func (s *clusterSet) GroupByCluster(networks []hoststate.Network) map[netip.Addr
 	}
 	for _, n := range networks {
 		if n.NeedsAgent() {
-			bind := s.bindAddr(n.Discovery, n.VTEP.Local)
-			groups[bind] = append(groups[bind], n)
+			for _, bind := range s.bindAddrs(n.Network, n.VTEP.Local) {
+				groups[bind] = append(groups[bind], n)
+			}
 		}
 	}
 	return groups

@@ -9,7 +9,6 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
-	"vxlan-driver/internal/network"
 )
 
 // confirmTimeout bounds how long the start of a host's first container on a network waits for the
@@ -35,12 +34,8 @@ type confirmer struct {
 // claimed, which waits for it. Without claims there are listed hosts, and these flood to a host of
 // which they have not heard.
 func (c *confirmer) Begin(n joinedNetwork) {
-	m := c.clusters.Lookup(c.clusters.bindAddr(n.discovery, n.vtep))
-	if m == nil || !m.Health().Synced {
-		return
-	}
-	plane, ok := m.Plane.(cluster.Confirmer)
-	if !ok {
+	m, plane := c.confirmerOf(n)
+	if plane == nil {
 		return
 	}
 	c.mu.Lock()
@@ -58,6 +53,21 @@ func (c *confirmer) Begin(n joinedNetwork) {
 			c.log.Info("hosts were slow to follow; a first connection may take a second", "network", n.id, "hosts", silent)
 		}
 	})
+}
+
+// confirmerOf returns the cluster of a network that can tell when the other hosts have followed, if it has
+// found them.
+func (c *confirmer) confirmerOf(n joinedNetwork) (*clusterMember, cluster.Confirmer) {
+	for _, bind := range n.binds {
+		m := c.clusters.Lookup(bind)
+		if m == nil || !m.Health().Synced {
+			continue
+		}
+		if plane, ok := m.Plane.(cluster.Confirmer); ok {
+			return m, plane
+		}
+	}
+	return nil, nil
 }
 
 // Wait waits for what Begin began.
@@ -109,10 +119,9 @@ var closedChannel = func() chan struct{} {
 
 // joinedNetwork is a network that this host joins.
 type joinedNetwork struct {
-	id        string
-	key       cluster.NetworkKey
-	vtep      netip.Addr // this host's
-	discovery network.Discovery
+	id    string
+	key   cluster.NetworkKey
+	binds []netip.Addr // of its planes
 	// encrypted tells that the other hosts have to know by which keys packets come. They may have been told
 	// of this host before it had any.
 	encrypted bool

@@ -2,9 +2,11 @@ package agent
 
 import (
 	"context"
+	"net/netip"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/network"
 )
 
 // handleJoining tells the other hosts of a network that a first container is about to come, while
@@ -14,9 +16,9 @@ func (a *Agent) handleJoining(r *agentapi.JoiningRequest) agentapi.Response {
 	if r == nil {
 		return agentapi.Response{Error: "join a network: the request names none"}
 	}
-	n := joinedNetwork{id: r.Network, key: cluster.NetworkKey{VNI: r.VNI, Port: r.Port}, vtep: r.VTEP}
-	bind := a.clusters.bindAddr(n.discovery, n.vtep)
-	m := cluster.Membership{Network: n.key, VTEP: n.vtep, StaticFDB: true}
+	bind := a.clusters.bindAddr(network.DiscoveryStatic, r.VTEP)
+	n := joinedNetwork{id: r.Network, key: cluster.NetworkKey{VNI: r.VNI, Port: r.Port}, binds: []netip.Addr{bind}}
+	m := cluster.Membership{Network: n.key, VTEP: r.VTEP, StaticFDB: true}
 	if err := a.claims.PublishJoining(bind, m); err != nil {
 		return errorResponse(err)
 	}
@@ -32,7 +34,7 @@ func (a *Agent) beginConfirm(networkID string) {
 		return
 	}
 	key := cluster.NetworkKey{VNI: n.Tunnel.VNI, Port: n.Tunnel.Port}
-	a.confirmer.Begin(joinedNetwork{id: n.ID, key: key, vtep: n.VTEP.Local, discovery: n.Discovery,
+	a.confirmer.Begin(joinedNetwork{id: n.ID, key: key, binds: a.clusters.bindAddrs(n.Network, n.VTEP.Local),
 		encrypted: n.Encrypts()})
 }
 

@@ -128,8 +128,8 @@ func addrSet(addrs []netip.Addr) map[netip.Addr]bool {
 // hostAddrs returns this host's own addresses on a network. Until the other hosts can be asked,
 // they are what was recorded.
 func (t *peerTracker) hostAddrs(n membership.Network) []netip.Addr {
-	if m := t.clusters.MemberOf(n); m != nil && m.Health().Synced {
-		return t.claims.ChooseHostAddrs(n, m.Snapshot())
+	if t.clusters.IsSynced(n) {
+		return t.claims.ChooseHostAddrs(n, t.clusters.SnapshotOf(n))
 	}
 	return n.HostAddrs()
 }

@@ -41,9 +41,13 @@ func refusalStatus(refused []cluster.Refusal, s cluster.Snapshot, now time.Time)
 // a network's first container on the host is warned of it: the status shows it at any time.
 func (a *Agent) warnIfRefused(networkID string) string {
 	n, known := a.dns.Network(networkID)
-	m := a.clusters.Lookup(a.clusters.bindAddr(n.Discovery, n.VTEP.Local))
-	if !known || m == nil || len(n.Endpoints) > 1 {
+	if !known || len(n.Endpoints) > 1 {
 		return ""
 	}
-	return m.Health().Problem
+	for _, bind := range a.clusters.bindAddrs(n.Network, n.VTEP.Local) {
+		if m := a.clusters.Lookup(bind); m != nil && m.Health().Problem != "" {
+			return m.Health().Problem
+		}
+	}
+	return ""
 }

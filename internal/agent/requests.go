@@ -147,9 +147,13 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 // of them answers.
 func (a *Agent) warnIfAlone(networkID string) string {
 	n, known := a.dns.Network(networkID)
-	m := a.clusters.Lookup(a.clusters.bindAddr(n.Discovery, n.VTEP.Local))
-	if !known || m == nil || m.kind.HasServers || !m.Health().Alone {
+	if !known {
 		return ""
+	}
+	for _, bind := range a.clusters.bindAddrs(n.Network, n.VTEP.Local) {
+		if m := a.clusters.Lookup(bind); m == nil || m.kind.HasServers || !m.Health().Alone {
+			return ""
+		}
 	}
 	text := fmt.Sprintf("no other host was found. If others run, they may hand out the same addresses: "+
 		"check that port %d is open between the hosts (UDP and TCP)", a.Config.Port)

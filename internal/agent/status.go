@@ -60,8 +60,9 @@ type statusReporter struct {
 	problem string // the error of the last full turn
 	// encrypted has the IDs of the encrypted networks of the report, by their names.
 	encrypted map[string]string
-	devices   map[string]string   // of the networks of the report, by the networks' names
-	warnings  map[string][]string // for whoever starts a container, by the network's id
+	moving    map[string]movingNetwork // of the report, by name
+	devices   map[string]string        // of the networks of the report, by the networks' names
+	warnings  map[string][]string      // for whoever starts a container, by the network's id
 }
 
 // SetBlockingChains completes the report by what other programs' firewalls drop.
@@ -125,7 +126,7 @@ func (s *statusReporter) Networks() []agentapi.NetworkStatus {
 // are now. These cost something, so they are looked at only when somebody asks.
 func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agentapi.StatusReport {
 	s.mu.Lock()
-	report, devices, encrypted := s.report, s.devices, s.encrypted
+	report, devices, encrypted, moving := s.report, s.devices, s.encrypted, s.moving
 	report.Problem = s.problem
 	s.mu.Unlock()
 	traffic, err := s.traffic.Report(ctx, devices, wantRates)
@@ -137,6 +138,9 @@ func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agen
 		report.Networks[i].Traffic = traffic.byNetwork[n.Name]
 		if id, isEncrypted := encrypted[n.Name]; isEncrypted {
 			report.Networks[i].Encryption = encryptionStatus(s.encryption, id)
+		}
+		if m, isMoving := moving[n.Name]; isMoving {
+			report.Networks[i].Move = s.clusters.moveStatus(m)
 		}
 	}
 	report.Clusters = s.clusterStatus()
@@ -162,11 +166,14 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	}
 	s.logOmitted(omitted)
 	warnings, devices, encrypted := make(map[string][]string), make(map[string]string), make(map[string]string)
-	compared := make(map[string]*membership.Differences)
+	compared, moving := make(map[string]*membership.Differences), make(map[string]movingNetwork)
 	for _, n := range locals {
 		devices[n.Name] = n.Device.Name
 		if n.Encrypts() {
 			encrypted[n.Name] = n.ID
+		}
+		if n.IsMoving() {
+			moving[n.Name] = movingNetwork{n, membership.Duplicates(n, s.rosterOf(n))}
 		}
 		report.Networks = append(report.Networks, s.networkStatus(n))
 		if n.NeedsAgent() {
@@ -185,7 +192,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	report.BlockingChains = s.report.BlockingChains
-	s.report, s.devices, s.encrypted, s.warnings = report, devices, encrypted, warnings
+	s.report, s.devices, s.encrypted, s.moving, s.warnings = report, devices, encrypted, moving, warnings
 }
 
 // planeWarnings returns what the planes warn of, and logs each warning once as long as it lasts.

@@ -209,6 +209,7 @@ func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, network
 			a.claims.Forget(bind)
 		}
 		errs = append(errs, err)
+		a.clusters.RetainUnions(networks)
 	}
 	for bind := range groups {
 		errs = append(errs, a.clusters.StartCluster(ctx, bind))

@@ -251,8 +251,20 @@ type NetworkStatus struct {
 	Encryption *EncryptionStatus `json:"encryption,omitempty"`
 	// Tunnels are those through which not everything passes.
 	Tunnels []TunnelStatus `json:"tunnels,omitempty"`
+	// Move is how far the network has moved from one control plane to another. Nil: it does not move.
+	Move *MoveStatus `json:"move,omitempty"`
 	// Drifted are forwarding entries that are not as they should be; only VerbExamine lists them.
 	Drifted *DriftedEntries `json:"drifted,omitempty"`
+}
+
+// MoveStatus is how far a network has moved from one control plane to another, as this host sees it.
+type MoveStatus struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Here says what this host lacks to do without From.
+	Here []string `json:"here,omitempty"`
+	// Missing are the hosts that From tells of, and To does not reach.
+	Missing []string `json:"missing,omitempty"`
 }
 
 // FastPathStatus says how packets between a network's containers of two hosts go.

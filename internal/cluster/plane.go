@@ -9,7 +9,8 @@ import (
 // Plane is a control plane: it publishes what this host has and collects what the others have.
 // All methods but Run may be called at any time, also before Run, and from any goroutine.
 //
-// A plane may also be a Claimer, a Confirmer, a Forgetter, an Asker and a ContactReporter.
+// A plane may also be a Claimer, a Confirmer, a Forgetter, an Asker, a ContactReporter and a
+// PublicationReporter.
 type Plane interface {
 	// Run connects and works until ctx is done. It ends without a leave: the others keep this
 	// host's entries as unreachable, and use them again when it is back. So this is also the end of
@@ -59,6 +60,14 @@ type Capabilities struct {
 	Names bool
 }
 
+// And returns what both kinds of planes carry.
+func (c Capabilities) And(o Capabilities) Capabilities {
+	return Capabilities{
+		Members: c.Members && o.Members, ExactForwarding: c.ExactForwarding && o.ExactForwarding,
+		Owners: c.Owners && o.Owners, Names: c.Names && o.Names,
+	}
+}
+
 // Local is what a host tells its plane.
 type Local struct {
 	Memberships []Membership
@@ -83,6 +92,13 @@ type Forgetter interface {
 	// ForgetHost takes a host that is gone for good out of the cluster, on all hosts: what it had
 	// is free. It refuses a host that is reachable. If the host is back one day, it is seen again.
 	ForgetHost(Host) error
+}
+
+// PublicationReporter is a plane that needs time to publish what was Set, or may be unable to.
+type PublicationReporter interface {
+	// Unpublished says for people what of a network was Set and is not published, and why. It is nothing
+	// once all is published, and this host holds all of its addresses.
+	Unpublished(NetworkKey) []string
 }
 
 // ContactReporter is a plane that measures its contact to the other hosts.

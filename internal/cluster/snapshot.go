@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // Snapshot has all other hosts, sorted by Compare. It is shared and must not be changed. With and
@@ -56,11 +57,13 @@ type Member struct {
 	Reachable bool
 	Membership
 
-	name string // the host's
+	name             string    // the host's
+	unreachableSince time.Time // the host's
 }
 
 func newMember(h Host, m Membership) *Member {
-	return &Member{ID: h.ID, Addr: h.Addr, Host: h.Label(), Reachable: h.Reachable(), Membership: m, name: h.Name}
+	return &Member{ID: h.ID, Addr: h.Addr, Host: h.Label(), Reachable: h.Reachable(), Membership: m, name: h.Name,
+		unreachableSince: h.UnreachableSince}
 }
 
 // compare orders members as their hosts.

@@ -18,7 +18,7 @@ type Host interface {
 	Cleaner
 	ClusterStatusSource
 	HostForgetter
-	NetworkChanger
+	NetworkMover
 	ForwardingSource
 	Capturer
 	ClusterHost
@@ -115,7 +115,8 @@ func commandGroups(host Host, version string) []commandGroup {
 }
 
 // rootOnly are commands that change the host, and do not look for themselves who types them.
-var rootOnly = []string{"reload", "cleanup", "network set", "network rm", "network peer add", "network peer remove"}
+var rootOnly = []string{"reload", "cleanup", "network set", "network rm", "network peer add", "network peer remove",
+	"network move"}
 
 // requireRoot refuses other users before anything is looked at, since Podman tells them of networks of
 // their own.

@@ -229,6 +229,8 @@ func TestRootOnly(t *testing.T) {
 		switch {
 		case strings.HasPrefix(path, "network peer"):
 			args = append(args, "blue", "198.18.0.7")
+		case path == "network move":
+			args = append(args, "blue", "etcd")
 		case strings.HasPrefix(path, "network"):
 			args = append(args, "blue", "mtu=1400")
 		}

@@ -87,6 +87,7 @@ func (h *hostileHost) Name() string { return "host-a" + spite }
 func (h *hostileHost) Status() (agentapi.StatusReport, error) {
 	r, err := h.fakePinger.Status()
 	r.Networks[0].Encryption = rotatingEncryption()
+	r.Networks[0].Move = &agentapi.MoveStatus{From: "gossip", To: "etcd", Here: []string{"no"}, Missing: []string{"b"}}
 	r.Drops = []agentapi.DropStatus{{Reason: "reason", Comment: "rule", Chain: "chain", Packets: 1}}
 	return spoil(r), err
 }
@@ -202,6 +203,10 @@ func (h *hostileHost) ChangeNetwork(name string, _ func(map[string]string) (map[
 	return spoil(ChangedNetwork{Name: name, Before: map[string]string{"mtu": "1"}, After: map[string]string{"mtu": "2"}}), nil
 }
 
+func (h *hostileHost) MoveNetwork(name string, _ func(map[string]string) (map[string]string, error)) (ChangedNetwork, error) {
+	return spoil(ChangedNetwork{Name: name, Before: map[string]string{"discovery": "gossip"}, After: map[string]string{"discovery": "etcd", "discovery_also": "gossip"}}), nil
+}
+
 func must[T any](v T, _ error) T { return v }
 
 // hostileCommands types each command so that it prints what other hosts say. A command that is not
@@ -214,6 +219,7 @@ var hostileCommands = map[string][]string{
 	"vxlanctl network adopt":       {"--all", "green"},
 	"vxlanctl network set":         {"blue mtu=2"},
 	"vxlanctl network rm":          {"blue", "blue -q", "elsewhere"},
+	"vxlanctl network move":        {"blue etcd", "blue --finish"},
 	"vxlanctl network peer add":    {"blue 198.18.0.7"},
 	"vxlanctl network peer remove": {"blue 198.18.0.7"},
 	"vxlanctl host ls":             {"", "-q"},

@@ -27,7 +27,7 @@ var jsonCommands = []string{
 	"doctor", "doctor --for podman=6", "drops", "mesh", "ping db -c 1", "trace web db", "events", "key ls",
 	"encryption status", "token ls", "token create", "reload",
 	"reload --dry-run", "network set blue mtu=1402", "network peer add blue 198.18.0.7", "network peer remove blue 198.18.0.2",
-	"network rm blue", "network rm elsewhere", "network adopt green", "host forget c", "cleanup --force", "token revoke 1a",
+	"network rm blue", "network rm elsewhere", "network move blue etcd", "network adopt green", "host forget c", "cleanup --force", "token revoke 1a",
 }
 
 // otherJSON are commands whose JSON another test reads.
@@ -42,6 +42,7 @@ type jsonHost struct{ *hostileHost }
 func (jsonHost) Status() (agentapi.StatusReport, error) {
 	r, err := fakeHost{}.Status()
 	r.Networks[0].Encryption = rotatingEncryption()
+	r.Networks[0].Move = &agentapi.MoveStatus{From: "gossip", To: "etcd", Missing: []string{"b"}}
 	r.Drops = []agentapi.DropStatus{{Reason: "not_a_member", Comment: "not from a member", Chain: "inet vxlan-driver raw", Packets: 3, Bytes: 300}}
 	return r, err
 }

@@ -75,6 +75,7 @@ lacks. It shows one in detail, and changes one while its containers run.`,
 		networkPeerCommand(host),
 		networkRemoveCommand(host),
 		networkAdoptCommand(host),
+		networkMoveCommand(host),
 	)
 	return cmd
 }

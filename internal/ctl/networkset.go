@@ -60,8 +60,13 @@ func CheckChangeable(before, after map[string]string) error {
 
 // WithChangeable returns options with those of others that a running network can change.
 func WithChangeable(options, others map[string]string) map[string]string {
+	return withOptionsOf(options, others, changeable...)
+}
+
+// withOptionsOf returns options with some of others.
+func withOptionsOf(options, others map[string]string, names ...string) map[string]string {
 	result := maps.Clone(options)
-	for _, name := range changeable {
+	for _, name := range names {
 		if value, ok := others[name]; ok {
 			result[name] = value
 		} else {

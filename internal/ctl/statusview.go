@@ -110,6 +110,7 @@ func (v *statusView) text(p *output.Printer) string {
 	if len(v.Networks) > 0 {
 		b.WriteString("\n" + v.networkTable().Table(p))
 		b.WriteString(fastPathText(p, v.Networks))
+		b.WriteString(moveText(p, v.Networks))
 	}
 	b.WriteString(peersText(p, peersOf(v.Clusters)))
 	if len(v.Findings) > 0 {
@@ -132,6 +133,27 @@ func fastPathText(p *output.Printer, networks []agentapi.NetworkStatus) string {
 			b.WriteString(p.Wrap("", "  ", fmt.Sprintf("%s: packets of %s go without eBPF programs: %s", n.Name,
 				output.Count(n.FastPath.LeftOut, "container"), n.FastPath.LeftOutReason)))
 		}
+	}
+	return b.String()
+}
+
+// moveText says how far networks have moved from one control plane to another.
+func moveText(p *output.Printer, networks []agentapi.NetworkStatus) string {
+	var b strings.Builder
+	for _, n := range networks {
+		if n.Move == nil {
+			continue
+		}
+		text := fmt.Sprintf("%s: moves from %s to %s", n.Name, n.Move.From, n.Move.To)
+		switch {
+		case len(n.Move.Here) > 0:
+			text += "; this host is not there yet: " + strings.Join(n.Move.Here, "; ")
+		case len(n.Move.Missing) > 0:
+			text += "; missing is " + strings.Join(n.Move.Missing, ", ")
+		default:
+			text += fmt.Sprintf("; no host is missing, so `vxlanctl network move %s --finish` ends it", n.Name)
+		}
+		b.WriteString(p.Wrap("", "  ", text))
 	}
 	return b.String()
 }

@@ -29,6 +29,7 @@ type Network struct {
 	PhysicalInterface string       // "": auto
 	Remotes           []netip.Addr // sorted, unique; may have this host's own address
 	Discovery         Discovery
+	DiscoveryAlso     Discovery // a second plane, while the network moves from one to the other; "": none
 
 	HostListed      kernel.Opt[bool] // Remotes has an address of this host, which may not have it yet
 	UnderlayTimeout uint16           // seconds that a start waits for the underlay
@@ -72,6 +73,18 @@ const (
 // FindsHosts tells whether hosts find each other by a control plane. Then Remotes are only the first to
 // ask, and agents assign the addresses.
 func (n Network) FindsHosts() bool { return n.Discovery != DiscoveryStatic }
+
+// Planes returns by which control planes the network's hosts are found: one, and while it moves from one
+// to another, two. The one that the network is to stay with comes first.
+func (n Network) Planes() []Discovery {
+	if n.IsMoving() {
+		return []Discovery{n.Discovery, n.DiscoveryAlso}
+	}
+	return []Discovery{n.Discovery}
+}
+
+// IsMoving tells whether the network moves from one control plane to another.
+func (n Network) IsMoving() bool { return n.DiscoveryAlso != "" }
 
 // Subnet is a range of overlay addresses.
 type Subnet struct {

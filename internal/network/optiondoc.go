@@ -129,6 +129,16 @@ var optionDocs = []OptionDoc{
 		},
 	},
 	{
+		Name: "discovery_also", Group: GroupHosts,
+		Value: "`gossip` or `etcd`", Default: "none",
+		Summary: "A second way to find the other hosts, while the network moves from one to the other.",
+		Details: "`vxlanctl network move` sets it, and takes it away at the end. Give it for a host that gets the " +
+			"network meanwhile. See [move a network](etcd.md#move-a-network).",
+		Errors: []OptionError{
+			{"must be another way than discovery=", "leave out `discovery_also`, or give `discovery` the other of the two"},
+		},
+	},
+	{
 		Name: "host_listed", Group: GroupHosts,
 		Value: boolValue, Default: "`create` writes `true` where `local_ip` is `auto` and it finds the host in `remote_ips`",
 		Summary: "Says that one of the addresses in `remote_ips` is this host's.",

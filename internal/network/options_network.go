@@ -72,6 +72,15 @@ var networkOptions = []option{
 			return string(n.Discovery)
 		},
 	},
+	{
+		name:    "discovery_also",
+		accepts: `"gossip" or "etcd"`,
+		set: func(n *Network, value string) bool {
+			n.DiscoveryAlso = Discovery(value)
+			return n.DiscoveryAlso == DiscoveryGossip || n.DiscoveryAlso == DiscoveryEtcd
+		},
+		get: func(n Network) string { return string(n.DiscoveryAlso) },
+	},
 	kernelBoolOption("host_listed", func(n *Network) *kernel.Opt[bool] { return &n.HostListed }),
 	numberOption("underlay_timeout", 0, 600, func(n *Network) *uint16 { return &n.UnderlayTimeout }),
 	numberOption("vxlan_port", 1, 65535, func(n *Network) *uint16 { return &n.Tunnel.Port }),

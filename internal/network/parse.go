@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -154,6 +155,10 @@ func (c config) checkIPAM(findsHosts bool, problems *Problems) {
 // checkPeers checks that the network has other hosts, all of one address family.
 func (n Network) checkPeers(typed map[string]string, problems *Problems) {
 	group := n.Tunnel.Group.IsValid()
+	if n.IsMoving() && (!n.FindsHosts() || n.Discovery == n.DiscoveryAlso) {
+		problems.Add("option discovery_also", typed["discovery_also"],
+			"must be another way than discovery=%s, and both gossip or etcd", cmp.Or(n.Discovery, "static"))
+	}
 	switch value, ok := typed["remote_ips"]; {
 	case ok && group:
 		problems.Add("option remote_ips", value, "does not go with multicast_group: traffic floods to the group or to a list")

@@ -3,6 +3,7 @@ package plugin
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 
 	"vxlan-driver/internal/network"
@@ -35,10 +36,16 @@ func (p *Plugin) defineOnce(config []byte, check func([]byte) error) ([]byte, er
 	return nil, errors.New("define network: other hosts were quicker to define networks, time and again; try again")
 }
 
+// DefineMoved defines a network that moves to etcd once for all hosts. If it is defined there, it must be so.
+func (p *Plugin) DefineMoved(config []byte) error {
+	_, err := p.defineOnce(config, func([]byte) error { return nil }) // its host has it already
+	return err
+}
+
 // checkEtcd refuses a network whose hosts talk by etcd, if this host's agent has none.
 func (p *Plugin) checkEtcd(n network.Network, problems *network.Problems) {
-	if n.Discovery == network.DiscoveryEtcd && !p.configuresEtcd() {
-		problems.Add("option discovery", string(n.Discovery),
+	if slices.Contains(n.Planes(), network.DiscoveryEtcd) && !p.configuresEtcd() {
+		problems.Add("option discovery", string(network.DiscoveryEtcd),
 			"needs a section [etcd] with endpoints in /etc/vxlan/vxland.toml on this host; see docs/user/etcd.md")
 	}
 }

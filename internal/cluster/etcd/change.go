@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -20,6 +21,11 @@ import (
 type recordKey struct {
 	network   cluster.NetworkKey
 	container string
+}
+
+// compare orders keys by network, then container.
+func (k recordKey) compare(o recordKey) int {
+	return cmp.Or(k.network.Compare(o.network), cmp.Compare(k.container, o.container))
 }
 
 // change is what a record of a host is to become. The record and the keys of its addresses are changed

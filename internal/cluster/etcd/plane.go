@@ -234,18 +234,24 @@ func (p *Plane) Health() cluster.Health {
 	defer p.mu.Unlock()
 	h := cluster.Health{Synced: p.isSyncedLocked()}
 	h.Revision, h.RevisionsBehind = p.progressLocked()
+	if p.contact.isLost {
+		h.Alone, h.StaleSince = true, p.contact.last
+	}
+	h.Problem, h.Warnings = p.problemLocked(), p.warningsLocked()
+	return h
+}
+
+// problemLocked says what keeps this host from using etcd.
+func (p *Plane) problemLocked() string {
 	switch {
 	case p.contact.isLost:
-		h.Alone, h.StaleSince = true, p.contact.last
-		h.Problem = "etcd does not answer: " + p.contact.reason +
-			"; check the servers, and [etcd] in /etc/vxlan/vxland.toml"
+		return "etcd does not answer: " + p.contact.reason + "; check the servers, and [etcd] in /etc/vxlan/vxland.toml"
 	case p.twin != "":
-		h.Problem = p.twin
+		return p.twin
 	case len(p.refusals) > 0:
-		h.Problem = "this host cannot use etcd: " + slices.Sorted(maps.Values(p.refusals))[0]
+		return "this host cannot use etcd: " + slices.Sorted(maps.Values(p.refusals))[0]
 	}
-	h.Warnings = p.warningsLocked()
-	return h
+	return ""
 }
 
 // isSyncedLocked tells whether all of this host's networks were read, and what it had left behind is

@@ -151,6 +151,10 @@ func (p *Plane) dropNetworkLocked(n cluster.NetworkKey) {
 func (p *Plane) missingChanges() (changes []change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.missingChangesLocked()
+}
+
+func (p *Plane) missingChangesLocked() (changes []change) {
 	for _, n := range slices.SortedFunc(maps.Keys(p.wanted), cluster.NetworkKey.Compare) {
 		p.left[n] = true // before the first of its keys is written
 		m, v := p.wanted[n], p.networks[n]

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Of hundreds of claims of two hosts at once each host sees all of the other's, though the leader is killed
+// Of many claims of two hosts at once each host sees all of the other's, though the leader is killed
 // meanwhile. Who waits for that takes the signal before the snapshot: else the last change may come between the
 // two, and none comes after it.
 func TestClaimsOfBothHostsAreSeen(t *testing.T) {
 	t.Parallel()
-	const each = 200
+	const each = 100
 	servers := startServers(t, 3)
 	client := servers.connect(t)
 	looking := func(c *Config) { c.verifyInterval = 10 * time.Millisecond }

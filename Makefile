@@ -16,7 +16,7 @@ export CGO_ENABLED = 0
 # All packages but the lab's.
 UNITS = . ./internal/... ./cmd/... ./bench/...
 
-.PHONY: help build demo test test-unit test-race test-lab faults healthy test-matrix test-kernel bench bench-quick dashboard lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
+.PHONY: help build demo test test-unit test-race test-lab faults healthy etcd-faults planes test-matrix test-kernel bench bench-quick dashboard lint docs sim sim-large etcd-scale fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -72,6 +72,16 @@ faults: deps build
 healthy: deps build
 	for suite in trixie forky experimental; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 -v -run TestHealthyHosts ./lab/doctortest || exit 1; done
 
+# What can happen to etcd's three servers and to hosts, at length: the leader dies during 200 claims, all servers die during
+# starts. "make test" has a short form.
+etcd-faults: deps build
+	ETCD_FAULTS=1 $(GO) test -p 1 -count=1 -timeout 30m -v -run 'Test(Leader|Servers|HostCutOff)' ./lab/etcdtest
+
+# The tests of discovery and addresses with all planes: lists, gossip and etcd. "make test" has most of them with one.
+PLANE ?= .*
+planes: deps build
+	PLANES=all $(GO) test -p 1 -count=1 -timeout 60m -v -run 'TestPlanes/.*/^$(PLANE)$$' ./lab/addresstest ./lab/agenttest ./lab/gossiptest
+
 # The lab's tests on Debian testing's Podman too, and on Podman 6 of Debian experimental.
 test-matrix: deps build
 	for suite in trixie forky experimental; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
@@ -125,6 +135,12 @@ sim:
 # Among 1,000 hosts. Takes half an hour or more, and up to 10 GB.
 sim-large:
 	GOGC=$${GOGC:-150} SIM_ROUNDS=$${SIM_ROUNDS:-3} SIM_HOSTS=$${SIM_HOSTS:-1000} SIM_CONTAINERS=$${SIM_CONTAINERS:-5} $(SIM)
+
+# Hosts that talk to a real etcd on this machine: how soon others know a container among 3 to 1,000 hosts, what that
+# costs, claims a second, and an agent that programs 50,000 entries. As root; a quarter of an hour.
+etcd-scale:
+	ETCD_SCALE=$${ETCD_SCALE:-3,25,100,1000} $(GO) test -count=1 -v -timeout 1h -run '^(TestScale|TestClaimRate)$$' ./internal/cluster/etcd
+	MANY_HOSTS_ETCD=1 $(GO) test -count=1 -v -timeout 10m -run '^TestManyHostsInEtcd$$' ./internal/agent
 
 # What other hosts send.
 WIREFUZZ = FuzzMessage FuzzDigests FuzzRequest FuzzRecords FuzzContent FuzzDelta FuzzSummary FuzzQuestion FuzzAnswer
@@ -221,6 +237,7 @@ help:
 	@echo 'make test-lab     only the lab'
 	@echo 'make faults       all faults that vxlanctl doctor is tested with;  FAULTS=EXPRESSION: those whose names match'
 	@echo 'make healthy      vxlanctl doctor finds nothing on healthy hosts, with Podman 5.4, of Debian testing and 6'
+	@echo 'make etcd-faults  what can happen to the servers of etcd, at length;  make planes: discovery and addresses with all planes (PLANE=etcd: one)'
 	@echo 'make test-matrix  the lab on Podman 5.4, on Debian testing and on Podman 6'
 	@echo 'make test-kernel  tests of fast path and WireGuard on kernels of Debian 12, 13, testing and the newest;  KERNELS=SUITE picks some'
 	@echo 'make test-race    with the race detector'
@@ -229,6 +246,7 @@ help:
 	@echo 'make dashboard    draw the picture of the dashboard again, from a run of the lab: four minutes'
 	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'
 	@echo 'make sim-large    the same on 1,000 hosts: half an hour or more'
+	@echo 'make etcd-scale   hosts that talk to a real etcd: propagation, claims a second, 50,000 entries'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'
 	@echo 'make fuzz-wire    ten million messages for the decoder of gossip'
 	@echo 'make lint         gofmt, go mod tidy, go vet, staticcheck'

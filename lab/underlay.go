@@ -76,7 +76,9 @@ func (u underlay) waitDisconnected(ctx context.Context, host string) error {
 	if !u.holder.isAlive() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second) // seconds under load: the kernel does it in the background
+	// Some seconds under load: the kernel does it in the background, for all namespaces of the machine in turn. With
+	// twenty programs waiting for two processors, 20 s were not always enough.
+	ctx, cancel := context.WithTimeout(ctx, 50*time.Second)
 	defer cancel()
 	var left string
 	err := pollUntil(ctx, func() bool {

@@ -297,6 +297,9 @@ func TestEtcdNetworkHasThePlaneOfServers(t *testing.T) {
 		if len(planes) != 1 || planes[0].IsValid() {
 			t.Errorf("planes by %v", planes)
 		}
+		if c := r.report(false).Clusters[0]; c.Name != "etcd" || c.Revision != 40 || c.RevisionsBehind != 2 {
+			t.Errorf("status: %+v", c)
+		}
 		r.finish()
 	})
 }

@@ -241,7 +241,8 @@ func (c *fakeCluster) failSet(err error) {
 func (c *fakeCluster) Health() cluster.Health {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return cluster.Health{Synced: c.synced, Alone: c.members <= 1, Refused: c.refused, Problem: c.problem}
+	return cluster.Health{Synced: c.synced, Alone: c.members <= 1, Refused: c.refused, Problem: c.problem,
+		Revision: 40, RevisionsBehind: 2}
 }
 
 func (c *fakeCluster) Snapshot() cluster.Snapshot {

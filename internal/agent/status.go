@@ -290,6 +290,7 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 		}
 		if m.kind.HasServers { // of others it is in what was refused
 			c.Problem = health.Problem
+			c.Revision, c.RevisionsBehind = health.Revision, health.RevisionsBehind
 		}
 		if !health.StaleSince.IsZero() {
 			c.Stale = now.Sub(health.StaleSince)

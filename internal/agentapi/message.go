@@ -342,6 +342,11 @@ type ClusterStatus struct {
 	Alone bool `json:"alone,omitempty"`
 	// Stale is for how long there has been no contact to any other host. 0: there is, or never was.
 	Stale time.Duration `json:"stale,omitempty"`
+	// Revision is up to which change of the servers this host knows what the others have, where the hosts talk
+	// to servers.
+	Revision int64 `json:"revision,omitempty"`
+	// RevisionsBehind is how many more the servers had when one answered last.
+	RevisionsBehind int64 `json:"revisions_behind,omitempty"`
 	// Problem is a sentence for people: why the servers cannot be used by which the hosts talk.
 	Problem string          `json:"problem,omitempty"`
 	Refused []RefusalStatus `json:"refused,omitempty"` // since the agent started, by reason

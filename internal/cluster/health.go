@@ -14,6 +14,11 @@ type Health struct {
 	// StaleSince is when the last contact to any other host was lost. Zero: there is contact, or
 	// there has never been any.
 	StaleSince time.Time // by package boottime
+	// Revision is up to which change of its servers this host knows what the others have. 0: the plane has no
+	// servers that count them, or none has answered.
+	Revision int64
+	// RevisionsBehind is how many more changes the servers had when one answered last.
+	RevisionsBehind int64
 	// Problem is a sentence for people: what keeps this host and others apart, and what to do.
 	Problem string
 	// Warnings are sentences for people: what else is wrong, and what to do.

@@ -60,9 +60,8 @@ discovery=gossip, remote_ips are up to three hosts that have the network.
 It refuses a network that hosts have set up so differently that their containers do not
 reach each other, or that contradicts one of this host, and shows both. If hosts differ
 in something else, such as the MTU, it says so, and does as most of them do. A network
-with a list of hosts (remote_ips) must have this host on the list.
-
-Of a network that is defined in etcd (discovery=etcd) it takes what is defined there.
+with a list of hosts (remote_ips) must have this host on the list. Of a network that is
+defined in etcd (discovery=etcd) it takes what is defined there.
 
 If it refuses one of the networks that you name, it creates none. With --all, it creates
 the others.`,

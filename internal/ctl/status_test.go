@@ -324,3 +324,20 @@ func TestStatusOfFastPath(t *testing.T) {
 		t.Errorf("it is taken for a fault\n%s", out)
 	}
 }
+
+// Where hosts talk to servers the status says how new that is what this host knows.
+func TestStatusSaysHowNewItIs(t *testing.T) {
+	for want, c := range map[string]agentapi.ClusterStatus{
+		"\netcd is known up to revision 40, 0 behind\n":                  {Name: "etcd", Revision: 40},
+		"\netcd is known up to revision 40, 2 behind; stale for 1m30s\n": {Name: "etcd", Revision: 40, RevisionsBehind: 2, Stale: 90 * time.Second},
+	} {
+		host := healthyHost
+		host.report.Clusters = []agentapi.ClusterStatus{c}
+		if out, err := run(host, "status"); err != nil || !strings.Contains(out, want) {
+			t.Errorf("got %v\n%s", err, out)
+		}
+	}
+	if out, _ := run(healthyHost, "status"); strings.Contains(out, "revision") {
+		t.Errorf("by gossip: %s", out)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
@@ -174,6 +175,20 @@ func (v *statusView) agentLines() string {
 	text += "\n"
 	if v.Keys != "" {
 		text += output.Printable("key "+v.Keys) + "\n"
+	}
+	for _, c := range v.Clusters {
+		if c.Revision > 0 {
+			text += output.Printable(revisionText(c)) + "\n"
+		}
+	}
+	return text
+}
+
+// revisionText says how new that is what a host knows by servers.
+func revisionText(c agentapi.ClusterStatus) string {
+	text := fmt.Sprintf("%s is known up to revision %d, %d behind", c.Name, c.Revision, c.RevisionsBehind)
+	if c.Stale > 0 {
+		text += fmt.Sprintf("; stale for %v", c.Stale.Round(time.Second))
 	}
 	return text
 }

@@ -222,6 +222,10 @@ func fromCluster(c agentapi.ClusterStatus) (findings []diagnosis.Finding) {
 		if c.Stale > 0 {
 			f.Evidence = []string{fmt.Sprintf("what other hosts have is as it was %v ago", c.Stale.Round(time.Second))}
 		}
+		if c.Revision > 0 {
+			f.Evidence = append(f.Evidence, fmt.Sprintf("that is up to revision %d of %s, which had %d more when it "+
+				"answered last", c.Revision, c.Name, c.RevisionsBehind))
+		}
 		f.Mend = []string{"vxlanctl config check   # and look at the servers of " + c.Name}
 		findings = append(findings, f)
 	case c.Stale > 0:

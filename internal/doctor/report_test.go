@@ -116,3 +116,14 @@ func TestTypable(t *testing.T) {
 		}
 	}
 }
+
+// Who looks at servers that do not answer sees how new that is what this host knows.
+func TestServersAwayHaveTheirRevision(t *testing.T) {
+	found := FromReport(agentapi.StatusReport{Clusters: []agentapi.ClusterStatus{
+		{Name: "etcd", Stale: time.Minute, Problem: "x", Revision: 40, RevisionsBehind: 2}}})
+	want := []string{"what other hosts have is as it was 1m0s ago",
+		"that is up to revision 40 of etcd, which had 2 more when it answered last"}
+	if len(found) != 1 || !slices.Equal(found[0].Evidence, want) {
+		t.Errorf("got %+v", found)
+	}
+}

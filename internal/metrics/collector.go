@@ -40,6 +40,9 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 		s.gauge(planeSynced, number(!cluster.Syncing), cluster.Name)
 		s.gauge(planeStale, cluster.Stale.Seconds(), cluster.Name)
 		s.gauge(planeAlone, number(cluster.Alone), cluster.Name)
+		if cluster.Revision > 0 {
+			s.gauge(planeBehind, float64(cluster.RevisionsBehind), cluster.Name)
+		}
 	}
 }
 

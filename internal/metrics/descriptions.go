@@ -73,11 +73,13 @@ var (
 		"For how long there has been no contact to any other host.", "cluster")
 	planeAlone = describe("control_plane_alone",
 		"1 if there are other hosts to ask and none has answered, else 0.", "cluster")
+	planeBehind = describe("control_plane_behind_revisions",
+		"How many changes the servers have that this host does not know yet.", "cluster")
 	descriptions = []*prometheus.Desc{
 		buildInfo, peers, peerUp, peerRTT, peerRTTAge, tunnelLoss, tunnelMTUDeficit,
 		receivedBytes, receivedPackets, receiveDropped, sentBytes, sentPackets, sendDropped, endpoints,
 		encryptionFailed, keyAge, tunnelSession, handshakeAge, tunnelReceived, tunnelSent,
 		drops, repairs, addressConflicts, nameConflicts, findings,
-		queries, turns, turnFailed, keyHosts, planeSynced, planeStale, planeAlone,
+		queries, turns, turnFailed, keyHosts, planeSynced, planeStale, planeAlone, planeBehind,
 	}
 )

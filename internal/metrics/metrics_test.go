@@ -75,6 +75,7 @@ var full = agentapi.StatusReport{
 			host("b", 2, false), // its ID of before
 		}},
 		{Name: "192.0.2.99", Syncing: true, Alone: true, Stale: 90 * time.Second},
+		{Name: "etcd", Revision: 40, RevisionsBehind: 2},
 	},
 }
 
@@ -90,10 +91,14 @@ vxlan_address_conflicts 1
 vxlan_build_info{goversion="GO",version="1.2"} 1
 vxlan_control_plane_alone{cluster="192.0.2.1"} 0
 vxlan_control_plane_alone{cluster="192.0.2.99"} 1
+vxlan_control_plane_alone{cluster="etcd"} 0
+vxlan_control_plane_behind_revisions{cluster="etcd"} 2
 vxlan_control_plane_stale_seconds{cluster="192.0.2.1"} 0
 vxlan_control_plane_stale_seconds{cluster="192.0.2.99"} 90
+vxlan_control_plane_stale_seconds{cluster="etcd"} 0
 vxlan_control_plane_synced{cluster="192.0.2.1"} 1
 vxlan_control_plane_synced{cluster="192.0.2.99"} 0
+vxlan_control_plane_synced{cluster="etcd"} 1
 vxlan_dns_queries_total{result="absent"} 2
 vxlan_dns_queries_total{result="answered"} 1
 vxlan_dns_queries_total{result="failed"} 4

@@ -15,10 +15,10 @@ import (
 // A container moves to another host with its address ten times, while a container on a third host
 // pings it every two milliseconds. The outage is the time from the new container's start to its
 // first answer.
-func TestAddressMovesBetweenHosts(t *testing.T) {
+func testAddressMovesBetweenHosts(t *testing.T, p labtest.Plane) {
 	const target = 100 * time.Millisecond
-	l := startLab(t, 3)
-	labtest.CreateOn(t, l.Hosts(), "net", "--opt vni=9 --subnet 10.1.0.0/24")
+	l := p.Start(t, lab.Config{Hosts: 3})
+	p.CreateOn(t, l.Hosts(), "net", "--opt vni=9 --subnet 10.1.0.0/24")
 	watcher := l.Host("host-c")
 	runContainer(t, watcher, "watcher", "--network net")
 	asking := newNode(t, "watcher", labtest.Namespace(t, watcher, "watcher"), netip.MustParseAddr(containerAddr4(t, watcher, "watcher")))

@@ -8,16 +8,17 @@ import (
 	"testing"
 	"time"
 
+	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
 )
 
 // No two of 180 containers on three hosts have the same address, and every container reaches every
 // other.
-func TestSixtyContainersStartAtOnceOnEachHost(t *testing.T) {
+func testSixtyContainersStartAtOnceOnEachHost(t *testing.T, p labtest.Plane) {
 	const each = 60
-	l := startLab(t, 3)
+	l := p.Start(t, lab.Config{Hosts: 3})
 	// A /24 in three parts has room for 62 containers each, less the host's own and the gateway's.
-	labtest.CreateOn(t, l.Hosts(), "net", "--opt vni=9 --subnet 10.1.0.0/24")
+	p.CreateOn(t, l.Hosts(), "net", "--opt vni=9 --subnet 10.1.0.0/24")
 	began := time.Now()
 	var wait sync.WaitGroup
 	errs := make([]error, len(l.Hosts()))

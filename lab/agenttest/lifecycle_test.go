@@ -16,9 +16,9 @@ const agentPID = "$(pgrep -x vxland)"
 
 // Hosts leave, crash and are partitioned. Names of containers that are gone disappear soon, and
 // those that come back resolve again.
-func TestNamesFollowHostsThatLeaveAndCrash(t *testing.T) {
-	l := startLab(t, 3)
-	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+func testNamesFollowHostsThatLeaveAndCrash(t *testing.T, p labtest.Plane) {
+	l := p.Start(t, lab.Config{Hosts: 3})
+	p.CreateOn(t, l.Hosts(), "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	hosts := l.Hosts()
 	for i, h := range hosts {
 		runWebServer(t, h, fmt.Sprintf("c%d", i), "--network net")

@@ -20,7 +20,7 @@ func TestAgentEndsWhileLockIsHeld(t *testing.T) {
 	labtest.Within(t, 5*time.Second, h, "grep -q ' -> FLOCK .* '$(pgrep -x vxland)' ' /proc/locks")
 	began := time.Now()
 	labtest.Sh(t, h, "p=$(pgrep -x vxland); kill $p; while kill -0 $p 2>/dev/null; do sleep 0.02; done")
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	labtest.Sh(t, h, "kill $(cat /run/holder)")

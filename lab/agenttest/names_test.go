@@ -6,14 +6,15 @@ import (
 	"testing"
 	"time"
 
+	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
 )
 
 // A container on one host finds one on another by its name: this is what the agent is for.
-func TestContainersFindEachOtherByName(t *testing.T) {
-	l := startLab(t, 3)
-	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
-	labtest.CreateNetwork(t, l, "other", "--opt vni=101 --subnet 10.0.1.0/24")
+func testContainersFindEachOtherByName(t *testing.T, p labtest.Plane) {
+	l := p.Start(t, lab.Config{Hosts: 3})
+	p.CreateOn(t, l.Hosts(), "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	p.CreateOn(t, l.Hosts(), "other", "--opt vni=101 --subnet 10.0.1.0/24")
 	hosts := l.Hosts()
 	for i, h := range hosts {
 		runWebServer(t, h, fmt.Sprintf("c%d", i), fmt.Sprintf("--network net:alias=alias%d", i))
@@ -42,8 +43,9 @@ func TestContainersFindEachOtherByName(t *testing.T) {
 		}
 	}
 	// By address.
-	if out := labtest.Sh(t, hosts[0], "podman exec c0 nslookup 10.0.0.64"); !strings.Contains(out, "c1") {
-		t.Errorf("10.0.0.64 is %s", out)
+	addr := labtest.Address(t, hosts[1], "c1", "net")
+	if out := labtest.Sh(t, hosts[0], "podman exec c0 nslookup "+addr); !strings.Contains(out, "c1") {
+		t.Errorf("%s is %s", addr, out)
 	}
 	labtest.Sh(t, hosts[1], "podman rm -f -t0 c1")
 	labtest.Within(t, 2*time.Second, hosts[0], "! "+resolvesName("c0", "c1.dns.podman"))

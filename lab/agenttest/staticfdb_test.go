@@ -46,10 +46,10 @@ func receivesARPOrPing(t *testing.T, h *lab.Host, vni uint32, do func()) bool {
 
 // Frames for one container go only to its host, without ARP that other hosts receive. Broadcasts go
 // only to hosts with a container on the network.
-func TestForwardingReachesOnlyHostsConcerned(t *testing.T) {
-	l := startLab(t, 3)
-	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
-	labtest.CreateNetwork(t, l, "two", "--opt vni=200 --subnet 10.2.0.0/24")
+func testForwardingReachesOnlyHostsConcerned(t *testing.T, p labtest.Plane) {
+	l := p.Start(t, lab.Config{Hosts: 3})
+	p.CreateOn(t, l.Hosts(), "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	p.CreateOn(t, l.Hosts(), "two", "--opt vni=200 --subnet 10.2.0.0/24")
 	a, b, c := l.Hosts()[0], l.Hosts()[1], l.Hosts()[2]
 	for i, h := range l.Hosts() {
 		runWebServer(t, h, fmt.Sprintf("c%d", i), "--network net")
@@ -82,9 +82,9 @@ func TestForwardingReachesOnlyHostsConcerned(t *testing.T) {
 
 // A container that moves with its address is reached at once by its neighbours on its old host, its
 // new one and a third.
-func TestContainerMovesBetweenHostsWithStaticFDB(t *testing.T) {
-	l := startLab(t, 3)
-	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+func testContainerMovesBetweenHostsWithStaticFDB(t *testing.T, p labtest.Plane) {
+	l := p.Start(t, lab.Config{Hosts: 3})
+	p.CreateOn(t, l.Hosts(), "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	hosts := l.Hosts()
 	for i, h := range hosts {
 		runWebServer(t, h, fmt.Sprintf("c%d", i), "--network net")

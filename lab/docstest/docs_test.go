@@ -35,7 +35,7 @@ func readPage(t *testing.T, name string) []block {
 // person, it goes on only while each command succeeds.
 func typeBlock(t *testing.T, l *lab.Lab, b block) (out string) {
 	t.Helper()
-	names, err := hostNames(b.host)
+	names, err := hostNames(b.host, l)
 	if err != nil {
 		t.Fatalf("line %d: %v", b.line, err)
 	}

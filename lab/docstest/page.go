@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"vxlan-driver/lab"
 )
 
 // block is a code block of a page, and where it stands.
@@ -62,14 +64,16 @@ func readBlocks(page string) (blocks []block) {
 }
 
 // hostNames returns the hosts of the lab that a heading is for.
-func hostNames(heading string) ([]string, error) {
-	switch heading {
-	case "On every host":
-		return []string{"host-a", "host-b"}, nil
-	case "On host A":
-		return []string{"host-a"}, nil
-	case "On host B":
-		return []string{"host-b"}, nil
+func hostNames(heading string, l *lab.Lab) (names []string, err error) {
+	if heading == "On every host" {
+		for _, h := range l.Hosts() {
+			names = append(names, h.Name())
+		}
+		return names, nil
 	}
-	return nil, fmt.Errorf("heading %q: must be On every host, On host A or On host B", heading)
+	name := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(heading, "On "), " ", "-"))
+	if l.Host(name) == nil {
+		return nil, fmt.Errorf("heading %q: must be On every host, On host A or On host B", heading)
+	}
+	return []string{name}, nil
 }

@@ -60,7 +60,7 @@ func (n *newcomer) mustRun(h *lab.Host, script string) string {
 // typeBlock types a block on the hosts that it is for, and returns what they print.
 func (n *newcomer) typeBlock(b block) (out string) {
 	n.Helper()
-	names, err := hostNames(b.host)
+	names, err := hostNames(b.host, n.lab)
 	if err != nil {
 		n.Fatalf("line %d: %v", b.line, err)
 	}

@@ -40,7 +40,7 @@ func testClockSetBack(t *testing.T, l *lab.Lab) {
 	awaitHealth(t, l.Hosts()...)
 	// Now it can begin one.
 	labtest.Sh(t, b, killWireGuard)
-	labtest.Within(t, 6*time.Second, b, "podman exec enc-host-b ping -c1 -W1 "+addressOf(t, a, "enc"))
+	labtest.Within(t, 15*time.Second, b, "podman exec enc-host-b ping -c1 -W1 "+addressOf(t, a, "enc"))
 	awaitHealth(t, l.Hosts()...)
 }
 

@@ -51,7 +51,8 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 	// tcpdump takes the short name, which ip prints.
 	labtest.Sh(t, a, `dev=$(ip -br link show vxlan-vxlan-network | cut -d' ' -f1)
-		timeout 5 tcpdump -c1 -ni $dev icmp >/dev/null 2>&1 & sleep 0.5
+		timeout 20 tcpdump -c1 -ni $dev icmp >/dev/null 2>/tmp/tcpdump &
+		for i in $(seq 500); do grep -q 'listening on' /tmp/tcpdump && break; sleep 0.02; done
 		podman exec container-0 ping -c3 `+addrs[1]+` >/dev/null; wait $!`)
 	for i, h := range hosts {
 		labtest.Sh(t, h, fmt.Sprintf("podman rm -f -t0 container-%d", i))

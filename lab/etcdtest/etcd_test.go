@@ -3,8 +3,6 @@ package etcdtest
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -20,16 +18,7 @@ const create = "podman network create --driver vxlan --opt discovery=etcd --opt 
 // startLab starts a lab whose first host has an etcd, which all use.
 func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
-	binaries := []string{labtest.Binary(t, "vxlanctl")}
-	for _, name := range []string{"etcd", "etcdctl"} {
-		path, err := exec.LookPath(name)
-		if err != nil && os.Getenv("CI") != "true" {
-			t.Skip("needs etcd: install etcd-server and etcd-client")
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		binaries = append(binaries, path)
-	}
+	binaries := append(labtest.EtcdPrograms(t), labtest.Binary(t, "vxlanctl"))
 	l := labtest.Start(t, lab.Config{Hosts: hosts, Binaries: binaries})
 	config := fmt.Sprintf("ebpf = %v\n[etcd]\nendpoints = [%q]\nlease = \"5s\"\n", labtest.UsesPrograms(), endpoint(l))
 	for _, h := range l.Hosts() {

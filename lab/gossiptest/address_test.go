@@ -7,17 +7,16 @@ import (
 	"testing"
 	"time"
 
+	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
 )
 
 // Twenty containers start on each of three hosts at once. All get different addresses, and reach
 // each other.
-func TestSixtyContainersGetDifferentAddresses(t *testing.T) {
+func testSixtyContainersGetDifferentAddresses(t *testing.T, p labtest.Plane) {
 	const each = 20
-	l := startLab(t, 3)
-	for _, h := range l.Hosts() {
-		createNetwork(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24")
-	}
+	l := p.Start(t, lab.Config{Hosts: 3})
+	p.CreateOn(t, l.Hosts(), "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	began := time.Now()
 	var running sync.WaitGroup
 	for i, h := range l.Hosts() {
@@ -71,12 +70,10 @@ func pingEach(container string, to []string) string {
 
 // A container is refused in a subnet that is full. Addresses of an unreachable host stay reserved,
 // and those of a host that has left are free.
-func TestFullSubnetIsReported(t *testing.T) {
-	l := startLab(t, 3)
+func testFullSubnetIsReported(t *testing.T, p labtest.Plane) {
+	l := p.Start(t, lab.Config{Hosts: 3})
 	hosts := l.Hosts()
-	for _, h := range hosts {
-		createNetwork(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/29")
-	}
+	p.CreateOn(t, hosts, "net", "--opt vni=100 --subnet 10.0.0.0/29")
 	// Five usable addresses, one of which is each host's own.
 	runContainer(t, hosts[0], "c0", "net", "")
 	runContainer(t, hosts[1], "c1", "net", "")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
 )
 
@@ -16,12 +17,12 @@ var forgetCommand = regexp.MustCompile("`(vxlanctl host forget [^ `]+)`")
 // A host is lost with a container whose address is wanted elsewhere. The error names the command
 // that frees it. Typed on any host, it does so on all. If the host is back after all, it is seen
 // again, with its other containers.
-func TestForgottenHostFreesItsAddresses(t *testing.T) {
-	l := startLab(t, 3)
+func testForgottenHostFreesItsAddresses(t *testing.T, p labtest.Plane) {
+	l := p.Start(t, lab.Config{Hosts: 3})
 	hosts := l.Hosts()
 	lost := hosts[2]
+	p.CreateOn(t, hosts, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	for i, h := range hosts {
-		createNetwork(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 		runContainer(t, h, fmt.Sprint("c", i), "net", "")
 	}
 	runContainer(t, lost, "old", "net", "--ip 10.0.0.50")

@@ -1,7 +1,6 @@
 package gossiptest
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -9,33 +8,10 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// key is 32 bytes in base64, and no secret.
-const key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-
 // startLab starts a lab whose hosts have the same key, and know only the first host.
 func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
-	l := labtest.Start(t, lab.Config{Hosts: hosts, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
-	config := fmt.Sprintf("key_file = \"/etc/vxlan/key\"\nseeds = [%q]\nebpf = %v\n",
-		l.Hosts()[0].Addr4().String(), labtest.UsesPrograms())
-	for _, h := range l.Hosts() {
-		for path, text := range map[string]string{"/etc/vxlan/vxland.toml": config, "/etc/vxlan/key": key + "\n"} {
-			if err := h.WriteFile(path, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	t.Cleanup(func() {
-		if !t.Failed() {
-			return
-		}
-		for _, h := range l.Hosts() {
-			// The test's context has ended.
-			log, err := h.Sh(context.Background(), "cat /run/vxlan/vxland.log; vxlanctl status; cat /run/vxlan/networks/*/peers.json")
-			t.Logf("%s: agent:\n%s\n%v", h.Name(), log, err)
-		}
-	})
-	return l
+	return labtest.Gossip.Start(t, lab.Config{Hosts: hosts})
 }
 
 // createNetwork creates a network, by the same command on each host.

@@ -6,18 +6,17 @@ import (
 	"testing"
 	"time"
 
+	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
 )
 
 // A host reboots and gets another address, as by DHCP. It is the same host: its container gets its
 // own address again at once, and the others know the host by its new address only. Then it gets
 // another name, which the others show.
-func TestHostRebootsWithAnotherAddress(t *testing.T) {
-	l := startLab(t, 2)
+func testHostRebootsWithAnotherAddress(t *testing.T, p labtest.Plane) {
+	l := p.Start(t, lab.Config{Hosts: 2})
 	a, b := l.Hosts()[0], l.Hosts()[1]
-	for _, h := range l.Hosts() {
-		createNetwork(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24")
-	}
+	p.CreateOn(t, l.Hosts(), "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	runContainer(t, a, "ca", "net", "")
 	runContainer(t, b, "cb", "net", "--ip 10.0.0.50")
 	labtest.Within(t, 2*time.Second, a, pingScript("ca", "cb"))

@@ -96,8 +96,11 @@ func TestClientCertificates(t *testing.T) {
 	if holder, err := a.claim("a1", "10.0.0.2"); err != nil || holder.ContainerID != "" {
 		t.Errorf("got %v, %v", holder, err)
 	}
-	if got := strings.Join(a.Health().Warnings, "\n"); strings.Contains(got, "not encrypted") ||
-		!strings.Contains(got, "authentication is off") {
+	// It is asked for while other things are, and may take more than one attempt.
+	eventually(t, "the host is told that authentication is off", func() bool {
+		return strings.Contains(strings.Join(a.Health().Warnings, "\n"), "authentication is off")
+	})
+	if got := strings.Join(a.Health().Warnings, "\n"); strings.Contains(got, "not encrypted") {
 		t.Errorf("warnings: %s", got)
 	}
 	for _, test := range []struct {
@@ -119,6 +122,7 @@ func TestClientCertificates(t *testing.T) {
 
 // Users: a role that may only touch the prefix is enough, and a host whose user may not is told so.
 func TestUsersAndRoles(t *testing.T) {
+	t.Parallel()
 	servers := startServers(t, 1)
 	c := servers.connect(t)
 	enableAuth(t, c)
@@ -178,4 +182,16 @@ func enableAuth(t *testing.T, c *clientv3.Client) {
 			t.Fatalf("step %d: %v", i, err)
 		}
 	}
+}
+
+// Who heeds the warning that authentication is off is not warned any more.
+func TestAuthenticationIsSwitchedOn(t *testing.T) {
+	t.Parallel()
+	servers := startServers(t, 1)
+	c := servers.connect(t)
+	a := startHost(t, 1, servers.urls(), func(c *Config) { c.authInterval = 200 * time.Millisecond })
+	warns := func() bool { return strings.Contains(strings.Join(a.Health().Warnings, "\n"), "authentication is off") }
+	eventually(t, "it is said that authentication is off", warns)
+	enableAuth(t, c)
+	eventually(t, "it is not said any more", func() bool { return !warns() })
 }

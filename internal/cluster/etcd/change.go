@@ -62,14 +62,19 @@ type transaction struct {
 	record, membership string // keys
 	// seen are the keys that decide. At first it is assumed that there are none. If that is wrong etcd says
 	// so, and how they are.
-	seen  map[string]seenKey
-	taken map[netip.Addr]record.Owner
+	seen map[string]seenKey
+	outcome
 }
 
-// commit makes a change. It returns which addresses are somebody else's, and the revision since when the
-// record is as wanted; 0: it was so before.
-func (p *Plane) commit(ctx context.Context, client *clientv3.Client, c change) (taken map[netip.Addr]record.Owner,
-	revision int64, err error) {
+// outcome is what has become of a change.
+type outcome struct {
+	taken    map[netip.Addr]record.Owner // addresses that are somebody else's
+	revision int64                       // since when the record is as wanted; 0: it was so before
+	asOf     int64                       // revision of etcd at which that was so
+}
+
+// commit makes a change.
+func (p *Plane) commit(ctx context.Context, client *clientv3.Client, c change) (outcome, error) {
 	t := transaction{Plane: p, change: c, membership: p.keys.Membership(c.network, c.host), seen: make(map[string]seenKey)}
 	t.record = t.membership
 	if c.container != "" {
@@ -79,19 +84,19 @@ func (p *Plane) commit(ctx context.Context, client *clientv3.Client, c change) (
 		t.seen[t.record] = seenKey{[]byte(c.known.value), c.known.revision}
 	}
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, maxPause) {
-		revision, done, err := t.attempt(ctx, client)
+		done, err := t.attempt(ctx, client)
 		switch {
 		case done:
-			return t.taken, revision, nil
+			return t.outcome, nil
 		case err == nil:
 			continue // etcd has said how the keys are
 		case ctx.Err() != nil || !isTransient(err):
-			return nil, 0, err
+			return outcome{}, err
 		}
 		p.log.Debug("trying a transaction again", "key", t.record, "err", err)
 		sleep(ctx, pause)
 		if ctx.Err() != nil {
-			return nil, 0, err
+			return outcome{}, err
 		}
 	}
 }
@@ -108,24 +113,27 @@ func isTransient(err error) bool {
 }
 
 // attempt makes the change if the keys are as they were seen.
-func (t *transaction) attempt(ctx context.Context, client *clientv3.Client) (revision int64, done bool, err error) {
+func (t *transaction) attempt(ctx context.Context, client *clientv3.Client) (done bool, err error) {
 	ops := t.operations()
 	if t.all && len(t.taken) > 0 {
-		return 0, true, nil
+		return true, nil
 	}
 	conditions, reads := t.conditions()
 	ctx, cancel := context.WithTimeout(ctx, max(time.Second, t.cfg.RequestTimeout/3))
 	defer cancel()
+	before := t.newestRevision()
 	resp, err := client.Txn(ctx).If(conditions...).Then(ops...).Else(reads...).Commit()
 	if err != nil {
-		return 0, false, err
+		return false, err
 	}
-	t.noteAnswer()
+	if t.noteLatest(before, resp.Header.Revision) {
+		return false, errRestored
+	}
 	if resp.Succeeded {
-		if len(ops) == 0 {
-			return 0, true, nil
+		if t.asOf = resp.Header.Revision; len(ops) > 0 {
+			t.revision = t.asOf
 		}
-		return resp.Header.Revision, true, nil
+		return true, nil
 	}
 	isMember, isThere := false, false
 	for i, r := range resp.Responses {
@@ -141,11 +149,11 @@ func (t *transaction) attempt(ctx context.Context, client *clientv3.Client) (rev
 	}
 	switch {
 	case t.absent && isThere:
-		return 0, false, errIsThere
+		return false, errIsThere
 	case t.needsMembership() && !isMember:
-		return 0, false, errNotMember
+		return false, errNotMember
 	}
-	return 0, false, nil
+	return false, nil
 }
 
 // needsMembership tells whether the change makes sense only where the host is on the network. A
@@ -191,8 +199,12 @@ func (t *transaction) operations() (ops []clientv3.Op) {
 	default:
 		ops = append(ops, clientv3.OpPut(t.record, t.value))
 	}
-	if t.container == "" && t.value != "" && len(ops) > 0 {
-		ops = append(ops, clientv3.OpPut(t.keys.NetworkOf(t.host, t.network), "{}"))
+	if t.container == "" && t.value != "" && (len(ops) > 0 || !t.known.isVerified) {
+		key := t.keys.NetworkOf(t.host, t.network)
+		seen := t.seen[key]
+		if t.seen[key] = seen; seen.revision == 0 {
+			ops = append(ops, clientv3.OpPut(key, "{}"))
+		}
 	}
 	return ops
 }
@@ -251,7 +263,7 @@ func (p *Plane) removeFromNetwork(ctx context.Context, client *clientv3.Client, 
 		}
 		c := change{recordKey: recordKey{n, container}, host: host, absent: host != p.cfg.HostID,
 			known: ownRecord{value: string(kv.Value), revision: kv.ModRevision}}
-		if _, _, err := p.commit(ctx, client, c); err != nil {
+		if _, err := p.commit(ctx, client, c); err != nil {
 			return err
 		}
 	}

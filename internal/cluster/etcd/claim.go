@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -45,9 +46,11 @@ func (p *Plane) Claim(ctx context.Context, network cluster.NetworkKey, container
 	if err != nil {
 		return nil, err
 	}
-	taken, err := p.claimAsMember(ctx, client, c)
-	if err != nil {
-		err = p.explain(err)
+	taken := p.heldHere(key, addrs)
+	if len(taken) == 0 {
+		if taken, err = p.claimAsMember(ctx, client, c); err != nil {
+			err = p.explain(err)
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,6 +104,10 @@ func (p *Plane) beginClaim(key recordKey, addrs []netip.Addr) (change, error) {
 		return change{}, errLeaving
 	case v == nil:
 		return change{}, fmt.Errorf("claim addresses in etcd: network %v is not this host's", key.network)
+	case p.twin != "":
+		return change{}, fmt.Errorf("claim addresses in etcd: %s", p.twin)
+	case p.recoveryLocked() > 0:
+		return change{}, fmt.Errorf("claim addresses in etcd: %w", errRestored)
 	}
 	e := cluster.Endpoint{ContainerID: key.container, Addrs: addrs, Granted: true}
 	if err := e.Check(); err != nil {
@@ -111,6 +118,22 @@ func (p *Plane) beginClaim(key recordKey, addrs []netip.Addr) (change, error) {
 	own.isVerified = false
 	return change{recordKey: key, host: p.cfg.HostID, value: record.EncodeEndpoint(e), addrs: addrs, all: true,
 		known: own}, nil
+}
+
+// heldHere returns which addresses other containers of this host have. Mostly etcd knows that too, but not
+// after a backup was restored.
+func (p *Plane) heldHere(key recordKey, addrs []netip.Addr) map[netip.Addr]record.Owner {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := make(map[netip.Addr]record.Owner)
+	for _, e := range p.wantedEndpointsLocked(p.wanted[key.network]) {
+		for _, a := range e.Addrs {
+			if e.ContainerID != key.container && slices.Contains(addrs, a) {
+				taken[a] = record.Owner{Host: p.cfg.HostID.String(), ContainerID: e.ContainerID}
+			}
+		}
+	}
+	return taken
 }
 
 // claimTimeout is after what time a claim has failed. If etcd is known to be away, the caller may have
@@ -128,7 +151,7 @@ func (p *Plane) claimTimeout() time.Duration {
 func (p *Plane) claimAsMember(ctx context.Context, client *clientv3.Client,
 	c change) (map[netip.Addr]record.Owner, error) {
 	for {
-		taken, revision, err := p.commit(ctx, client, c)
+		done, err := p.commit(ctx, client, c)
 		if errors.Is(err, errNotMember) {
 			wake(p.wakePublisher)
 			select {
@@ -138,12 +161,12 @@ func (p *Plane) claimAsMember(ctx context.Context, client *clientv3.Client,
 				return nil, err
 			}
 		}
-		if err != nil || len(taken) > 0 {
-			return taken, err
+		if err != nil || len(done.taken) > 0 {
+			return done.taken, err
 		}
 		p.mu.Lock()
-		if v := p.networks[c.network]; v != nil && revision >= v.own[c.container].revision {
-			v.own[c.container] = ownRecord{value: c.value, revision: revision, isVerified: true}
+		if v := p.networks[c.network]; v != nil {
+			v.noteChange(c, done)
 		}
 		p.mu.Unlock()
 		return nil, nil
@@ -180,7 +203,8 @@ func (p *Plane) holderLocked(n cluster.NetworkKey, owner record.Owner) cluster.H
 	if v == nil || v.hosts[id] == nil {
 		return holder
 	}
-	if e, ok := v.hosts[id].endpoints[owner.ContainerID]; ok {
+	if i, ok := v.hosts[id].search(owner.ContainerID); ok {
+		e := v.hosts[id].endpoints[i]
 		if len(e.Names) > 0 {
 			holder.Container = e.Names[0]
 		}

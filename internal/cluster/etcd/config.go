@@ -24,6 +24,8 @@ var Carries = cluster.Capabilities{Members: true, ExactForwarding: true, Owners:
 type Config struct {
 	HostID   cluster.HostID
 	HostName func() string
+	// Instance tells this host from a copy of it with the same ID; "": it is found out.
+	Instance string
 	// Endpoints are the servers' URLs.
 	Endpoints []string
 	CA        string // file with certificates of those who signed the servers'; "": the system's
@@ -37,6 +39,8 @@ type Config struct {
 	// Lease is after what time without a sign of life a host counts as unreachable.
 	Lease time.Duration
 	Log   *slog.Logger
+
+	authInterval, verifyInterval time.Duration
 }
 
 const (
@@ -57,6 +61,11 @@ func (c Config) withDefaults() (Config, error) {
 	c.DialTimeout = cmp.Or(c.DialTimeout, DefaultDialTimeout)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, DefaultRequestTimeout)
 	c.Lease = cmp.Or(c.Lease, DefaultLease)
+	if c.Instance == "" {
+		c.Instance = thisInstance()
+	}
+	c.authInterval = cmp.Or(c.authInterval, authInterval)
+	c.verifyInterval = cmp.Or(c.verifyInterval, verifyInterval)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -164,8 +164,8 @@ func (d *definitions) PickVNI(ctx context.Context, port uint16, from cluster.VNI
 			return vni, nil
 		}
 	}
-	return 0, fmt.Errorf("all VNIs from %d to %d are in use with port %d; give --opt vni=VNI, or make vni_range in [etcd] "+
-		"of /etc/vxlan/vxland.toml longer, or retire a network: vxlanctl network rm NAME", from.First, from.Last, port)
+	return 0, fmt.Errorf("all VNIs from %d to %d are in use with port %d; give --opt vni=VNI, or make vni_range in "+
+		"[etcd] of /etc/vxlan/vxland.toml longer, or retire a network: vxlanctl network rm NAME", from.First, from.Last, port)
 }
 
 // Define implements cluster.Definitions.
@@ -176,7 +176,8 @@ func (d *definitions) Define(ctx context.Context, n cluster.DefinedNetwork, isPi
 		conditions = append(conditions, isAbsent(d.keys.AllOfNetwork(n.Network), clientv3.WithPrefix()))
 	}
 	done, r, err := d.change(ctx, conditions, []clientv3.Op{
-		clientv3.OpPut(key, string(n.Value)), clientv3.OpPut(vni, record.Encode(record.VNIOwner{Network: n.Name})), d.noteUse(n.Name),
+		clientv3.OpPut(key, string(n.Value)), clientv3.OpPut(vni, record.Encode(record.VNIOwner{Network: n.Name})),
+		d.noteUse(n.Name),
 	}, []clientv3.Op{clientv3.OpGet(key), clientv3.OpGet(vni)})
 	switch {
 	case err != nil || done:
@@ -193,7 +194,8 @@ func (d *definitions) Define(ctx context.Context, n cluster.DefinedNetwork, isPi
 
 // noteUse notes that this host has created a network.
 func (d *definitions) noteUse(name string) clientv3.Op {
-	return clientv3.OpPut(d.keys.DefinitionHost(name, d.cfg.HostID), record.Encode(record.Presence{Name: d.cfg.HostName()}))
+	return clientv3.OpPut(d.keys.DefinitionHost(name, d.cfg.HostID),
+		record.Encode(record.Presence{Name: d.cfg.HostName()}))
 }
 
 // Use implements cluster.Definitions.

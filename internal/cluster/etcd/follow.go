@@ -38,6 +38,8 @@ type follower struct {
 	// lock held.
 	replace, apply func([]keyValue)
 	revision       int64 // up to which everything is known; 0: nothing is
+	restores       int   // that were known when all was read
+	progress       progress
 }
 
 // Run follows until ctx is done. What is known stays while etcd is away.
@@ -74,15 +76,17 @@ func (f *follower) follow(ctx context.Context) error {
 	if err := f.forgetIfRestored(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.plane.beginWatch(f, cancel)
+	defer f.plane.endWatch(f)
 	if f.revision == 0 {
 		if err := f.readAll(ctx); err != nil {
 			return err
 		}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	for resp := range f.client.Watch(ctx, f.prefix, clientv3.WithPrefix(), clientv3.WithRev(f.revision+1),
-		clientv3.WithProgressNotify()) {
+		clientv3.WithProgressNotify(), clientv3.WithCreatedNotify()) {
 		if err := resp.Err(); err != nil {
 			if resp.CompactRevision != 0 || errors.Is(err, rpctypes.ErrCompacted) {
 				f.revision = 0 // what has changed meanwhile is only to be had by reading all
@@ -90,7 +94,7 @@ func (f *follower) follow(ctx context.Context) error {
 			}
 			return err
 		}
-		f.plane.noteAnswer()
+		f.plane.noteAnswer(resp.Header.Revision)
 		var changed []keyValue
 		for _, e := range resp.Events {
 			kv := keyValue{key: string(e.Kv.Key), revision: e.Kv.ModRevision}
@@ -99,9 +103,13 @@ func (f *follower) follow(ctx context.Context) error {
 			}
 			changed = append(changed, kv)
 		}
-		if len(changed) > 0 {
-			f.plane.withLock(func() { f.apply(changed) })
-		}
+		f.plane.withLock(func() {
+			if len(changed) > 0 {
+				f.apply(changed)
+			}
+			f.progress.note(resp.Header.Revision)
+			f.progress.isWatching = true
+		})
 		// The header has the store's revision, which may be ahead of the events that have come.
 		if n := len(changed); n > 0 {
 			f.revision = changed[n-1].revision
@@ -115,21 +123,20 @@ func (f *follower) follow(ctx context.Context) error {
 // errReadAnew is of a watch that has ended, as others do.
 var errReadAnew = status.Error(codes.Unavailable, "the watch has ended")
 
-// forgetIfRestored notices that etcd is older than what is known of it: somebody restored a backup.
-// Then a watch would wait for revisions that are long to come.
+// forgetIfRestored forgets what is known if etcd is older than that: somebody restored a backup. Then a
+// watch would wait for revisions that are long to come.
 func (f *follower) forgetIfRestored(ctx context.Context) error {
 	if f.revision == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.plane.cfg.RequestTimeout)
-	defer cancel()
-	resp, err := f.client.Get(ctx, f.plane.keys.Presence(f.plane.cfg.HostID), clientv3.WithKeysOnly())
-	if err != nil {
+	if _, err := f.plane.readPresence(ctx, f.client); err != nil && !errors.Is(err, errRestored) {
 		return err
 	}
-	if resp.Header.Revision < f.revision {
-		f.revision = 0
-	}
+	f.plane.withLock(func() {
+		if f.restores != f.plane.restores {
+			f.revision = 0
+		}
+	})
 	return nil
 }
 
@@ -137,6 +144,7 @@ func (f *follower) forgetIfRestored(ctx context.Context) error {
 func (f *follower) readAll(ctx context.Context) error {
 	var all []keyValue
 	revision, from := int64(0), f.prefix
+	f.plane.withLock(func() { f.restores = f.plane.restores })
 	for {
 		resp, err := f.readPage(ctx, from, revision)
 		if err != nil {
@@ -153,8 +161,11 @@ func (f *follower) readAll(ctx context.Context) error {
 		}
 		from = all[len(all)-1].key + "\x00"
 	}
-	f.plane.noteAnswer()
-	f.plane.withLock(func() { f.replace(all) })
+	f.plane.noteAnswer(revision)
+	f.plane.withLock(func() {
+		f.replace(all)
+		f.progress.note(revision)
+	})
 	f.revision = revision
 	f.plane.noteResult("reading "+f.prefix, nil)
 	return nil
@@ -178,11 +189,15 @@ func (p *Plane) withLock(do func()) {
 func (p *Plane) followAll(ctx context.Context, client *clientv3.Client) {
 	var followers sync.WaitGroup
 	defer followers.Wait()
-	start := func(ctx context.Context, prefix string, replace, apply func([]keyValue)) {
+	startLocked := func(ctx context.Context, prefix string, replace, apply func([]keyValue)) {
 		f := &follower{plane: p, client: client, prefix: prefix, replace: replace, apply: apply}
-		followers.Go(func() { f.Run(ctx) })
+		p.followers[f] = true
+		followers.Go(func() {
+			f.Run(ctx)
+			p.withLock(func() { delete(p.followers, f) })
+		})
 	}
-	start(ctx, p.keys.AllPresence(), p.replacePresenceLocked, p.applyPresenceLocked)
+	p.withLock(func() { startLocked(ctx, p.keys.AllPresence(), p.replacePresenceLocked, p.applyPresenceLocked) })
 	stops := make(map[*networkView]context.CancelFunc)
 	for ctx.Err() == nil {
 		p.withLock(func() {
@@ -190,7 +205,7 @@ func (p *Plane) followAll(ctx context.Context, client *clientv3.Client) {
 				if stops[v] == nil {
 					followed, stop := context.WithCancel(ctx)
 					stops[v] = stop
-					start(followed, p.keys.AllHosts(n), func(all []keyValue) { p.replaceNetworkLocked(n, v, all) },
+					startLocked(followed, p.keys.AllHosts(n), func(all []keyValue) { p.replaceNetworkLocked(n, v, all) },
 						func(some []keyValue) { p.applyNetworkLocked(n, v, some) })
 				}
 			}

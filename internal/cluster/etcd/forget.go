@@ -44,11 +44,21 @@ func (p *Plane) forget(ctx context.Context, client *clientv3.Client, host cluste
 	if err != nil {
 		return err
 	}
+	networks := make(map[cluster.NetworkKey]bool)
 	for _, kv := range resp.Kvs {
-		n, ok := p.keys.ParseNetworkOf(host, string(kv.Key))
-		if !ok {
-			continue
+		if n, ok := p.keys.ParseNetworkOf(host, string(kv.Key)); ok {
+			networks[n] = true
 		}
+	}
+	// Somebody may have deleted those keys, not least the host that is to be forgotten.
+	p.withLock(func() {
+		for n, v := range p.networks {
+			if v.hosts[host] != nil {
+				networks[n] = true
+			}
+		}
+	})
+	for n := range networks {
 		if err := p.removeFromNetwork(ctx, client, n, host); err != nil {
 			return err
 		}

@@ -36,7 +36,8 @@ func startHost(t *testing.T, number int, urls []string, change ...func(*Config))
 	t.Helper()
 	c := Config{
 		HostID: cluster.HostID{15: byte(number)}, HostName: func() string { return fmt.Sprint("host-", number) },
-		Endpoints: urls, Lease: 3 * time.Second, Log: slog.New(slog.NewTextHandler(&testLog{t: t}, nil)),
+		Instance: fmt.Sprint("machine-", number), Endpoints: urls, Lease: 3 * time.Second,
+		Log: slog.New(slog.NewTextHandler(&testLog{t: t}, nil)),
 	}
 	for _, f := range change {
 		f(&c)

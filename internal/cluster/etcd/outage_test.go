@@ -135,6 +135,7 @@ func TestCompactionDuringAWatch(t *testing.T) {
 
 // A host that is cut off for longer than its lease has its addresses afterwards, and others see it again.
 func TestCutOffForLongerThanItsLease(t *testing.T) {
+	t.Parallel()
 	servers := startServers(t, 1)
 	c := servers.connect(t)
 	gate := startProxy(t, servers[0].client)

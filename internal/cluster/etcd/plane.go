@@ -47,8 +47,15 @@ type Plane struct {
 	shown       map[cluster.HostID]cluster.Host
 	snapshot    cluster.Snapshot
 	contact     contact
-	refusals    map[string]string // what etcd refuses this host, by what was asked for; for people
-	authOff     bool              // etcd lets everybody change everything
+	newest      int64     // revision that etcd has told
+	restored    time.Time // when it was noticed last that etcd is older than it was, by package boottime; zero: never
+	restores    int       // how often that was
+	followers   map[*follower]bool
+	watches     map[*follower]context.CancelFunc // of the followers that follow; to begin anew
+	refusals    map[string]string                // what etcd refuses this host, by what was asked for; for people
+	authOff     bool                             // etcd lets everybody change everything
+	isThere     bool                             // this host's presence was written, and is still its own
+	twin        string                           // which other host has this one's ID, for people; "": none
 	changed     chan struct{}
 }
 
@@ -71,7 +78,9 @@ func New(c Config) (*Plane, error) {
 		networks: make(map[cluster.NetworkKey]*networkView), left: make(map[cluster.NetworkKey]bool),
 		contest: make(map[recordKey]string), present: make(map[cluster.HostID]record.Presence),
 		lost: make(map[cluster.HostID]time.Time), shown: make(map[cluster.HostID]cluster.Host),
-		refusals: make(map[string]string), snapshot: cluster.Snapshot{Self: c.HostID}, changed: make(chan struct{}),
+		refusals: make(map[string]string), followers: make(map[*follower]bool),
+		watches: make(map[*follower]context.CancelFunc), snapshot: cluster.Snapshot{Self: c.HostID},
+		changed: make(chan struct{}),
 	}, nil
 }
 
@@ -155,7 +164,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	p.mu.Unlock()
 	var loops sync.WaitGroup
 	loops.Go(func() { p.keepPresence(ctx, client) })
-	loops.Go(func() { p.checkAuth(ctx, client) })
+	loops.Go(func() { p.watchAuth(ctx, client) })
 	loops.Go(func() { p.followAll(ctx, client) })
 	loops.Go(func() { p.keepPublished(ctx, client) })
 	loops.Wait()
@@ -184,7 +193,7 @@ const leavePause = 5 * time.Millisecond
 // Leave takes this host out of the cluster: all its keys are deleted, and Run returns.
 func (p *Plane) Leave(ctx context.Context) error {
 	p.mu.Lock()
-	client, stop := p.client, p.cancelRun
+	client, stop, twin := p.client, p.cancelRun, p.twin
 	p.leaving = true
 	p.wanted, p.claims = make(map[cluster.NetworkKey]cluster.Membership), make(map[recordKey]*claim)
 	networks := maps.Clone(p.left)
@@ -196,6 +205,9 @@ func (p *Plane) Leave(ctx context.Context) error {
 		return nil
 	}
 	defer stop()
+	if twin != "" {
+		return nil // all keys are the other host's
+	}
 	// While etcd is away, what is under way may take longer than this may. None of it begins anew.
 	for !p.published.TryLock() {
 		select {
@@ -221,6 +233,7 @@ func (p *Plane) Health() cluster.Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := cluster.Health{Synced: p.isSyncedLocked()}
+	h.Revision, h.RevisionsBehind = p.progressLocked()
 	if p.contact.isLost {
 		h.Alone, h.StaleSince = true, p.contact.last
 	}
@@ -233,6 +246,8 @@ func (p *Plane) problemLocked() string {
 	switch {
 	case p.contact.isLost:
 		return "etcd does not answer: " + p.contact.reason + "; check the servers, and [etcd] in /etc/vxlan/vxland.toml"
+	case p.twin != "":
+		return p.twin
 	case len(p.refusals) > 0:
 		return "this host cannot use etcd: " + slices.Sorted(maps.Values(p.refusals))[0]
 	}
@@ -265,14 +280,16 @@ type contact struct {
 	reason string // why
 }
 
-// noteAnswer notes that etcd has answered.
-func (p *Plane) noteAnswer() {
+// noteAnswer notes that etcd has answered, and how new it is.
+func (p *Plane) noteAnswer(revision int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.newest = max(p.newest, revision)
 	wasLost := p.contact.isLost
 	p.contact = contact{last: boottime.Now()}
 	if wasLost {
-		p.log.Info("etcd answers again")
+		known, behind := p.progressLocked()
+		p.log.Info("etcd answers again", "revision", known, "behind", behind)
 		wake(p.wakePublisher)
 		p.notifyLocked()
 	}
@@ -307,7 +324,9 @@ func (p *Plane) noteLost(err error) {
 	wasLost := p.contact.isLost
 	p.contact.isLost, p.contact.reason = true, reason
 	if !wasLost {
-		p.log.Warn("etcd does not answer; what runs goes on, and new containers do not start", "err", reason)
+		known, _ := p.progressLocked()
+		p.log.Warn("etcd does not answer; what runs goes on, and new containers do not start", "err", reason,
+			"revision", known)
 		p.notifyLocked()
 	}
 }

@@ -30,7 +30,7 @@ func TestKeysOfAHost(t *testing.T) {
 	}
 	h.add("c1", "10.0.0.2")
 	want := map[string]string{
-		"presence/" + id1:                    `{"name":"host-1"}`,
+		"presence/" + id1:                    `{"name":"host-1","instance":"machine-1"}`,
 		"hosts/" + id1 + "/networks/42-4789": `{}`,
 		"networks/42-4789/hosts/" + id1: `{"host_name":"host-1","vtep":"198.18.0.1","static_fdb":true,` +
 			`"view":{"name":"blue","mtu":1450}}`,
@@ -50,6 +50,7 @@ func TestKeysOfAHost(t *testing.T) {
 }
 
 func TestHostsSeeEachOther(t *testing.T) {
+	t.Parallel()
 	servers := startServers(t, 1)
 	servers.connect(t)
 	a, b := startHost(t, 1, servers.urls()), startHost(t, 2, servers.urls())
@@ -107,6 +108,7 @@ func TestOnlyOwnNetworksAreFollowed(t *testing.T) {
 // A container keeps its address while its host is cut off for longer than its lease. Who gives it up is
 // a person.
 func TestLeaseIsTheHostsNotTheAddress(t *testing.T) {
+	t.Parallel()
 	servers := startServers(t, 1)
 	servers.connect(t)
 	a, b := startHost(t, 1, servers.urls()), startHost(t, 2, servers.urls())
@@ -166,5 +168,36 @@ func TestDeletedKeysComeBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "all is back after "+prefix, func() bool { return maps.Equal(dump(t, c), want) })
+	}
+}
+
+// The keys that list a host's networks may have been deleted, as by whoever has taken over the host. It can
+// be forgotten all the same, and its next agent writes them again.
+func TestListOfNetworksIsDeleted(t *testing.T) {
+	servers := startServers(t, 1)
+	c := servers.connect(t)
+	a, b := startHost(t, 1, servers.urls()), startHost(t, 2, servers.urls())
+	a.add("a1", "10.0.0.2")
+	b.join()
+	b.awaitSees(a, "a1[10.0.0.2]")
+	a.awaitSynced()
+	list := "hosts/" + id1 + "/networks/42-4789"
+	remove := func() {
+		if _, err := c.Delete(t.Context(), "/vxlan/v1/"+list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove()
+	a.restart()
+	eventually(t, "the list is back", func() bool { return dump(t, c)[list] != "" })
+	a.stop()
+	b.awaitSees(a, "unreachable a1[10.0.0.2]")
+	remove()
+	if err := b.ForgetHost(*b.Snapshot().Hosts[0]); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitSees(a, "gone")
+	if holder, err := b.claim("b1", "10.0.0.2"); err != nil || holder != (cluster.Holder{}) {
+		t.Errorf("got %+v, %v", holder, err)
 	}
 }

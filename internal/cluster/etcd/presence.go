@@ -24,22 +24,26 @@ const (
 // whether etcd answers.
 func (p *Plane) keepPresence(ctx context.Context, client *clientv3.Client) {
 	written := "" // under the lease
-	for ctx.Err() == nil {
+	for signs := 0; ctx.Err() == nil; signs++ {
 		wait := p.cfg.Lease / signsPerLease
+		if signs%signsPerLease == 0 {
+			written = "" // it is looked at once in the time of a lease
+		}
 		err := p.signOfLife(ctx, client, &written)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			wait = presenceRetry
-		default:
-			p.noteAnswer()
+		}
+		if errors.Is(err, errRestored) {
+			err = nil
 		}
 		p.noteResult("presence of this host", err)
 		select {
 		case <-time.After(wait):
 		case <-p.wakePresence:
-			written = "" // somebody has deleted it, or this is the first Set
+			written = "" // somebody has changed it, or this is the first Set
 		case <-ctx.Done():
 		}
 	}
@@ -53,15 +57,18 @@ func (p *Plane) signOfLife(ctx context.Context, client *clientv3.Client, written
 	lease, isSet, leaving := p.lease, p.isSet, p.leaving
 	p.mu.Unlock()
 	if !isSet || leaving { // nothing is published before the first Set
-		_, err := client.Get(ctx, p.keys.Presence(p.cfg.HostID), clientv3.WithKeysOnly())
+		_, err := p.readPresence(ctx, client)
 		return err
 	}
 	if lease != clientv3.NoLease {
-		_, err := client.KeepAliveOnce(ctx, lease)
-		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		alive, err := client.KeepAliveOnce(ctx, lease)
+		switch {
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			lease = clientv3.NoLease
-		} else if err != nil {
+		case err != nil:
 			return err
+		default:
+			p.noteAnswer(alive.Revision)
 		}
 	}
 	if lease == clientv3.NoLease {
@@ -72,7 +79,7 @@ func (p *Plane) signOfLife(ctx context.Context, client *clientv3.Client, written
 		lease, *written = granted.ID, ""
 		p.withLock(func() { p.lease = lease })
 	}
-	value := record.Encode(record.Presence{Name: p.cfg.HostName()})
+	value := record.Encode(record.Presence{Name: p.cfg.HostName(), Instance: p.cfg.Instance})
 	if *written == value {
 		return nil
 	}
@@ -81,36 +88,51 @@ func (p *Plane) signOfLife(ctx context.Context, client *clientv3.Client, written
 	if p.isLeaving() {
 		return nil
 	}
-	_, err := client.Put(ctx, p.keys.Presence(p.cfg.HostID), value, clientv3.WithLease(lease))
-	if err == nil {
+	isWritten, err := p.writePresence(ctx, client, value, lease)
+	if isWritten {
 		*written = value
 	}
 	return err
+}
+
+// writePresence writes this host's presence, unless it is there, or another host has this one's ID. Of such
+// hosts the first one stays.
+func (p *Plane) writePresence(ctx context.Context, client *clientv3.Client, value string,
+	lease clientv3.LeaseID) (isWritten bool, err error) {
+	resp, err := p.readPresence(ctx, client)
+	if err != nil {
+		return false, err
+	}
+	key, revision := p.keys.Presence(p.cfg.HostID), int64(0)
+	for _, kv := range resp.Kvs {
+		if string(kv.Value) == value && kv.Lease == int64(lease) {
+			p.noteTwin("")
+			return true, nil
+		}
+		if text := p.describeTwin(kv.Value); text != "" {
+			p.noteTwin(text)
+			return false, nil
+		}
+		revision = kv.ModRevision
+	}
+	put, err := client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
+		Then(clientv3.OpPut(key, value, clientv3.WithLease(lease))).Commit()
+	switch {
+	case err != nil:
+		return false, err
+	case !put.Succeeded:
+		wake(p.wakePresence) // somebody was faster
+		return false, nil
+	}
+	p.noteAnswer(put.Header.Revision)
+	p.noteTwin("")
+	return true, nil
 }
 
 func (p *Plane) isLeaving() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.leaving
-}
-
-// checkAuth finds out once whether etcd lets everybody change everything.
-func (p *Plane) checkAuth(ctx context.Context, client *clientv3.Client) {
-	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, maxPause) {
-		asked, cancel := context.WithTimeout(ctx, p.cfg.RequestTimeout)
-		// Servers before 3.5 cannot be asked. If authentication is on, they say something else to a user
-		// whom they do not know.
-		_, err := client.Auth.Authenticate(asked, "vxlan-authentication-probe", "none")
-		cancel()
-		if off := errors.Is(err, rpctypes.ErrAuthNotEnabled); off || errors.Is(err, rpctypes.ErrAuthFailed) {
-			p.withLock(func() {
-				p.authOff = off
-				p.notifyLocked()
-			})
-			return
-		}
-		sleep(ctx, pause)
-	}
 }
 
 // warningsLocked says for people what is wrong besides.
@@ -122,6 +144,10 @@ func (p *Plane) warningsLocked() (warnings []string) {
 	if !p.cfg.usesTLS() {
 		warnings = append(warnings, "the connection to etcd is not encrypted: whoever is on the way may change what "+
 			"hosts tell each other; give the servers certificates, and write https:// in [etcd] endpoints")
+	}
+	if p.recoveryLocked() > 0 {
+		warnings = append(warnings, "etcd was restored from an older state: hosts write anew what they have, and no new "+
+			"container gets an address for a minute")
 	}
 	return append(warnings, slices.Sorted(maps.Values(p.contest))...)
 }

@@ -25,14 +25,20 @@ const (
 
 // keepPublished keeps etcd in step with what this host has.
 func (p *Plane) keepPublished(ctx context.Context, client *clientv3.Client) {
-	pause := firstPause
+	pause, verified := firstPause, boottime.Now()
 	for ctx.Err() == nil {
-		wait := publishInterval
-		err := p.publish(ctx, client)
+		wait := min(publishInterval, p.cfg.verifyInterval)
+		var err error
+		if boottime.Since(verified) >= p.cfg.verifyInterval && p.mayPublish() {
+			err, verified = p.verifyAddresses(ctx, client), boottime.Now()
+		}
+		if err == nil {
+			err = p.publish(ctx, client)
+		}
 		if ctx.Err() != nil {
 			return
 		}
-		if errors.Is(err, errNotMember) {
+		if errors.Is(err, errNotMember) || errors.Is(err, errRestored) {
 			err = nil // what this host knows of its keys is old, and will be told anew
 			wait = firstPause
 		}
@@ -57,7 +63,7 @@ func (p *Plane) publish(ctx context.Context, client *clientv3.Client) error {
 	p.mu.Lock()
 	isSet, leaving, leftRead := p.isSet, p.leaving, p.leftRead
 	p.mu.Unlock()
-	if !isSet || leaving {
+	if !isSet || leaving || !p.mayPublish() {
 		return nil
 	}
 	if !leftRead {
@@ -202,7 +208,7 @@ func (p *Plane) wantedEndpointsLocked(m cluster.Membership) []cluster.Endpoint {
 func (p *Plane) makeChange(ctx context.Context, client *clientv3.Client, c change) error {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.RequestTimeout)
 	defer cancel()
-	taken, revision, err := p.commit(ctx, client, c)
+	done, err := p.commit(ctx, client, c)
 	if err != nil {
 		return err
 	}
@@ -213,12 +219,9 @@ func (p *Plane) makeChange(ctx context.Context, client *clientv3.Client, c chang
 		return nil
 	}
 	delete(v.inherited, c.container)
-	own := v.own[c.container]
-	if revision == 0 || revision >= own.revision {
-		v.own[c.container] = ownRecord{value: c.value, revision: max(revision, own.revision), isVerified: len(taken) == 0}
-	}
+	v.noteChange(c, done)
 	delete(p.contest, c.recordKey)
-	for a, owner := range taken {
+	for a, owner := range done.taken {
 		if c.container != "" { // a host takes another address by itself
 			p.contest[c.recordKey] = fmt.Sprintf("address %v of the network of VNI %d is that of container %s here, and was "+
 				"given to %s meanwhile; start one of them anew", a, c.network.VNI, shortID(c.container),

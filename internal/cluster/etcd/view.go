@@ -16,6 +16,7 @@ type networkView struct {
 	isRead bool
 	hosts  map[cluster.HostID]*hostPart
 	own    map[string]ownRecord // this host's keys, by container; "": its part in the network
+	heard  int64                // revision of the last change of this host's keys that etcd has told
 	// inherited are claims of an agent before this one. Its plugins may still record the addresses.
 	inherited map[string]time.Time // when they were found, by package boottime
 }
@@ -32,12 +33,34 @@ type ownRecord struct {
 type hostPart struct {
 	name       string
 	membership *cluster.Membership // nil: it has none, or none that is valid
-	endpoints  map[string]cluster.Endpoint
+	// endpoints are sorted by container. A snapshot has them, so the list is replaced and not changed.
+	endpoints []cluster.Endpoint
 }
 
 func newNetworkView() *networkView {
 	return &networkView{hosts: make(map[cluster.HostID]*hostPart), own: make(map[string]ownRecord),
 		inherited: make(map[string]time.Time)}
+}
+
+// noteChange notes what etcd has of a key of this host, unless something newer is known. A deletion that etcd
+// has told does not follow from the change.
+func (v *networkView) noteChange(c change, done outcome) {
+	own, isKnown := v.own[c.container]
+	if own.revision > done.asOf || !isKnown && v.heard >= done.asOf {
+		return
+	}
+	v.setOwn(c.container, ownRecord{value: c.value, revision: max(done.revision, own.revision),
+		isVerified: len(done.taken) == 0})
+}
+
+// setOwn sets what etcd has of a key of this host. Of one that is gone nothing is kept once etcd has told of
+// it: until then an older change may come, which must not count.
+func (v *networkView) setOwn(container string, o ownRecord) {
+	if o.value == "" && o.revision <= v.heard {
+		delete(v.own, container)
+		return
+	}
+	v.own[container] = o
 }
 
 // presence is the value of a host that is there.
@@ -51,7 +74,7 @@ func (p *Plane) applyPresenceLocked(changed []keyValue) {
 			continue
 		}
 		if host == p.cfg.HostID {
-			if len(kv.value) == 0 {
+			if len(kv.value) == 0 || p.describeTwin(kv.value) != "" {
 				wake(p.wakePresence)
 			}
 			continue
@@ -69,10 +92,10 @@ func (p *Plane) applyPresenceLocked(changed []keyValue) {
 // replaceNetworkLocked takes a network as it is.
 func (p *Plane) replaceNetworkLocked(n cluster.NetworkKey, v *networkView, all []keyValue) {
 	before, own := v.hosts, v.own
-	v.hosts, v.own = make(map[cluster.HostID]*hostPart), make(map[string]ownRecord)
+	v.hosts, v.own, v.heard = make(map[cluster.HostID]*hostPart), make(map[string]ownRecord), 0
 	p.applyNetworkLocked(n, v, all)
 	for container, o := range v.own {
-		if old := own[container]; old.revision > o.revision {
+		if old := own[container]; old.revision > o.revision && old.revision <= p.newest {
 			v.own[container] = old // this process wrote it after the reading
 		}
 		if e, err := record.DecodeEndpoint(container, []byte(o.value)); !v.isRead && container != "" && err == nil &&
@@ -90,20 +113,26 @@ func (p *Plane) replaceNetworkLocked(n cluster.NetworkKey, v *networkView, all [
 
 // applyNetworkLocked takes what has changed on a network.
 func (p *Plane) applyNetworkLocked(n cluster.NetworkKey, v *networkView, changed []keyValue) {
-	hosts := make(map[cluster.HostID]bool)
+	hosts := make(map[cluster.HostID]bool) // whose list of containers this is the only one to have
 	for _, kv := range changed {
 		host, container, ok := p.keys.ParseHostKey(n, kv.key)
 		switch {
 		case !ok:
 			p.log.Debug("ignoring a key of etcd that is not valid", "key", kv.key)
 		case host == p.cfg.HostID:
+			v.heard = max(v.heard, kv.revision)
 			if kv.revision > v.own[container].revision {
-				v.own[container] = ownRecord{value: string(kv.value), revision: kv.revision}
+				v.setOwn(container, ownRecord{value: string(kv.value), revision: kv.revision})
 				wake(p.wakePublisher)
+			} else {
+				v.setOwn(container, v.own[container])
 			}
 		default:
-			p.applyHostKey(n, v, host, container, kv)
+			if part := v.hosts[host]; part != nil && !hosts[host] {
+				part.endpoints = slices.Clone(part.endpoints)
+			}
 			hosts[host] = true
+			p.applyHostKey(n, v, host, container, kv)
 		}
 	}
 	for host := range hosts {
@@ -118,7 +147,7 @@ func (p *Plane) applyNetworkLocked(n cluster.NetworkKey, v *networkView, changed
 func (p *Plane) applyHostKey(n cluster.NetworkKey, v *networkView, host cluster.HostID, container string, kv keyValue) {
 	part := v.hosts[host]
 	if part == nil {
-		part = &hostPart{endpoints: make(map[string]cluster.Endpoint)}
+		part = new(hostPart)
 		v.hosts[host] = part
 	}
 	switch {
@@ -134,18 +163,38 @@ func (p *Plane) applyHostKey(n cluster.NetworkKey, v *networkView, host cluster.
 		}
 		part.name, part.membership = name, &m
 	case len(kv.value) == 0:
-		delete(part.endpoints, container)
+		part.setEndpoint(container, nil)
 	default:
 		e, err := record.DecodeEndpoint(container, kv.value)
-		if err != nil || len(part.endpoints) >= cluster.MaxEndpoints {
+		if _, isKnown := part.search(container); err != nil || !isKnown && len(part.endpoints) >= cluster.MaxEndpoints {
 			p.log.Warn("ignoring what etcd has of a container", "key", kv.key, "err", err)
-			delete(part.endpoints, container)
+			part.setEndpoint(container, nil)
 			break
 		}
-		part.endpoints[container] = e
+		part.setEndpoint(container, &e)
 	}
 	if part.membership == nil && len(part.endpoints) == 0 {
 		delete(v.hosts, host)
+	}
+}
+
+// search returns where a container is in the list, or belongs.
+func (h *hostPart) search(container string) (i int, ok bool) {
+	return slices.BinarySearchFunc(h.endpoints, container,
+		func(e cluster.Endpoint, c string) int { return cmp.Compare(e.ContainerID, c) })
+}
+
+// setEndpoint sets what the host has of a container; nil: nothing. It changes the list.
+func (h *hostPart) setEndpoint(container string, e *cluster.Endpoint) {
+	i, isKnown := h.search(container)
+	switch {
+	case e == nil && isKnown:
+		h.endpoints = slices.Delete(h.endpoints, i, i+1)
+	case e == nil:
+	case isKnown:
+		h.endpoints[i] = *e
+	default:
+		h.endpoints = slices.Insert(h.endpoints, i, *e)
 	}
 }
 
@@ -181,8 +230,7 @@ func (p *Plane) hostLocked(id cluster.HostID) *cluster.Host {
 			continue
 		}
 		m := *part.membership
-		m.Endpoints = slices.SortedFunc(maps.Values(part.endpoints),
-			func(a, b cluster.Endpoint) int { return cmp.Compare(a.ContainerID, b.ContainerID) })
+		m.Endpoints = part.endpoints
 		h.Memberships = append(h.Memberships, m)
 		h.Name = cmp.Or(h.Name, part.name)
 		if !h.Addr.IsValid() {

@@ -17,9 +17,14 @@ const maxValue = 64 << 10
 // wireguardKeySize is how many bytes a public key has.
 const wireguardKeySize = 32
 
+// maxInstance is more than a boot's ID and a number take.
+const maxInstance = 100
+
 // Presence is the value of a host that is there.
 type Presence struct {
 	Name string `json:"name"`
+	// Instance tells the host from a copy of it with the same ID. It is another one after each boot.
+	Instance string `json:"instance,omitempty"`
 }
 
 // membership is the value of a host's part in a network.
@@ -108,6 +113,9 @@ func decode(raw []byte, v any) error {
 func DecodePresence(raw []byte) (p Presence, err error) {
 	if err := decode(raw, &p); err != nil {
 		return Presence{}, err
+	}
+	if len(p.Instance) > maxInstance {
+		return Presence{}, fmt.Errorf("instance %.80q: is too long", p.Instance)
 	}
 	return p, checkHostName(p.Name)
 }

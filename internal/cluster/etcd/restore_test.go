@@ -1,0 +1,120 @@
+package etcd
+
+import (
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"vxlan-driver/internal/cluster"
+)
+
+// backUp saves what etcd has, and returns how to restore that.
+func (s *server) backUp(c *clientv3.Client) (restore func()) {
+	s.t.Helper()
+	file := filepath.Join(s.t.TempDir(), "backup")
+	from, err := c.Snapshot(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer from.Close()
+	to, err := os.Create(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer to.Close()
+	if _, err := io.Copy(to, from); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() {
+		s.t.Helper()
+		s.kill()
+		dir := filepath.Join(s.t.TempDir(), "restored")
+		cmd := exec.Command("etcdctl", "snapshot", "restore", file, "--data-dir", dir, "--name", s.name,
+			"--initial-cluster", s.name+"="+s.peer, "--initial-advertise-peer-urls", s.peer)
+		cmd.Env = append(os.Environ(), "ETCDCTL_API=3")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			s.t.Fatalf("etcdctl snapshot restore: %v\n%s", err, out)
+		}
+		s.args = append(s.args, "--data-dir", dir)
+		s.start()
+	}
+}
+
+// A backup that is restored lacks what was announced since, and has what is gone. Hosts notice it though their
+// watches go on, and write anew what they have. Until all had the time for that, nobody gets an address.
+func TestBackupIsRestored(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("etcdctl"); err != nil && os.Getenv("CI") != "true" {
+		t.Skipf("needs etcdctl: install etcd-client: %v", err)
+	}
+	servers := startServers(t, 1)
+	c := servers.connect(t)
+	short := func(c *Config) { c.Lease = 2 * time.Second }
+	a, b := startHost(t, 1, servers.urls(), short), startHost(t, 2, servers.urls(), short)
+	b.join()
+	a.add("a1", "10.0.0.2")
+	a.add("a2", "10.0.0.3")
+	b.awaitSees(a, "a1[10.0.0.2] a2[10.0.0.3]")
+	restore := servers[0].backUp(c)
+	a.remove("a1")
+	a.add("a3", "10.0.0.4")
+	a.add("a4", "10.0.0.5")
+	b.awaitSees(a, "a2[10.0.0.3] a3[10.0.0.4] a4[10.0.0.5]")
+	a.awaitSynced()
+	want := dump(t, c)
+	restore()
+	servers.await(t, c)
+	for _, h := range []*testHost{a, b} {
+		eventually(t, "the host has noticed it", func() bool {
+			return strings.Contains(strings.Join(h.Health().Warnings, "\n"), "etcd was restored from an older state")
+		})
+		if holder, err := h.claim("c1", "10.0.0.4"); err == nil && holder == (cluster.Holder{}) {
+			t.Error("an address was given away before its host could write it anew")
+		}
+	}
+	eventually(t, "all keys are as before", func() bool { return maps.Equal(dump(t, c), want) })
+	b.awaitSees(a, "a2[10.0.0.3] a3[10.0.0.4] a4[10.0.0.5]")
+	eventually(t, "addresses are given again", func() bool {
+		holder, err := b.claim("b1", "10.0.0.2")
+		return err == nil && holder == (cluster.Holder{})
+	})
+	if holder, err := b.claim("b2", "10.0.0.4"); err != nil || holder.ContainerID != "a3" {
+		t.Errorf("got %+v, %v", holder, err)
+	}
+}
+
+// An address of which somebody has deleted the key comes back, before another container asks for it. Nor does
+// this host itself give it to a second container meanwhile.
+func TestDeletedAddressComesBack(t *testing.T) {
+	t.Parallel()
+	servers := startServers(t, 1)
+	c := servers.connect(t)
+	a := startHost(t, 1, servers.urls(), func(c *Config) { c.verifyInterval = time.Second })
+	a.add("a1", "10.0.0.2", "fd00::2")
+	a.add("a2", "10.0.0.3")
+	a.awaitSynced()
+	eventually(t, "all is there", func() bool { return len(dump(t, c)) == 8 })
+	want := dump(t, c)
+	const key = "/vxlan/v1/networks/42-4789/addresses/10.0.0.2"
+	if _, err := c.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if holder, err := a.claim("a3", "10.0.0.2"); err != nil || holder.ContainerID != "a1" {
+		t.Errorf("got %+v, %v", holder, err)
+	}
+	eventually(t, "the address is back", func() bool { return maps.Equal(dump(t, c), want) })
+	if _, err := c.Put(t.Context(), key, `{"host":"`+id2+`","host_name":"other","container":"x"}`); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is told that another has the address", func() bool {
+		return strings.Contains(strings.Join(a.Health().Warnings, "\n"), "address 10.0.0.2 of the network of VNI 42 is that "+
+			"of container a1 here, and was given to container x on host other meanwhile")
+	})
+}

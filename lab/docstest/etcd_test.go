@@ -1,0 +1,212 @@
+package docstest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
+)
+
+// startWithEtcd starts hosts like those of etcd.md, on which Debian's packages of etcd are installed.
+func startWithEtcd(t *testing.T) *lab.Lab {
+	t.Helper()
+	l := labtest.Start(t, lab.Config{Hosts: 3, Binaries: append(labtest.EtcdPrograms(t), labtest.Binary(t, "vxlanctl"))})
+	labtest.AsDocumented(t, l)
+	unit, err := os.ReadFile("/lib/systemd/system/etcd.service")
+	must(t, err)
+	labtest.Each(t, l.Hosts(), func(h *lab.Host) {
+		// The page's hosts have one address each.
+		labtest.Sh(t, h, "ip address del "+h.Addr4().String()+"/24 dev eth0; ip route replace default via 192.168.1.1")
+		// As the package does it.
+		must(t, h.WriteFile("/lib/systemd/system/etcd.service", unit, 0o644))
+		labtest.Sh(t, h, "ln -s /usr/local/bin/etcd /usr/local/bin/etcdctl /usr/bin/; mkdir -p /etc/default; "+
+			"adduser --quiet --system --group --disabled-login --disabled-password --home /var/lib/etcd/ etcd 2>&1; "+
+			"mkdir -p -m 700 /var/lib/etcd; chown etcd:etcd /var/lib/etcd")
+		labtest.StartSystemd(t, h)
+	})
+	for _, h := range l.Hosts() {
+		installOpenSSL(t, h)
+	}
+	return l
+}
+
+// installOpenSSL gives a host the machine's openssl, with its libraries: it does not work with other ones.
+func installOpenSSL(t *testing.T, h *lab.Host) {
+	t.Helper()
+	openssl, err := exec.LookPath("openssl")
+	if err != nil && os.Getenv("CI") != "true" {
+		t.Skip("needs openssl")
+	}
+	must(t, err)
+	libraries, err := exec.Command("ldd", openssl).Output()
+	must(t, err)
+	files := []string{openssl, "/etc/ssl/openssl.cnf"}
+	for _, field := range strings.Fields(string(libraries)) {
+		if filepath.IsAbs(field) && (strings.Contains(field, "/libssl.") || strings.Contains(field, "/libcrypto.")) {
+			files = append(files, field)
+		}
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		must(t, err)
+		must(t, h.WriteFile("/opt/openssl/"+filepath.Base(file), content, 0o755))
+	}
+	must(t, h.WriteFile("/usr/local/bin/openssl", []byte("#!/bin/sh\nexport LD_LIBRARY_PATH=/opt/openssl "+
+		"OPENSSL_CONF=/opt/openssl/openssl.cnf\nexec /opt/openssl/openssl \"$@\"\n"), 0o755))
+}
+
+// typeSection types the blocks of a section on their hosts, each after what else belongs before it. It
+// returns what the last one printed.
+func typeSection(t *testing.T, l *lab.Lab, page, section string, before map[string]func()) (out string) {
+	t.Helper()
+	typed := 0
+	for _, b := range readPage(t, page) {
+		if b.section != section || b.skipped {
+			continue
+		}
+		for text, do := range before {
+			if strings.Contains(b.script, text) {
+				do()
+			}
+		}
+		names, err := hostNames(b.host, l)
+		must(t, err)
+		out = ""
+		for _, name := range names {
+			t.Logf("%s# %s", name, b.script)
+			said, err := typeOn(t, l.Host(name), b.script)
+			if err != nil {
+				t.Fatalf("%s line %d on %s: %v\n%s", page, b.line, name, err, said)
+			}
+			out += said + "\n"
+		}
+		t.Log(out)
+		typed++
+	}
+	if typed == 0 {
+		t.Fatalf("%s has no commands in section %q", page, section)
+	}
+	return out
+}
+
+// typeOn types a script where systemd answers, if it needs that. There Podman's containers could not be seen
+// from elsewhere.
+func typeOn(t *testing.T, h *lab.Host, script string) (string, error) {
+	t.Helper()
+	if strings.Contains(script, "systemctl") {
+		return labtest.TryBySystemd(t, h, script)
+	}
+	return h.Sh(t.Context(), "exec 2>&1; "+script)
+}
+
+// From nothing to three servers with certificates and three hosts, typed as etcd.md has it. Only the copy of
+// the directories is the test's. Then the roles of each host, typed too: hosts work with them, and cannot
+// write what others have.
+func TestEtcd(t *testing.T) {
+	l := startWithEtcd(t)
+	out := typeSection(t, l, "etcd.md", "Three servers and three hosts", map[string]func(){
+		"install -d": func() { copyDirectories(t, l) },
+		"ETCDCTL_ENDPOINTS": func() {
+			for _, h := range l.Hosts() {
+				labtest.Within(t, 30*time.Second, h, "ss -Hltn | grep -q :2379")
+			}
+		},
+	})
+	if !strings.Contains(out, "3 packets received") {
+		t.Errorf("the look at the end prints\n%s", out)
+	}
+	for _, h := range l.Hosts() {
+		for _, other := range l.Hosts() {
+			labtest.Page(t, h, "web-"+h.Name(), "web-"+other.Name())
+		}
+		bad := regexp.MustCompile(`(?i)failure|warning|unreachable`)
+		if out := labtest.Sh(t, h, "vxlanctl status"); bad.MatchString(out) {
+			t.Errorf("%s says\n%s", h.Name(), out)
+		}
+	}
+	typeSection(t, l, "etcd.md", "A role for each host", nil)
+	for _, h := range l.Hosts() {
+		labtest.Sh(t, h, "podman run -d --name later-$(hostname) --network mynet localhost/web; podman rm -f -t0 web-$(hostname)")
+	}
+	for i, h := range l.Hosts() {
+		labtest.Page(t, h, "later-"+h.Name(), "later-"+l.Hosts()[(i+1)%3].Name())
+	}
+	tryAsIntruder(t, l)
+}
+
+// tryAsIntruder tries what etcd.md says that somebody can do who has taken over host-b, and how to get rid of
+// them.
+func tryAsIntruder(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	a, b := l.Host("host-a"), l.Host("host-b")
+	ids := make(map[string]string)
+	for _, h := range l.Hosts() {
+		ids[h.Name()] = labtest.Sh(t, h, "sed -n s/^id=//p /var/lib/vxlan/host-id")
+	}
+	const etcdctl = "cd /etc/vxlan/etcd; ETCDCTL_API=3 etcdctl --endpoints https://192.168.1.11:2379 --cacert ca.crt " +
+		"--cert host.crt --key host.key "
+	own, others := ids["host-b"], ids["host-a"]
+	address := "networks/100-4789/addresses/" + labtest.Address(t, a, "later-host-a", "mynet")
+	for key, allowed := range map[string]bool{
+		"presence/" + own: true, "hosts/" + own + "/networks/100-4789": true,
+		"networks/100-4789/hosts/" + own + "/x": true, address: true,
+		"presence/" + others: false, "hosts/" + others + "/networks/100-4789": false,
+		"networks/100-4789/hosts/" + others: false, "networks/100-4789/hosts/" + others + "/x": false,
+		"networks/100-4789/x": false, "networks/101-4789/hosts/" + own: false, "x": false,
+	} {
+		for _, command := range []string{"put /vxlan/v1/" + key + " x", "del /vxlan/v1/" + key} {
+			out, err := b.Sh(t.Context(), "exec 2>&1; "+etcdctl+command)
+			if denied := strings.Contains(out, "permission denied"); denied == allowed || allowed != (err == nil) {
+				t.Errorf("host-b: %s: %v: %s", command, err, out)
+			}
+		}
+	}
+	lease := labtest.Sh(t, a, ". /root/etcd-ca/env; etcdctl get -w fields /vxlan/v1/presence/"+others+
+		" | sed -n 's/\"Lease\" : //p'")
+	for _, command := range []string{"put /other x", "user list", "role get vxlan", "snapshot save /tmp/x", "auth disable",
+		"member add x --peer-urls=https://192.168.1.9:2380", "user grant-role host-b vxlan",
+		"lease revoke $(printf %x " + lease + ")"} {
+		if out := labtest.Refused(t, b, etcdctl+command); !strings.Contains(out, "permission denied") {
+			t.Errorf("host-b: %s: %s", command, out)
+		}
+	}
+	labtest.Refused(t, b, strings.Replace(etcdctl, ":2379", ":2380", 1)+"get x")
+	expelIntruder(t, l, own)
+}
+
+// expelIntruder types the page's way to be rid of host-b, whose agent runs on meanwhile.
+func expelIntruder(t *testing.T, l *lab.Lab, id string) {
+	t.Helper()
+	a, c := l.Host("host-a"), l.Host("host-c")
+	typeSection(t, l, "etcd.md", "When a host is taken over", map[string]func(){
+		"host forget": func() { labtest.Within(t, 20*time.Second, a, "vxlanctl host ls | grep 'host-b.* unreachable'") },
+	})
+	for _, h := range []*lab.Host{a, c} {
+		labtest.Within(t, 20*time.Second, h, "! vxlanctl host ls | grep host-b")
+		labtest.Within(t, 20*time.Second, h, "! bridge fdb show dev vxlan-mynet | grep 192.168.1.11")
+	}
+	labtest.Within(t, 20*time.Second, a, "! (. /root/etcd-ca/env; etcdctl get --prefix --keys-only /vxlan/v1/) | grep "+id)
+	labtest.Page(t, a, "later-host-a", "later-host-c")
+}
+
+// copyDirectories does what scp does on the page.
+func copyDirectories(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	for _, h := range l.Hosts() {
+		from, err := filepath.Glob(l.Host("host-a").Path("/root/etcd-ca/" + h.Name() + "/*"))
+		if must(t, err); len(from) != 5 {
+			t.Fatalf("%s has %v", h.Name(), from)
+		}
+		for _, file := range from {
+			content, err := os.ReadFile(file)
+			must(t, err)
+			must(t, h.WriteFile("/root/"+h.Name()+"/"+filepath.Base(file), content, 0o600))
+		}
+	}
+}

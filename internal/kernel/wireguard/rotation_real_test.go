@@ -21,7 +21,10 @@ func TestRotationWithoutLoss(t *testing.T) {
 		p.awaitAnswers(t, 1)
 		for range 3 {
 			c, d := newHost(t, i, a.path, a.vtep), newHost(t, i, b.path, b.vtep)
-			shakeHands(c, d)
+			c.setPeers(d.peer())
+			d.setPeers(c.peer())
+			c.awaitHandshake()
+			d.awaitHandshake()
 			a.leadVXLAN(b, c)
 			b.leadVXLAN(a, d)
 			p.awaitAll(t)

@@ -53,7 +53,7 @@ type situation struct {
 type step struct {
 	make []uint64 // generations to make keys of
 	send uint64   // the generation by which packets are to leave from now on
-	drop uint64   // the generation to give up
+	drop uint64   // the generation to give up; then what is to be made is made in its place
 }
 
 // next returns the next step.
@@ -76,7 +76,7 @@ func (s situation) next() step {
 		case s.ready == later && s.maySend():
 			return step{send: later}
 		case s.isDeserted(later):
-			return step{drop: later}
+			return s.follow(later)
 		}
 	case s.own.Announced == keys[1].Generation && s.mayDrop(keys[0].Generation):
 		return step{drop: keys[0].Generation}
@@ -130,6 +130,17 @@ func (s situation) isDeserted(later uint64) bool {
 	return s.slow && s.target() != later && !slices.ContainsFunc(s.others, func(o otherHost) bool {
 		return o.sends() >= 0 && o.keys[o.sends()].Generation == later
 	})
+}
+
+// follow gives up a generation for the one that the network goes to, in one step. If this host said meanwhile that
+// its earlier generation is its last, the network might go to yet another one, and hosts go round in circles. As
+// it is, generations that hosts go to become fewer.
+func (s situation) follow(later uint64) step {
+	next := step{drop: later}
+	if target := s.target(); target != s.own.Keys[0].Generation {
+		next.make = []uint64{target}
+	}
+	return next
 }
 
 // mayDrop tells whether to give up the earlier generation: nobody sends by it. If the network goes to yet

@@ -141,6 +141,8 @@ func (t *tunnel) step() (again bool, after time.Duration) {
 		t.unused = time.Time{}
 	}
 	switch {
+	case next.drop > 0:
+		return t.dropLocked(next, s, vteps)
 	case len(next.make) > 0:
 		return t.makeLocked(next) == nil, retryInterval
 	case next.send > 0:
@@ -150,8 +152,6 @@ func (t *tunnel) step() (again bool, after time.Duration) {
 		t.Log.Info("the network's packets leave by the new key", "network", t.network().Name, "generation", next.send)
 		t.notify()
 		return true, 0
-	case next.drop > 0:
-		return t.dropLocked(next.drop, s, vteps)
 	case len(t.keys.Keys) > 1:
 		t.warnIfSlowLocked(s, vteps)
 		if time.Since(t.rotating) >= slowRotation {
@@ -221,31 +221,34 @@ func (t *tunnel) goOnWithoutLocked(hosts []string) {
 	}
 }
 
-// dropLocked gives up a device by which nobody sends any more.
-func (t *tunnel) dropLocked(generation uint64, s situation, vteps []netip.Addr) (again bool, after time.Duration) {
+// dropLocked gives up a device by which nobody sends any more, and makes a key in its place if there is to be one.
+func (t *tunnel) dropLocked(next step, s situation, vteps []netip.Addr) (again bool, after time.Duration) {
 	if t.unused.IsZero() {
 		t.unused = time.Now()
 	}
 	if wait := linger - time.Since(t.unused); wait > 0 {
 		return false, wait
 	}
-	k := *t.keys.find(generation)
+	k := *t.keys.find(next.drop)
 	if err := t.Devices.Remove(t.name(k)); err != nil {
 		t.failLocked(k, err)
 		return false, retryInterval
 	}
 	t.slots[k.Slot] = slot{}
 	keys := t.keys
-	keys.Keys = slices.DeleteFunc(slices.Clone(keys.Keys), func(o hostKey) bool { return o.Generation == generation })
+	keys.Keys = slices.DeleteFunc(slices.Clone(keys.Keys), func(o hostKey) bool { return o.Generation == next.drop })
 	text := "the network's keys have rotated"
-	if generation == t.keys.last() {
+	if next.drop == t.keys.last() {
 		text = "the rotation of a network's keys begins anew, as other hosts go to another generation"
 	} else {
-		t.goOnWithoutLocked(t.sendersLocked(generation, s, vteps))
+		t.goOnWithoutLocked(t.sendersLocked(next.drop, s, vteps))
 	}
 	t.keys, t.unused, t.rotating = keys, time.Time{}, time.Time{}
-	t.saveLocked()
 	t.Log.Info(text, "network", t.network().Name, "generation", keys.last())
+	if len(next.make) > 0 {
+		return t.makeLocked(next) == nil, retryInterval
+	}
+	t.saveLocked()
 	t.notify()
 	return true, 0
 }

@@ -206,8 +206,7 @@ func pair(t testing.TB, i wireguard.Implementation, ipv6 bool) (a, b *host) {
 }
 
 // shakeHands makes two hosts each other's peers, and waits for their session. Only b knows where the other one is, and
-// begins. If both begin at once, wireguard-go may need 25 seconds. And if it deals with the other's initiation and with
-// the response to its own at the same time, the session that it has then takes nothing that comes, for 20 seconds.
+// begins. If both begin at once, the kernel's WireGuard may need another try, which takes up to 25 seconds.
 func shakeHands(a, b *host) {
 	a.Helper()
 	somewhere := b.peer()

@@ -89,7 +89,7 @@ func start(ctx context.Context, name string, log *slog.Logger) (p *running, err 
 	if err != nil {
 		return nil, fmt.Errorf("use the tun: %w", err)
 	}
-	p.device = device.NewDevice(summedTun{t}, conn.NewDefaultBind(), newLogger(log.With("device", name)))
+	p.device = device.NewDevice(summedTun{t}, newOrderedBind(conn.NewDefaultBind()), newLogger(log.With("device", name)))
 	if err := p.restore(state); err != nil {
 		p.device.Close()
 		return nil, err

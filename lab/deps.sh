@@ -43,6 +43,8 @@ need iptables-nft iptables # writes the rules that tests read
 if [ "${CI:-}" = true ]; then
 	need promtool prometheus
 	need etcd etcd-server
+	need etcdctl etcd-client
+	need openssl openssl # makes certificates as docs/user/etcd.md says
 	need groff groff-base
 	need clang-14 clang-14 # the fast path's programs are compared with what it makes of them
 	need llvm-strip-14 llvm-14

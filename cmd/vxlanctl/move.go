@@ -33,7 +33,8 @@ func (h localHost) MoveNetwork(name string,
 
 // usesEtcd tells whether hosts of a network find each other by etcd, perhaps among others.
 func usesEtcd(options map[string]string) bool {
-	return options["discovery"] == string(network.DiscoveryEtcd) || options["discovery_also"] == string(network.DiscoveryEtcd)
+	return options["discovery"] == string(network.DiscoveryEtcd) ||
+		options["discovery_also"] == string(network.DiscoveryEtcd)
 }
 
 // prepareMove defines a network that moves to etcd, if this host's agent is configured for that.
@@ -43,8 +44,8 @@ func (h localHost) prepareMove(before, after map[string]string, config []byte) e
 	}
 	c, err := h.AgentConfig()
 	if err == nil && len(c.Etcd.Endpoints) == 0 {
-		err = errors.New("this host's agent knows no etcd: give /etc/vxlan/vxland.toml a section [etcd] with endpoints, and " +
-			"type `vxlanctl reload`")
+		err = errors.New("this host's agent knows no etcd: give /etc/vxlan/vxland.toml a section [etcd] with endpoints, " +
+			"and type `vxlanctl reload`")
 	}
 	if err != nil {
 		return err

@@ -25,7 +25,8 @@ func (p *movingPlane) SetMemberships([]cluster.Membership) error { return nil }
 func (p *movingPlane) Snapshot() cluster.Snapshot                { return p.shown }
 func (p *movingPlane) WaitForPeers(context.Context) error        { return nil }
 
-func (p *movingPlane) Claim(_ context.Context, _ cluster.NetworkKey, id string, addrs []netip.Addr) (map[netip.Addr]cluster.Holder, error) {
+func (p *movingPlane) Claim(_ context.Context, _ cluster.NetworkKey, id string,
+	addrs []netip.Addr) (map[netip.Addr]cluster.Holder, error) {
 	text := id + " " + addrs[0].String()
 	p.asked = append(p.asked, text)
 	p.Release(cluster.NetworkKey{}, id)
@@ -61,7 +62,8 @@ func newMovingHost(t *testing.T) *movingHost {
 
 func (h *movingHost) publish(t *testing.T, bind netip.Addr, p *movingPlane) {
 	t.Helper()
-	if err := h.Publish(bind, HostState{Cluster: p, Networks: []membership.Network{h.network}, Probe: silentWire}); err != nil {
+	if err := h.Publish(bind, HostState{Cluster: p, Networks: []membership.Network{h.network},
+		Probe: silentWire}); err != nil {
 		t.Error(err)
 	}
 }
@@ -93,10 +95,11 @@ func TestAddressIsClaimedOnBothPlanes(t *testing.T) {
 func TestAddressThatOnePlaneKnowsToBeTaken(t *testing.T) {
 	wanted := netip.MustParseAddr("10.0.0.7")
 	holder := cluster.Holder{Host: "b", Container: "web", ContainerID: "c9"}
-	member := cluster.NewSnapshot(cluster.Host{ID: cluster.HostID{2}, Name: "b", Addr: vtep(2), Memberships: []cluster.Membership{{
-		Network: cluster.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(2),
-		Endpoints: []cluster.Endpoint{{ContainerID: "c9", Names: []string{"web"}, Addrs: []netip.Addr{wanted}}},
-	}}})
+	member := cluster.NewSnapshot(cluster.Host{ID: cluster.HostID{2}, Name: "b", Addr: vtep(2),
+		Memberships: []cluster.Membership{{
+			Network: cluster.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(2),
+			Endpoints: []cluster.Endpoint{{ContainerID: "c9", Names: []string{"web"}, Addrs: []netip.Addr{wanted}}},
+		}}})
 	for name, prepare := range map[string]func(p *movingPlane){
 		"it says so when it is asked": func(p *movingPlane) { p.taken = map[string]cluster.Holder{wanted.String(): holder} },
 		"it has said so":              func(p *movingPlane) { p.shown = member },
@@ -132,7 +135,8 @@ func TestNothingIsClaimedOnOnePlaneAlone(t *testing.T) {
 	h = newMovingHost(t)
 	h.Forget(netip.Addr{})
 	if _, err := h.assign(t); err == nil || len(h.gossip.asked) > 0 ||
-		err.Error() != "network blue is found by etcd and gossip, and the agent has no connection by one of them; `vxlanctl status` says why" {
+		err.Error() != "network blue is found by etcd and gossip, and the agent has no connection by one of them; "+
+			"`vxlanctl status` says why" {
 		t.Errorf("got %v; asked %v", err, h.gossip.asked)
 	}
 }

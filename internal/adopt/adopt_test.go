@@ -63,8 +63,10 @@ func TestCommand(t *testing.T) {
 			"podman network create --driver vxlan --opt discovery=gossip --opt vni=1 --opt local_ip=auto --opt remote_ips=192.0.2.1 --opt physical_interface=auto n", 0,
 		},
 		{
-			"etcd", `{"name": "n", "driver": "vxlan", "network_interface": "br-vxlan-n", "options": {"vni": "1", "discovery": "etcd", "local_ip": "192.0.2.1", "remote_ips": "192.0.2.7"}, "dns_enabled": true}`, Own{},
-			"podman network create --driver vxlan --opt discovery=etcd --opt vni=1 --opt local_ip=auto --opt physical_interface=auto n", 0,
+			"etcd", `{"name": "n", "driver": "vxlan", "network_interface": "br-vxlan-n", "options": {"vni": "1", ` +
+				`"discovery": "etcd", "local_ip": "192.0.2.1", "remote_ips": "192.0.2.7"}, "dns_enabled": true}`, Own{},
+			"podman network create --driver vxlan --opt discovery=etcd --opt vni=1 --opt local_ip=auto --opt " +
+				"physical_interface=auto n", 0,
 		},
 		{
 			"layer 2 only, a bridge of its own, values of this host", `{"name": "n", "driver": "vxlan", "network_interface": "lan0", "options": {"vni": "1", "discovery": "gossip"}, "ipam_options": {"driver": "none"}}`,
@@ -182,7 +184,8 @@ func TestMulticastOnTwoHosts(t *testing.T) {
 
 // By etcd hosts have no list of each other, so what each has as a hint is no difference.
 func TestEtcdOnTwoHosts(t *testing.T) {
-	const config = `{"name": "n", "driver": "vxlan", "options": {"vni": "1", "discovery": "etcd", "remote_ips": "192.0.2.7"}}`
+	const config = `{"name": "n", "driver": "vxlan", "options": {"vni": "1", "discovery": "etcd", "remote_ips": ` +
+		`"192.0.2.7"}}`
 	a, b := read(t, config), read(t, strings.Replace(config, "192.0.2.7", "192.0.2.8", 1))
 	b.VTEP = netip.MustParseAddr("192.0.2.2")
 	if diffs := Differences(a, b); len(diffs) > 0 {

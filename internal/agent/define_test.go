@@ -88,7 +88,8 @@ func TestRequestsOfDefinitions(t *testing.T) {
 	}
 	r.kernel.HostNamespace().Add(kernel.Link{Name: "foreign", Kind: "vxlan",
 		Tunnel: kernel.Tunnel{VNI: first + 1, Port: 4789}})
-	const given = `{"name": "new", "driver": "vxlan", "options": {"discovery": "etcd"}, "subnets": [{"subnet": "10.7.0.0/24"}]}`
+	const given = `{"name": "new", "driver": "vxlan", "options": {"discovery": "etcd"}, "subnets": [{"subnet": ` +
+		`"10.7.0.0/24"}]}`
 	got := ask(agentapi.VerbDefine, "", agentapi.DefineRequest{Config: json.RawMessage(given)})
 	if d, err := definition.Read(got.Data); err != nil || d.VNI() != first+2 || got.Error != "" {
 		t.Errorf("got %+v, %v", got, err)

@@ -120,7 +120,8 @@ func withMovingAgent(t *testing.T, test func(t *testing.T, r *rig)) {
 func TestNetworkMovesBetweenPlanes(t *testing.T) {
 	withMovingAgent(t, func(t *testing.T, r *rig) {
 		want, since := r.entries(), r.logged()
-		if !strings.Contains(want, "02:0b:00:00:00:00 198.18.0.11") || !strings.Contains(want, "00:00:00:00:00:00 198.18.0.12") {
+		if !strings.Contains(want, "02:0b:00:00:00:00 198.18.0.11") ||
+			!strings.Contains(want, "00:00:00:00:00:00 198.18.0.12") {
 			t.Fatalf("at first: %s", want)
 		}
 		check := func(when string) {
@@ -193,7 +194,8 @@ func TestMoveWaitsForThePlane(t *testing.T) {
 		want := r.entries()
 		r.prepareCluster = nil // it never knows what the other hosts have
 		r.setPlanes("etcd", `"discovery_also": "gossip",`)
-		r.wantMove("the plane does not answer", "from gossip to etcd, here [etcd has not told yet what other hosts have], missing [l (198.18.0.11) m (198.18.0.12)]")
+		r.wantMove("the plane does not answer", "from gossip to etcd, here [etcd has not told yet what other hosts have], "+
+			"missing [l (198.18.0.11) m (198.18.0.12)]")
 		sleep(time.Minute)
 		if got := r.entries(); got != want {
 			t.Errorf("entries\n%s\nwant\n%s", got, want)
@@ -209,7 +211,8 @@ func TestContainerStartsWhileTheNetworkMoves(t *testing.T) {
 	withMovingAgent(t, func(t *testing.T, r *rig) {
 		r.setPlanes("etcd", `"discovery_also": "gossip",`)
 		ns, q := gossipAttachRequest(2, "")
-		q.Network = []byte(strings.Replace(string(q.Network), `"discovery": "gossip"`, `"discovery": "etcd", "discovery_also": "gossip"`, 1))
+		q.Network = []byte(strings.Replace(string(q.Network), `"discovery": "gossip"`,
+			`"discovery": "etcd", "discovery_also": "gossip"`, 1))
 		status, err := r.plugin.Setup(ns, q)
 		if err != nil {
 			t.Fatal(err)
@@ -219,7 +222,8 @@ func TestContainerStartsWhileTheNetworkMoves(t *testing.T) {
 		sleep(2 * time.Second)
 		for name, c := range map[string]*fakeCluster{"gossip": r.cluster(), "etcd": r.servers()} {
 			own := c.seen().own
-			if len(own) != 1 || len(own[0].Endpoints) != 2 || !slices.ContainsFunc(own[0].Endpoints, func(e cluster.Endpoint) bool { return slices.Contains(e.Addrs, addr) }) {
+			if len(own) != 1 || len(own[0].Endpoints) != 2 ||
+				!slices.ContainsFunc(own[0].Endpoints, func(e cluster.Endpoint) bool { return slices.Contains(e.Addrs, addr) }) {
 				t.Errorf("%s has %+v, want %v", name, own, addr)
 			}
 			if claimed := c.seen().claimed; len(claimed) > 0 {
@@ -230,8 +234,10 @@ func TestContainerStartsWhileTheNetworkMoves(t *testing.T) {
 		r.servers().show(membersOf(11)...)
 		sleep(time.Second)
 		ns, q = gossipAttachRequest(3, `, "static_ips": ["10.0.0.111"]`)
-		q.Network = []byte(strings.Replace(string(q.Network), `"discovery": "gossip"`, `"discovery": "etcd", "discovery_also": "gossip"`, 1))
-		if _, err := r.plugin.Setup(ns, q); err == nil || !strings.Contains(err.Error(), "address 10.0.0.111 of network blue is in use by container n11 on host") {
+		q.Network = []byte(strings.Replace(string(q.Network), `"discovery": "gossip"`,
+			`"discovery": "etcd", "discovery_also": "gossip"`, 1))
+		if _, err := r.plugin.Setup(ns, q); err == nil ||
+			!strings.Contains(err.Error(), "address 10.0.0.111 of network blue is in use by container n11 on host") {
 			t.Errorf("got %v", err)
 		}
 	})

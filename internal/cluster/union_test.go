@@ -57,13 +57,20 @@ func TestUnionOfTwoPlanes(t *testing.T) {
 		{"nobody", nil, nil, ""},
 		{"one plane alone", []Host{onPlane(1, "198.18.0.1", "a")}, nil, "host-1 (198.18.0.1) a"},
 		{"the other alone", nil, []Host{onPlane(1, "198.18.0.1", "a")}, "host-1 (198.18.0.1) a"},
-		{"one each", []Host{onPlane(1, "198.18.0.1", "a")}, []Host{onPlane(2, "198.18.0.2", "b")}, "host-1 (198.18.0.1) a, host-2 (198.18.0.2) b"},
-		{"the same by both", []Host{onPlane(1, "198.18.0.1", "a")}, []Host{onPlane(1, "192.0.2.1", "a")}, "host-1 (198.18.0.1) a"},
-		{"it tells them one after the other", []Host{onPlane(1, "198.18.0.1", "b")}, []Host{onPlane(1, "198.18.0.1", "a", "b", "c")}, "host-1 (198.18.0.1) a b c"},
-		{"a claim by one is a container by the other", []Host{onPlane(1, "198.18.0.1", "a?", "b")}, []Host{onPlane(1, "198.18.0.1", "a", "b?")}, "host-1 (198.18.0.1) a b"},
-		{"one does not reach it", []Host{gone(onPlane(1, "198.18.0.1", "a", "old"))}, []Host{onPlane(1, "198.18.0.1", "a")}, "host-1 (198.18.0.1) a"},
-		{"the other does not", []Host{onPlane(1, "198.18.0.1", "a")}, []Host{gone(onPlane(1, "198.18.0.1", "a", "old"))}, "host-1 (198.18.0.1) a"},
-		{"none does", []Host{gone(onPlane(1, "198.18.0.1", "a"))}, []Host{gone(onPlane(1, "198.18.0.1", "b"))}, "host-1 (198.18.0.1) lost a b"},
+		{"one each", []Host{onPlane(1, "198.18.0.1", "a")}, []Host{onPlane(2, "198.18.0.2", "b")},
+			"host-1 (198.18.0.1) a, host-2 (198.18.0.2) b"},
+		{"the same by both", []Host{onPlane(1, "198.18.0.1", "a")}, []Host{onPlane(1, "192.0.2.1", "a")},
+			"host-1 (198.18.0.1) a"},
+		{"it tells them one after the other", []Host{onPlane(1, "198.18.0.1", "b")},
+			[]Host{onPlane(1, "198.18.0.1", "a", "b", "c")}, "host-1 (198.18.0.1) a b c"},
+		{"a claim by one is a container by the other", []Host{onPlane(1, "198.18.0.1", "a?", "b")},
+			[]Host{onPlane(1, "198.18.0.1", "a", "b?")}, "host-1 (198.18.0.1) a b"},
+		{"one does not reach it", []Host{gone(onPlane(1, "198.18.0.1", "a", "old"))}, []Host{onPlane(1, "198.18.0.1", "a")},
+			"host-1 (198.18.0.1) a"},
+		{"the other does not", []Host{onPlane(1, "198.18.0.1", "a")}, []Host{gone(onPlane(1, "198.18.0.1", "a", "old"))},
+			"host-1 (198.18.0.1) a"},
+		{"none does", []Host{gone(onPlane(1, "198.18.0.1", "a"))}, []Host{gone(onPlane(1, "198.18.0.1", "b"))},
+			"host-1 (198.18.0.1) lost a b"},
 	} {
 		var u Union
 		merged := u.Update(unionKey, NewSnapshot(tt.first...), NewSnapshot(tt.second...))
@@ -85,7 +92,8 @@ func TestUnionFollowsChanges(t *testing.T) {
 	}
 	second = second.With(onPlane(2, "198.18.0.2", "b")) // it moves, which says nothing new
 	after := u.Update(unionKey, first, second)
-	if !slices.Equal(after.Members(unionKey), before.Members(unionKey)) || after.Revision(unionKey) != before.Revision(unionKey) {
+	if !slices.Equal(after.Members(unionKey), before.Members(unionKey)) ||
+		after.Revision(unionKey) != before.Revision(unionKey) {
 		t.Error("a host that is known by both planes now counts as another")
 	}
 	first = first.Without(onPlane(1, "198.18.0.1")).Without(onPlane(2, "198.18.0.2")) // they have moved
@@ -93,9 +101,11 @@ func TestUnionFollowsChanges(t *testing.T) {
 	if !slices.Equal(after.Members(unionKey), before.Members(unionKey)) {
 		t.Error("hosts that have moved count as others")
 	}
-	second = second.Without(onPlane(1, "198.18.0.1")).With(onPlane(1, "192.0.2.1", "a", "c")).Without(onPlane(2, "198.18.0.2"))
+	second = second.Without(onPlane(1, "198.18.0.1")).With(onPlane(1, "192.0.2.1", "a", "c"))
+	second = second.Without(onPlane(2, "198.18.0.2"))
 	after = u.Update(unionKey, first, second)
-	if got := shownOf(after.Members(unionKey)); got != "host-1 (192.0.2.1) a c" || after.Revision(unionKey) == before.Revision(unionKey) {
+	if got := shownOf(after.Members(unionKey)); got != "host-1 (192.0.2.1) a c" ||
+		after.Revision(unionKey) == before.Revision(unionKey) {
 		t.Errorf("got %q", got)
 	}
 	if len(after.Hosts) != 1 {
@@ -105,8 +115,10 @@ func TestUnionFollowsChanges(t *testing.T) {
 
 func TestMissingMembers(t *testing.T) {
 	members := func(hosts ...Host) []*Member { return NewSnapshot(hosts...).Members(unionKey) }
-	old := members(onPlane(1, "198.18.0.1", "a", "b?"), onPlane(2, "198.18.0.2", "c"), onPlane(3, "198.18.0.3"), gone(onPlane(4, "198.18.0.4", "d")), onPlane(5, "198.18.0.5", "e", "f"))
-	now := members(onPlane(1, "198.18.0.1", "a"), gone(onPlane(2, "198.18.0.2", "c")), onPlane(3, "198.18.0.3"), onPlane(5, "198.18.0.5", "e", "f?"), onPlane(6, "198.18.0.6"))
+	old := members(onPlane(1, "198.18.0.1", "a", "b?"), onPlane(2, "198.18.0.2", "c"), onPlane(3, "198.18.0.3"),
+		gone(onPlane(4, "198.18.0.4", "d")), onPlane(5, "198.18.0.5", "e", "f"))
+	now := members(onPlane(1, "198.18.0.1", "a"), gone(onPlane(2, "198.18.0.2", "c")), onPlane(3, "198.18.0.3"),
+		onPlane(5, "198.18.0.5", "e", "f?"), onPlane(6, "198.18.0.6"))
 	want := "host-2 (198.18.0.2) c, host-4 (198.18.0.4) lost d, host-5 (198.18.0.5) e f"
 	if got := shownOf(MissingMembers(old, now)); got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -176,7 +176,8 @@ func TestClusterCommands(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := &memberHost{
 				files: make(map[string]string), here: []adopt.Definition{definedByA("here", "200")},
-				others: []adopt.Definition{definedByA("mynet", "100"), definedByA("here", "200"), definedByA("split", "300"), splitOf("host-b")},
+				others: []adopt.Definition{definedByA("mynet", "100"), definedByA("here", "200"), definedByA("split", "300"),
+					splitOf("host-b")},
 			}
 			args := strings.Fields(tt.args)
 			if strings.HasPrefix(tt.args, "__complete") {

@@ -203,8 +203,10 @@ func (h *hostileHost) ChangeNetwork(name string, _ func(map[string]string) (map[
 	return spoil(ChangedNetwork{Name: name, Before: map[string]string{"mtu": "1"}, After: map[string]string{"mtu": "2"}}), nil
 }
 
-func (h *hostileHost) MoveNetwork(name string, _ func(map[string]string) (map[string]string, error)) (ChangedNetwork, error) {
-	return spoil(ChangedNetwork{Name: name, Before: map[string]string{"discovery": "gossip"}, After: map[string]string{"discovery": "etcd", "discovery_also": "gossip"}}), nil
+func (h *hostileHost) MoveNetwork(name string,
+	_ func(map[string]string) (map[string]string, error)) (ChangedNetwork, error) {
+	return spoil(ChangedNetwork{Name: name, Before: map[string]string{"discovery": "gossip"},
+		After: map[string]string{"discovery": "etcd", "discovery_also": "gossip"}}), nil
 }
 
 func must[T any](v T, _ error) T { return v }

@@ -27,7 +27,8 @@ var jsonCommands = []string{
 	"doctor", "doctor --for podman=6", "drops", "mesh", "ping db -c 1", "trace web db", "events", "key ls",
 	"encryption status", "token ls", "token create", "reload",
 	"reload --dry-run", "network set blue mtu=1402", "network peer add blue 198.18.0.7", "network peer remove blue 198.18.0.2",
-	"network rm blue", "network rm elsewhere", "network move blue etcd", "network adopt green", "host forget c", "cleanup --force", "token revoke 1a",
+	"network rm blue", "network rm elsewhere", "network move blue etcd", "network adopt green", "host forget c",
+	"cleanup --force", "token revoke 1a",
 }
 
 // otherJSON are commands whose JSON another test reads.

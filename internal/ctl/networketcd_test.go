@@ -89,12 +89,14 @@ func TestAdoptFromEtcd(t *testing.T) {
 		"--ip-range 10.0.0.64/26 mynet": {0, "--opt discovery=etcd --subnet 10.0.0.0/24 --ip-range 10.0.0.64/26 mynet\n"},
 		"here":                          {0, "network here is there already\n"},
 		"green":                         {0, "--opt discovery=gossip --opt vni=500 "},
-		"odd":                           {1, "this host has it otherwise than it is defined:\n  fast_path: false here, true in etcd"},
-		"both":                          {1, "network both: this host has it, and etcd has it otherwise:\n  vni: 205 here, 206 on etcd\n  discovery: gossip"},
-		"taken":                         {1, "network taken: this host's network both has VNI 205 on port 4789 too"},
-		"broken":                        {1, "network broken: this version does not know option color"},
-		"none":                          {1, "they have: green; etcd has: broken, mynet, here, odd, both, taken, unused"},
-		"--all":                         {1, "podman network create --driver vxlan --opt discovery=etcd unused\n"},
+		"odd": {1, "this host has it otherwise than it is defined:\n  fast_path: false here, " +
+			"true in etcd"},
+		"both": {1, "network both: this host has it, and etcd has it otherwise:\n  vni: 205 " +
+			"here, 206 on etcd\n  discovery: gossip"},
+		"taken":  {1, "network taken: this host's network both has VNI 205 on port 4789 too"},
+		"broken": {1, "network broken: this version does not know option color"},
+		"none":   {1, "they have: green; etcd has: broken, mynet, here, odd, both, taken, unused"},
+		"--all":  {1, "podman network create --driver vxlan --opt discovery=etcd unused\n"},
 	} {
 		out, err := tryAdopt(newEtcdHost(), args)
 		if err != nil {
@@ -151,11 +153,14 @@ func TestRemoveFromEtcd(t *testing.T) {
 		code int
 		says string
 	}{
-		"odd":           {0, "network odd is removed from this host\nnetwork odd is retired: its name and VNI are free in etcd\n"},
-		"here":          {0, "network here is removed from this host\nnote: network here stays defined in etcd: host host-b has it\n"},
-		"both":          {0, "network both is removed from this host\n"},
-		"unused":        {0, "network unused is retired: its name and VNI are free in etcd\n"},
-		"mynet":         {1, "remove network mynet: it is in use: host host-b has it, host host-c has it; type the command there"},
+		"odd": {0, "network odd is removed from this host\nnetwork odd is retired: its name and VNI are free in " +
+			"etcd\n"},
+		"here": {0, "network here is removed from this host\nnote: network here stays defined in etcd: host " +
+			"host-b has it\n"},
+		"both":   {0, "network both is removed from this host\n"},
+		"unused": {0, "network unused is retired: its name and VNI are free in etcd\n"},
+		"mynet": {1, "remove network mynet: it is in use: host host-b has it, host host-c has it; type the " +
+			"command there"},
 		"none":          {1, "remove network none: this host's Podman has no network none"},
 		"-q odd unused": {0, "odd\nunused\n"},
 	} {

@@ -164,8 +164,8 @@ func withPlane(options map[string]string, plane string) (map[string]string, erro
 	case from == plane:
 		return after, nil
 	case !slices.Contains(movablePlanes, from):
-		return nil, errors.New("it has a list of hosts, each of which hands out a part of the addresses; only networks with " +
-			"discovery=gossip or discovery=etcd can move. Create a network with another name, and move the containers")
+		return nil, errors.New("it has a list of hosts, each of which hands out a part of the addresses; only networks " +
+			"with discovery=gossip or discovery=etcd can move. Create a network with another name, and move the containers")
 	}
 	after[planeOption], after[secondPlaneOption] = plane, from
 	return after, nil

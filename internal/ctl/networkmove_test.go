@@ -12,7 +12,8 @@ import (
 )
 
 // MoveNetwork of a host whose network blue is on gossip.
-func (h fakeHost) MoveNetwork(name string, change func(map[string]string) (map[string]string, error)) (ChangedNetwork, error) {
+func (h fakeHost) MoveNetwork(name string,
+	change func(map[string]string) (map[string]string, error)) (ChangedNetwork, error) {
 	before := map[string]string{"discovery": "gossip"}
 	after, err := change(maps.Clone(before))
 	if err = errors.Join(err, h.err); err != nil {
@@ -31,7 +32,8 @@ type moveHost struct {
 	followed error // how the agent follows the next change
 }
 
-func (h *moveHost) MoveNetwork(name string, change func(map[string]string) (map[string]string, error)) (ChangedNetwork, error) {
+func (h *moveHost) MoveNetwork(name string,
+	change func(map[string]string) (map[string]string, error)) (ChangedNetwork, error) {
 	before := h.options
 	after, err := change(maps.Clone(before))
 	if err != nil {
@@ -61,7 +63,8 @@ func (h *moveHost) Status() (agentapi.StatusReport, error) {
 func (h *moveHost) StatusWithRates() (agentapi.StatusReport, error) { return h.Status() }
 
 func TestMoveNetwork(t *testing.T) {
-	gossip, both := map[string]string{"vni": "7", "discovery": "gossip"}, map[string]string{"vni": "7", "discovery": "etcd", "discovery_also": "gossip"}
+	gossip := map[string]string{"vni": "7", "discovery": "gossip"}
+	both := map[string]string{"vni": "7", "discovery": "etcd", "discovery_also": "gossip"}
 	back := map[string]string{"vni": "7", "discovery": "gossip", "discovery_also": "etcd"}
 	etcd := map[string]string{"vni": "7", "discovery": "etcd"}
 	contest := []string{"address 10.0.0.2 is that of container a here, and was given to container b on host h"}
@@ -73,26 +76,35 @@ func TestMoveNetwork(t *testing.T) {
 		options    map[string]string
 	}{
 		{"begins", "blue etcd", moveHost{options: gossip, move: agentapi.MoveStatus{Missing: []string{"b", "c"}}}, 0,
-			"network blue: hosts are found by etcd, and by gossip as before\n# type `vxlanctl network move blue etcd` on b, c\n# once all hosts of the network have moved, type on each: vxlanctl network move blue --finish\n", both},
-		{"without an agent", "blue etcd", moveHost{options: gossip, noAgent: true}, 0, "by etcd, and by gossip as before\n# once", both},
+			"network blue: hosts are found by etcd, and by gossip as before\n# type `vxlanctl network move blue etcd` on b, " +
+				"c\n# once all hosts of the network have moved, type on each: vxlanctl network move blue --finish\n", both},
+		{"without an agent", "blue etcd", moveHost{options: gossip, noAgent: true}, 0,
+			"by etcd, and by gossip as before\n# once", both},
 		{"typed again", "blue etcd", moveHost{options: both}, 0, "by etcd, and by gossip as before\n# once", both},
 		{"back", "blue gossip", moveHost{options: both}, 0, "by gossip, and by etcd as before", back},
 		{"is there already", "blue etcd", moveHost{options: etcd}, 0, "hosts are found by etcd alone\n", etcd},
 		{"an address is another's", "blue etcd", moveHost{options: gossip, move: agentapi.MoveStatus{Here: contest}}, 1,
 			"move network blue: this host cannot go over to etcd: " + contest[0] + "; it stays with gossip", gossip},
-		{"and was moving", "blue gossip", moveHost{options: both, move: agentapi.MoveStatus{Here: contest}}, 1, "it stays with both planes", back},
-		{"the agent has an error", "blue etcd", moveHost{options: gossip, followed: errors.New("no room")}, 1, "no room; it stays with gossip", gossip},
+		{"and was moving", "blue gossip", moveHost{options: both, move: agentapi.MoveStatus{Here: contest}}, 1,
+			"it stays with both planes", back},
+		{"the agent has an error", "blue etcd", moveHost{options: gossip, followed: errors.New("no room")}, 1,
+			"no room; it stays with gossip", gossip},
 		{"finishes", "blue --finish", moveHost{options: both}, 0,
-			"network blue: hosts are found by etcd alone\n# on the network's other hosts type the same: vxlanctl network move blue --finish\n", etcd},
+			"network blue: hosts are found by etcd alone\n# on the network's other hosts type the same: vxlanctl network " +
+				"move blue --finish\n", etcd},
 		{"a host is missing", "blue --finish", moveHost{options: both, move: agentapi.MoveStatus{Missing: []string{"b"}}}, 1,
 			"etcd does not reach b; type `vxlanctl network move blue etcd` there", both},
-		{"which does not matter", "blue --finish --force", moveHost{options: both, move: agentapi.MoveStatus{Missing: []string{"b"}}}, 0, "by etcd alone", etcd},
-		{"what is here is not published", "blue --finish --force", moveHost{options: both, move: agentapi.MoveStatus{Here: contest}}, 1,
+		{"which does not matter", "blue --finish --force",
+			moveHost{options: both, move: agentapi.MoveStatus{Missing: []string{"b"}}}, 0, "by etcd alone", etcd},
+		{"what is here is not published", "blue --finish --force",
+			moveHost{options: both, move: agentapi.MoveStatus{Here: contest}}, 1,
 			"this host needs gossip still: " + contest[0], both},
-		{"a list", "blue etcd", moveHost{options: map[string]string{"vni": "7"}}, 1, "it has a list of hosts", map[string]string{"vni": "7"}},
+		{"a list", "blue etcd", moveHost{options: map[string]string{"vni": "7"}}, 1, "it has a list of hosts",
+			map[string]string{"vni": "7"}},
 		{"no plane", "blue static", moveHost{options: gossip}, 2, "the plane to move to, etcd or gossip", gossip},
 		{"force alone", "blue etcd --force", moveHost{options: gossip}, 2, "--force goes with --finish", gossip},
-		{"two things at once", "blue etcd --finish", moveHost{options: gossip}, 2, "type the name of the network alone", gossip},
+		{"two things at once", "blue etcd --finish", moveHost{options: gossip}, 2, "type the name of the network alone",
+			gossip},
 	}
 	for _, tt := range tests {
 		synctest.Test(t, func(t *testing.T) {
@@ -126,7 +138,8 @@ func TestStatusSaysHowFarANetworkHasMoved(t *testing.T) {
 	}{
 		{agentapi.MoveStatus{}, "blue: moves from gossip to etcd; no host is missing, so `vxlanctl network move"},
 		{agentapi.MoveStatus{Missing: []string{"b", "c"}}, "blue: moves from gossip to etcd; missing is b, c"},
-		{agentapi.MoveStatus{Here: []string{"etcd does not answer"}, Missing: []string{"b"}}, "this host is not there yet: etcd does not answer"},
+		{agentapi.MoveStatus{Here: []string{"etcd does not answer"}, Missing: []string{"b"}},
+			"this host is not there yet: etcd does not answer"},
 	} {
 		h := moveHost{options: map[string]string{"discovery": "etcd", "discovery_also": "gossip"}, move: tt.move}
 		out, _ := run(&h, "status")
@@ -139,10 +152,12 @@ func TestStatusSaysHowFarANetworkHasMoved(t *testing.T) {
 // A move changes nothing else.
 func TestCheckMove(t *testing.T) {
 	before := map[string]string{"discovery": "gossip", "mtu": "1400"}
-	if err := CheckMove(before, map[string]string{"discovery": "etcd", "discovery_also": "gossip", "mtu": "1400"}); err != nil {
+	if err := CheckMove(before, map[string]string{"discovery": "etcd", "discovery_also": "gossip",
+		"mtu": "1400"}); err != nil {
 		t.Error(err)
 	}
-	if err := CheckMove(before, map[string]string{"discovery": "etcd"}); err == nil || !strings.Contains(err.Error(), "option mtu") {
+	if err := CheckMove(before, map[string]string{"discovery": "etcd"}); err == nil ||
+		!strings.Contains(err.Error(), "option mtu") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -328,8 +328,9 @@ func TestStatusOfFastPath(t *testing.T) {
 // Where hosts talk to servers the status says how new that is what this host knows.
 func TestStatusSaysHowNewItIs(t *testing.T) {
 	for want, c := range map[string]agentapi.ClusterStatus{
-		"\netcd is known up to revision 40, 0 behind\n":                  {Name: "etcd", Revision: 40},
-		"\netcd is known up to revision 40, 2 behind; stale for 1m30s\n": {Name: "etcd", Revision: 40, RevisionsBehind: 2, Stale: 90 * time.Second},
+		"\netcd is known up to revision 40, 0 behind\n": {Name: "etcd", Revision: 40},
+		"\netcd is known up to revision 40, 2 behind; stale for 1m30s\n": {Name: "etcd", Revision: 40, RevisionsBehind: 2,
+			Stale: 90 * time.Second},
 	} {
 		host := healthyHost
 		host.report.Clusters = []agentapi.ClusterStatus{c}

@@ -57,8 +57,9 @@ func TestDecodeOfOtherVersions(t *testing.T) {
 		`{` + base + `}}`: {},
 		`{` + base + `}, "optional_options": {"mtu": "1400", "color": "blue"}, "optional_note": 7}`: {
 			ignored: []string{"option color", "optional_note"}},
-		`{` + base + `, "color": "blue"}, "shape": 1}`: {err: "does not know option color, shape of its definition in etcd, " +
-			"without which this host's containers may not reach the others"},
+		`{` + base + `, "color": "blue"}, "shape": 1}`: {
+			err: "does not know option color, shape of its definition in etcd, without which this host's containers " +
+				"may not reach the others"},
 		`{"options": {"discovery": "etcd"}}`:               {err: "has no vni"},
 		`{"options": {"discovery": "gossip", "vni": "1"}}`: {err: "or not discovery=etcd"},
 		`{` + base + `}, "subnets": [{"prefix": "x"}]}`:    {err: "ParsePrefix"},
@@ -92,21 +93,26 @@ func FuzzDecode(f *testing.F) {
 // On a further host the name is enough. What else is given must be as defined, or the host's own.
 func TestApply(t *testing.T) {
 	defined := mustRead(t, first)
-	const head = `{"name": "mynet", "id": "7c7c", "driver": "vxlan", "ipv6_enabled": false, "x": "kept", `
+	const head = `{"name": "mynet", "id": "7c7c", "driver": "vxlan", "ipv6_enabled": false, "x": "kept", ` +
+		`"dns_enabled": true, "options": {"discovery": "etcd"`
 	for given, want := range map[string]string{ // a part of the result, or of the error
-		`"dns_enabled": true, "options": {"discovery": "etcd"}}`:                               `"vni":"100"`,
-		`"dns_enabled": true, "options": {"discovery": "etcd", "mtu": " 1400"}}`:               `"mtu":" 1400"`,
-		`"dns_enabled": true, "options": {"discovery": "etcd", "physical_interface": "eth1"}}`: `"physical_interface":"eth1"`,
-		`"dns_enabled": true, "options": {"discovery": "etcd", "fast_path": "yes"}}`:           `"fast_path":"yes"`,
-		`"dns_enabled": true, "options": {"discovery": "etcd", "vxlan_port": "4789"}}`:         `"vxlan_port":"4789"`,
-		`"dns_enabled": true, "options": {"discovery": "etcd"}, "internal": true, "subnets": [{"subnet": "fd00:10::/64", "gateway": "fd00:10::9"}, {"subnet": "10.0.0.7/24", "gateway": "10.0.0.1"}]}`: `"subnet":"10.0.0.7/24"`,
-		`"dns_enabled": true, "options": {"discovery": "etcd", "vni": "200", "mtu": "1300"}}`:                                                                                                          "otherwise:\n  mtu: 1300 given, 1400 in etcd\n  vni: 200 given, 100 in etcd\nleave out",
-		`"dns_enabled": true, "options": {"discovery": "etcd", "fast_path": "false"}}`:                                                                                                                 "fast_path: false given, true in etcd",
-		`"dns_enabled": true, "options": {"discovery": "etcd", "vrf": "red"}}`:                                                                                                                         "vrf: red given, not given in etcd",
-		`"dns_enabled": true, "options": {"discovery": "etcd"}, "subnets": [{"subnet": "10.9.0.0/24"}]}`:                                                                                               "subnets: 10.9.0.0/24 given, 10.0.0.0/24, fd00:10::/64 gateway fd00:10::9 in etcd",
-		`"dns_enabled": true, "options": {"discovery": "etcd"}, "network_dns_servers": ["192.0.2.1"]}`:                                                                                                 "dns: 192.0.2.1 given, 192.0.2.53 in etcd",
-		`"dns_enabled": true, "options": {"discovery": "etcd"}, "ipam_options": {"driver": "none"}}`:                                                                                                   "ipam-driver none: true given, false in etcd",
-		`"dns_enabled": true, "options": {"discovery": "etcd"}, "routes": [{"destination": "172.16.0.0/16", "gateway": "10.0.0.8", "metric": 7}]}`:                                                     "routes: 172.16.0.0/16,10.0.0.8,7 given, 172.16.0.0/16,10.0.0.9,7 in etcd",
+		`}}`:                               `"vni":"100"`,
+		`, "mtu": " 1400"}}`:               `"mtu":" 1400"`,
+		`, "physical_interface": "eth1"}}`: `"physical_interface":"eth1"`,
+		`, "fast_path": "yes"}}`:           `"fast_path":"yes"`,
+		`, "vxlan_port": "4789"}}`:         `"vxlan_port":"4789"`,
+		`}, "internal": true, "subnets": [{"subnet": "fd00:10::/64", "gateway": "fd00:10::9"}, ` +
+			`{"subnet": "10.0.0.7/24", "gateway": "10.0.0.1"}]}`: `"subnet":"10.0.0.7/24"`,
+		`, "vni": "200", "mtu": "1300"}}`: "otherwise:\n  mtu: 1300 given, 1400 in etcd\n  vni: 200 given, " +
+			"100 in etcd\nleave out",
+		`, "fast_path": "false"}}`: "fast_path: false given, true in etcd",
+		`, "vrf": "red"}}`:         "vrf: red given, not given in etcd",
+		`}, "subnets": [{"subnet": "10.9.0.0/24"}]}`: "subnets: 10.9.0.0/24 given, 10.0.0.0/24, " +
+			"fd00:10::/64 gateway fd00:10::9 in etcd",
+		`}, "network_dns_servers": ["192.0.2.1"]}`: "dns: 192.0.2.1 given, 192.0.2.53 in etcd",
+		`}, "ipam_options": {"driver": "none"}}`:   "ipam-driver none: true given, false in etcd",
+		`}, "routes": [{"destination": "172.16.0.0/16", ` +
+			`"gateway": "10.0.0.8", "metric": 7}]}`: "routes: 172.16.0.0/16,10.0.0.8,7 given, 172.16.0.0/16,10.0.0.9,7 in etcd",
 	} {
 		config, err := Apply([]byte(head+given), defined)
 		if err != nil && !strings.Contains(err.Error(), want) || err == nil && !strings.Contains(string(config), want) {

@@ -121,7 +121,8 @@ var optionDocs = []OptionDoc{
 		Details: "With `static` they are those of `remote_ips`. With `gossip` they are the hosts whose agents have " +
 			"a container on the network. With `etcd` agents find these by [servers](etcd.md), which `vxland.toml` names. " +
 			"In both cases the agents assign the addresses. With `etcd` the first host " +
-			"[defines](etcd.md#a-network-is-defined-once) the network for all: on the others this option and the name are enough. See [modes](modes.md).",
+			"[defines](etcd.md#a-network-is-defined-once) the network for all: on the others this option and the name are " +
+			"enough. See [modes](modes.md).",
 		Errors: []OptionError{
 			{"is defined in etcd otherwise:", "leave out what is defined; the message shows both values"},
 			{"so its first host defines it: give --subnet too", "correct the name, or give what the first host has to give"},

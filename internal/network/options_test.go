@@ -18,7 +18,8 @@ var allOptions = map[string]string{
 	"max_hosts": "8", "address_check": "true", "port_security": "true", "fast_path": "false",
 	"learning": "false", "proxy": "true", "l2miss": "true", "l3miss": "false", "rsc": "true", "gbp": "true",
 	"ageing": "30", "fdb_limit": "unlimited", "ttl": "inherit", "tos": "0xb8", "df": "set", "udp_checksum": "false", "tx_checksum_offload": "off",
-	"source_port_range": "49152-50000", "discovery": "gossip", "discovery_also": "etcd", "allow_host_overlap": "true", "host_listed": "true", "underlay_timeout": "0",
+	"source_port_range": "49152-50000", "discovery": "gossip", "discovery_also": "etcd", "allow_host_overlap": "true",
+	"host_listed": "true", "underlay_timeout": "0",
 	"encryption": "wireguard", "encryption_port": "51820",
 }
 

@@ -23,7 +23,8 @@ func TestDoubtfulAddresses(t *testing.T) {
 		{"of a subnet that is not divided", func(*network.Network) {}, []string{"10.1.0.5/24"}, "[]"},
 		{"one of two", func(*network.Network) {}, []string{"10.0.0.70/24", "fd00:10::5/64"}, "[10.0.0.70]"},
 		{"the user wants it", func(n *network.Network) { n.AddressCheck = true }, []string{"10.0.0.5/24"}, "[10.0.0.5]"},
-		{"the agent has asked", func(n *network.Network) { n.Discovery = network.DiscoveryGossip }, []string{"10.0.0.70/24"}, "[]"},
+		{"the agent has asked", func(n *network.Network) { n.Discovery = network.DiscoveryGossip }, []string{"10.0.0.70/24"},
+			"[]"},
 		{"in no subnet", func(*network.Network) {}, []string{"192.0.2.5/24"}, "[]"},
 		{"none", func(*network.Network) {}, nil, "[]"},
 	}

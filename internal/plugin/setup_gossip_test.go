@@ -408,8 +408,9 @@ func TestCreateDefinedNetwork(t *testing.T) {
 	plugin.ConfigFiles = []string{file}
 	const given = `{"name": "net", "driver": "vxlan", "id": "7c7c", "dns_enabled": true, "options": {"discovery": "etcd"}}`
 	whole := func(vni int, subnet string) []byte {
-		return fmt.Appendf(nil, `{"name": "net", "driver": "vxlan", "id": "7c7c", "dns_enabled": true, "options": {"vni": "%d",
-			"local_ip": "auto", "physical_interface": "eth0", "discovery": "etcd"}, "subnets": [{"subnet": "%s"}]}`, vni, subnet)
+		return fmt.Appendf(nil, `{"name": "net", "driver": "vxlan", "id": "7c7c", "dns_enabled": true, "options": {
+			"vni": "%d", "local_ip": "auto", "physical_interface": "eth0", "discovery": "etcd"},
+			"subnets": [{"subnet": "%s"}]}`, vni, subnet)
 	}
 	var asked []string
 	agent := plugin.Agent.(*fakeAgent)
@@ -428,7 +429,8 @@ func TestCreateDefinedNetwork(t *testing.T) {
 		!strings.Contains(string(out), `"subnet":"10.0.0.0/24"`) {
 		t.Errorf("got %s, %v", out, err)
 	}
-	if want := []string{"", string(whole(500, "10.0.0.0/24")), string(whole(501, "10.0.0.0/24"))}; !slices.Equal(asked, want) {
+	want := []string{"", string(whole(500, "10.0.0.0/24")), string(whole(501, "10.0.0.0/24"))}
+	if !slices.Equal(asked, want) {
 		t.Errorf("asked %q", asked)
 	}
 	// What this host cannot have is not claimed.

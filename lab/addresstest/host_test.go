@@ -20,7 +20,8 @@ func testHostsAndContainersReachEachOther(t *testing.T, p labtest.Plane) {
 	}
 	want4 := []string{"10.1.0.63", "10.1.0.127", "10.1.0.191"}
 	for _, h := range l.Hosts() { // an agent that picks them does so after the first container's start
-		labtest.Within(t, 5*time.Second, h, "test $(ip -br address show dev br-vxlan-net | grep -o -e ' 10[.]1[.]' -e ' fd00:1:' | wc -l) = 4")
+		labtest.Within(t, 5*time.Second, h, "test $(ip -br address show dev br-vxlan-net | grep -o -e ' 10[.]1[.]' -e ' "+
+			"fd00:1:' | wc -l) = 4")
 	}
 	for i, h := range l.Hosts() {
 		own4, own6 := hostOwnAddrs(t, h)

@@ -132,7 +132,8 @@ func TestEtcd(t *testing.T) {
 	}
 	typeSection(t, l, "etcd.md", "A role for each host", nil)
 	for _, h := range l.Hosts() {
-		labtest.Sh(t, h, "podman run -d --name later-$(hostname) --network mynet localhost/web; podman rm -f -t0 web-$(hostname)")
+		labtest.Sh(t, h, "podman run -d --name later-$(hostname) --network mynet localhost/web; podman rm -f -t0 "+
+			"web-$(hostname)")
 	}
 	for i, h := range l.Hosts() {
 		labtest.Page(t, h, "later-"+h.Name(), "later-"+l.Hosts()[(i+1)%3].Name())

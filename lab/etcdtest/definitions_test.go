@@ -19,13 +19,15 @@ func TestNetworkIsDefinedOnce(t *testing.T) {
 		labtest.Sh(t, h, "ip route add default via 198.18.0.1 dev eth0 onlink")
 	}
 	out := labtest.Refused(t, b, createByName+"mynet")
-	if !strings.Contains(out, "network mynet: it is not defined in etcd, so its first host defines it: give --subnet too") {
+	if !strings.Contains(out, "network mynet: it is not defined in etcd, so its first host defines it: "+
+		"give --subnet too") {
 		t.Error(out)
 	}
 	labtest.Sh(t, a, createByName+"--opt mtu=1400 --subnet 10.0.0.0/24 mynet")
 	labtest.Sh(t, a, createByName+"--internal --subnet 10.1.0.0/24 second")
 	out = labtest.Sh(t, b, "vxlanctl network ls")
-	if !strings.Contains(out, "network mynet is defined in etcd, and not here; to create it here: vxlanctl network adopt mynet") {
+	if !strings.Contains(out, "network mynet is defined in etcd, and not here; to create it here: vxlanctl network "+
+		"adopt mynet") {
 		t.Error(out)
 	}
 	out = labtest.Refused(t, b, createByName+"--opt vni=7 --opt mtu=1300 mynet")
@@ -34,7 +36,8 @@ func TestNetworkIsDefinedOnce(t *testing.T) {
 	}
 	labtest.Sh(t, b, createByName+"mynet")
 	labtest.Sh(t, b, "vxlanctl network adopt second")
-	const show = "podman network inspect mynet second --format '{{.Options.vni}} {{.Options.mtu}} {{.Subnets}} {{.Internal}}'"
+	const show = "podman network inspect mynet second --format '{{.Options.vni}} {{.Options.mtu}} {{.Subnets}} " +
+		"{{.Internal}}'"
 	here, there := labtest.Sh(t, a, show), labtest.Sh(t, b, show)
 	if here != there || !strings.Contains(here, "10000 1400 ") || !strings.Contains(here, "10001 ") {
 		t.Errorf("one host has %s, the other one %s", here, there)
@@ -46,7 +49,8 @@ func TestNetworkIsDefinedOnce(t *testing.T) {
 	// Podman's own command leaves the definition, and vxlanctl's retires it where it is the last one.
 	labtest.Sh(t, a, "podman network rm second")
 	labtest.Sh(t, a, createByName+"second")
-	if out = labtest.Sh(t, a, "vxlanctl network rm second"); !strings.Contains(out, "network second stays defined in etcd: host ") {
+	if out = labtest.Sh(t, a, "vxlanctl network rm second"); !strings.Contains(out,
+		"network second stays defined in etcd: host ") {
 		t.Error(out)
 	}
 	if out = labtest.Refused(t, a, "vxlanctl network rm second"); !strings.Contains(out, "it is in use: host ") {

@@ -105,7 +105,8 @@ func TestNetworkByEtcd(t *testing.T) {
 	for _, h := range hosts {
 		labtest.Sh(t, h, "podman rm -f -t0 -a")
 	}
-	labtest.Within(t, 15*time.Second, a, "! "+getFromEtcd(l, "--prefix --keys-only /vxlan/")+" | grep -v -e /definitions/ "+
+	labtest.Within(t, 15*time.Second, a, "! "+getFromEtcd(l, "--prefix --keys-only /vxlan/")+
+		" | grep -v -e /definitions/ "+
 		"-e /vnis/ -e '^$'")
 }
 

@@ -49,7 +49,8 @@ func wantWhole(t *testing.T, l *lab.Lab) {
 		for _, other := range l.Hosts() {
 			labtest.Within(t, 20*time.Second, h, "podman exec stays-$(hostname) ping -c1 -W1 stays-"+other.Name())
 		}
-		labtest.Within(t, 20*time.Second, h, "vxlanctl status >/tmp/status; grep '^all is well' /tmp/status; ! grep unreachable /tmp/status")
+		labtest.Within(t, 20*time.Second, h, "vxlanctl status >/tmp/status; grep '^all is well' /tmp/status; ! grep "+
+			"unreachable /tmp/status")
 	}
 }
 

@@ -33,7 +33,8 @@ func TestMoveToEtcdAndBack(t *testing.T) {
 	key := "/vxlan/v1/networks/100-4789/addresses/" + taken
 	labtest.Sh(t, hosts[0], etcdctl(l)+"put "+key+` '{"host": "00112233445566778899aabbccddeeff", "container": "feed"}'`)
 	out := labtest.Refused(t, hosts[0], "vxlanctl network move net etcd")
-	if !strings.Contains(out, "address "+taken+" of the network of VNI 100 is that of container") || !strings.Contains(out, "it stays with gossip") {
+	if !strings.Contains(out, "address "+taken+" of the network of VNI 100 is that of container") ||
+		!strings.Contains(out, "it stays with gossip") {
 		t.Errorf("an address is another's: %s", out)
 	}
 	wantPlanes(t, hosts[0], "gossip", "<no value>")
@@ -82,7 +83,8 @@ func etcdctl(l *lab.Lab) string { return "ETCDCTL_API=3 etcdctl --endpoints " + 
 // wantPlanes checks what Podman says of the network.
 func wantPlanes(t *testing.T, h *lab.Host, discovery, also string) {
 	t.Helper()
-	got := strings.TrimSpace(labtest.Sh(t, h, "podman network inspect net --format '{{.Options.discovery}} {{.Options.discovery_also}}'"))
+	got := strings.TrimSpace(labtest.Sh(t, h, "podman network inspect net --format '{{.Options.discovery}} "+
+		"{{.Options.discovery_also}}'"))
 	if want := discovery + " " + also; got != want {
 		t.Errorf("%s: Podman has %q, want %q", h.Name(), got, want)
 	}
@@ -121,11 +123,12 @@ func startFlows(t *testing.T, hosts []*lab.Host) {
 		labtest.Within(t, 10*time.Second, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 c%d", i, next))
 		peer := labtest.Address(t, hosts[next], fmt.Sprint("c", next), "net")
 		labtest.Sh(t, h, fmt.Sprintf("{ setsid -f podman exec c%d ping -i 0.01 -W1 %s >/tmp/pings; "+
-			"setsid -f sh -c 'echo $$ >/tmp/monitor.pid; exec bridge monitor fdb' >/tmp/entries; } </dev/null >/dev/null 2>&1", i, peer))
+			"setsid -f sh -c 'echo $$ >/tmp/monitor.pid; exec bridge monitor fdb' >/tmp/entries; } "+
+			"</dev/null >/dev/null 2>&1", i, peer))
 		labtest.Within(t, 10*time.Second, h, "grep -q 'seq=10 ' /tmp/pings")
 	}
-	labtest.Sh(t, hosts[0], `podman exec -d c0 sh -c 'i=0; while [ ! -e /tmp/enough ]; do echo $i; usleep 10000; i=$((i+1)); done | `+
-		`tee /tmp/sent | nc `+labtest.Address(t, hosts[1], "c1", "net")+` 9000 >/tmp/back'`)
+	labtest.Sh(t, hosts[0], `podman exec -d c0 sh -c 'i=0; while [ ! -e /tmp/enough ]; do echo $i; usleep 10000; `+
+		`i=$((i+1)); done | tee /tmp/sent | nc `+labtest.Address(t, hosts[1], "c1", "net")+` 9000 >/tmp/back'`)
 	labtest.Within(t, 10*time.Second, hosts[0], "podman exec c0 grep -q 10 /tmp/back")
 }
 
@@ -138,7 +141,8 @@ func wantNothingLost(t *testing.T, hosts []*lab.Host) {
 		labtest.Sh(t, h, "kill $(cat /tmp/monitor.pid); pkill -INT -x ping")
 		labtest.Within(t, 10*time.Second, h, "grep -q 'packet loss' /tmp/pings")
 		t.Logf("%s: %s", h.Name(), labtest.Sh(t, h, "grep transmitted /tmp/pings"))
-		gaps := `awk -F'seq=' '/seq=/ { split($2, a, " "); if (n != "" && a[1] != n+1) print "after", n, "came", a[1]; n = a[1] }' /tmp/pings`
+		gaps := `awk -F'seq=' '/seq=/ { split($2, a, " "); if (n != "" && a[1] != n+1) print "after", n, "came", a[1]; n ` +
+			`= a[1] }' /tmp/pings`
 		if lost := labtest.Sh(t, h, gaps); lost != "" {
 			t.Errorf("%s: pings were lost:\n%s", h.Name(), lost)
 		}

@@ -43,7 +43,8 @@ func startDefiner(t *testing.T, number int, urls []string, change ...func(*Confi
 
 // create does what the plugin does: it lets the agent claim what it has found good.
 func (d *definer) create(name, options, more string) (string, error) {
-	config := fmt.Appendf(nil, `{"name": %q, "id": "7c", "driver": "vxlan", "dns_enabled": true, "options": {"discovery": "etcd"%s}%s}`,
+	config := fmt.Appendf(nil, `{"name": %q, "id": "7c", "driver": "vxlan", "dns_enabled": true, "options": `+
+		`{"discovery": "etcd"%s}%s}`,
 		name, options, more)
 	ctx, cancel := context.WithTimeout(d.t.Context(), 20*time.Second)
 	defer cancel()
@@ -119,7 +120,8 @@ func TestFirstCreatesOfOneName(t *testing.T) {
 	won := defined.Options["mtu"]
 	for i := range hosts {
 		if mtus[i] == "" || mtus[i] == won {
-			if d, err := definition.Read([]byte(configs[i])); errs[i] != nil || err != nil || len(defined.Contradictions(d)) > 0 ||
+			if d, err := definition.Read([]byte(configs[i])); errs[i] != nil || err != nil ||
+				len(defined.Contradictions(d)) > 0 ||
 				d.VNI() != 500 || d.Options["mtu"] != won {
 				t.Errorf("host %d: %s, %v, %v", i, configs[i], errs[i], err)
 			}
@@ -291,7 +293,8 @@ func TestDefineWithoutEtcd(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	_, _, err := h.Complete(ctx, []byte(`{"name": "n", "driver": "vxlan", "options": {"discovery": "etcd"}}`), nil)
-	if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "connection refused") || took > 5*time.Second {
+	if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "connection refused") ||
+		took > 5*time.Second {
 		t.Errorf("after %v: %v", took, err)
 	}
 }

@@ -23,8 +23,9 @@ func TestUnpublished(t *testing.T) {
 	b.add("b2", "10.0.0.3")
 	eventually(t, "all but the address of another is published", func() bool {
 		got := b.Unpublished(blue)
-		return len(got) == 1 && strings.Contains(got[0], "address 10.0.0.2 of the network of VNI 42 is that of container b1 here, "+
-			"and was given to container name-a1 on host host-1")
+		return len(got) == 1 && strings.Contains(got[0],
+			"address 10.0.0.2 of the network of VNI 42 is that of container b1 here, "+
+				"and was given to container name-a1 on host host-1")
 	})
 	b.remove("b1")
 	eventually(t, "nothing is contested any more", func() bool { return b.Unpublished(blue) == nil })

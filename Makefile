@@ -33,10 +33,10 @@ demo: deps
 	@$(MAKE) --no-print-directory -s build
 	@bin/lab demo
 
-# Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's packages run one after the other, since two labs
-# at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan. A clone
-# in another directory finds what is compiled already (-trimpath), and "make lint" has called go vet. After the race detector only
-# those packages are tested once more that it tests with one processor, or with wider bounds.
+# Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's packages run one after the other, since others
+# would disturb the timing of those tests that run alone, and never from the cache, which does not know that they depend on
+# bin/vxlan. A clone in another directory finds what is compiled already (-trimpath), and "make lint" has called go vet. After
+# the race detector only those packages are tested once more that it tests with one processor, or with wider bounds.
 # A package may take longer than go test's ten minutes where the machine has other work. What hangs is found a bit later.
 TESTFLAGS = -trimpath -vet=off -timeout 30m
 test: deps build lint test-race
@@ -113,6 +113,8 @@ dashboard: deps build
 	$(GO) build $(BUILDFLAGS) -o bin/dashboard ./bench/cmd/dashboard
 	bin/dashboard -lab >bin/dashboard.svg && mv bin/dashboard.svg docs/user/dashboard.svg
 
+# Who looks at packages has them compiled first. With the flags of the tests they are compiled already.
+lint: export GOFLAGS = $(shell $(GO) env GOFLAGS) -trimpath -buildvcs=false
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 	$(GO) mod tidy -diff

@@ -7,5 +7,5 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Three tests at once use half of two processors' time.
+// Four tests at once use two fifths of two processors.
 func TestMain(m *testing.M) { os.Exit(labtest.RunAtOnce(m, 4)) }

@@ -7,5 +7,5 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Three tests at once use two fifths of two processors; one after the other, they used a fifth.
-func TestMain(m *testing.M) { os.Exit(labtest.RunAtOnce(m, 3)) }
+// Three tests at once used two fifths of two processors; one after the other, a fifth.
+func TestMain(m *testing.M) { os.Exit(labtest.RunAtOnce(m, 4)) }

@@ -7,5 +7,5 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Three tests at once use a third of two processors.
-func TestMain(m *testing.M) { os.Exit(labtest.RunAtOnce(m, 3)) }
+// Three tests at once used a third of two processors.
+func TestMain(m *testing.M) { os.Exit(labtest.RunAtOnce(m, 4)) }

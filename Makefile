@@ -39,7 +39,10 @@ demo: deps
 # the race detector only those packages are tested once more that it tests with one processor, or with wider bounds.
 # A package may take longer than go test's ten minutes where the machine has other work. What hangs is found a bit later.
 TESTFLAGS = -trimpath -vet=off -timeout 30m
-test: deps build lint test-race
+test: deps build
+	@# The lab's tree comes from the network while the code is looked at. If it does not, the lab's tests say why.
+	@if [ "$$(id -u)" = 0 ]; then bin/lab prepare >/dev/null & trap "kill $$!" INT TERM; fi; \
+	$(MAKE) --no-print-directory lint test-race; result=$$?; wait; exit $$result
 	cd packaging/nfpm && $(GO) test $(TESTFLAGS) -short -count=1 ./...
 	@if command -v gcc >/dev/null; then packages="$(BUBBLES) ./internal/cluster/gossip/..."; else packages="$(UNITS)"; fi; \
 	$(GO) test $(TESTFLAGS) -count=1 $$packages

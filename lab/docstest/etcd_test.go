@@ -109,6 +109,7 @@ func typeOn(t *testing.T, h *lab.Host, script string) (string, error) {
 // the directories is the test's. Then the roles of each host, typed too: hosts work with them, and cannot
 // write what others have.
 func TestEtcd(t *testing.T) {
+	t.Parallel()
 	l := startWithEtcd(t)
 	out := typeSection(t, l, "etcd.md", "Three servers and three hosts", map[string]func(){
 		"install -d": func() { copyDirectories(t, l) },

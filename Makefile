@@ -69,7 +69,7 @@ test-lab: deps build
 # FAULTS='route|rule' those whose names match.
 FAULTS ?= all
 faults: deps build
-	FAULTS='$(FAULTS)' $(GO) test -p 1 -count=1 -timeout 60m -v ./internal/doctor/survey ./lab/doctortest
+	FAULTS='$(FAULTS)' $(GO) test -p 1 -parallel 1 -count=1 -timeout 60m -v ./internal/doctor/survey ./lab/doctortest
 
 # On healthy hosts of each kind doctor finds nothing, with each version of Podman: three minutes, once their trees are there.
 healthy: deps build

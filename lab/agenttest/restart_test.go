@@ -154,7 +154,9 @@ func TestAgentWhoseFilesAreRemoved(t *testing.T) {
 	t.Parallel()
 	a, b := startPair(t)
 	for i, removal := range []string{
-		"rm /run/vxlan/vxland.sock", "rm /run/vxlan/vxland.lock", "mv /run/vxlan/vxland.sock /run/other", "rm /run/vxlan/vxland.sock; echo other >/run/vxlan/vxland.sock",
+		"rm /run/vxlan/vxland.sock", "rm /run/vxlan/vxland.lock", "mv /run/vxlan/vxland.sock /run/other",
+		// In one step, since the agent makes the socket anew at once.
+		"echo other >/run/file; mv /run/file /run/vxlan/vxland.sock",
 		"rm -rf /run/vxlan", "mv /run/vxlan /run/vxlan-old", "rm -rf /run/vxlan; ! vxlanctl reload",
 	} {
 		labtest.Sh(t, a, removal)

@@ -39,13 +39,15 @@ demo: deps
 # the race detector only those packages are tested once more that it tests with one processor, or with wider bounds.
 # A package may take longer than go test's ten minutes where the machine has other work. What hangs is found a bit later.
 TESTFLAGS = -trimpath -vet=off -timeout 30m
+# Packages at once of those that are tested twice. The slow ones wait for keys to change: four take 86 s, two 118 s.
+ATONCE    = $(shell n=$$(nproc); echo $$((n > 4 ? n : 4)))
 test: deps build
 	@# The lab's tree comes from the network while the code is looked at. If it does not, the lab's tests say why.
 	@if [ "$$(id -u)" = 0 ]; then bin/lab prepare >/dev/null & trap "kill $$!" INT TERM; fi; \
 	$(MAKE) --no-print-directory lint test-race; result=$$?; wait; exit $$result
 	cd packaging/nfpm && $(GO) test $(TESTFLAGS) -short -count=1 ./...
 	@if command -v gcc >/dev/null; then packages="$(BUBBLES) ./internal/cluster/gossip/..."; else packages="$(UNITS)"; fi; \
-	$(GO) test $(TESTFLAGS) -count=1 $$packages
+	$(GO) test $(TESTFLAGS) -p $(ATONCE) -count=1 $$packages
 	$(GO) test $(TESTFLAGS) -p 1 -count=1 ./lab/...
 
 # The race detector needs a C compiler, which is not installed for it alone. Tests in synctest bubbles get one processor, since
@@ -55,7 +57,7 @@ BUBBLES  = $$($(GO) list -f '{{range .TestImports}}{{if eq . "testing/synctest"}
 test-race: deps
 	@if command -v gcc >/dev/null; then \
 		export CGO_ENABLED=1; bubbles="$(BUBBLES)"; \
-		$(GO) test $(TESTFLAGS) -race -cpu 1 $$bubbles && $(GO) test $(TESTFLAGS) -race $$($(GO) list $(UNITS) | grep -vxF "$$bubbles"); \
+		$(GO) test $(TESTFLAGS) -p $(ATONCE) -race -cpu 1 $$bubbles && $(GO) test $(TESTFLAGS) -race $$($(GO) list $(UNITS) | grep -vxF "$$bubbles"); \
 	else echo 'race detector: not run, since this machine has no C compiler'; fi
 
 # Without the lab: seconds.

@@ -55,7 +55,7 @@ func viewOf(n Network) cluster.NetworkView {
 		v.Subnets = append(v.Subnets, cluster.Subnet{Prefix: s.Prefix, Gateway: s.Gateway})
 	}
 	// Some lists have the host's own address and some do not.
-	if !n.FindsHosts() && !n.Tunnel.Group.IsValid() {
+	if n.ListsHosts() && !n.Tunnel.Group.IsValid() {
 		list := append(slices.Clone(n.Remotes), n.VTEP.Local)
 		sortSet(&list)
 		v.SetList(list)

@@ -11,18 +11,24 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// createGossip is typed on each host, with the hosts' addresses.
-const createGossip = "podman network create --driver vxlan --opt discovery=gossip --opt local_ip=auto " +
+// createBefore is typed on each host, with the way hosts are found before the move, and the hosts' addresses.
+const createBefore = "podman network create --driver vxlan --opt discovery=%s --opt local_ip=auto " +
 	"--opt physical_interface=eth0 --opt vni=100 --opt remote_ips=%s --subnet 10.0.0.0/24 net"
 
-// Three hosts move from gossip to etcd and back, one after the other. Meanwhile they ping each other a
-// hundred times a second, a connection stays open, an agent is killed and containers start. Nothing is lost,
-// no forwarding entry goes away even for a moment, and no address is there twice.
+// Three hosts move from gossip, or a list of hosts, to etcd and back, one after the other. Meanwhile they ping each
+// other a hundred times a second, a connection stays open, an agent is killed and containers start. Nothing is
+// lost, no forwarding entry goes away even for a moment, and no address is there twice.
 func TestMoveToEtcdAndBack(t *testing.T) {
+	for _, from := range []string{"gossip", "static"} {
+		t.Run(from, func(t *testing.T) { moveToEtcdAndBack(t, from) })
+	}
+}
+
+func moveToEtcdAndBack(t *testing.T, from string) {
 	l := startLab(t, 3)
 	hosts := l.Hosts()
 	for i, h := range hosts {
-		labtest.Sh(t, h, fmt.Sprintf(createGossip, labtest.VTEPs(l)))
+		labtest.Sh(t, h, fmt.Sprintf(createBefore, from, labtest.VTEPs(l)))
 		labtest.Sh(t, h, fmt.Sprintf("podman run -d --name c%d --network net localhost/web", i))
 	}
 	startFlows(t, hosts)
@@ -34,10 +40,10 @@ func TestMoveToEtcdAndBack(t *testing.T) {
 	labtest.Sh(t, hosts[0], etcdctl(l)+"put "+key+` '{"host": "00112233445566778899aabbccddeeff", "container": "feed"}'`)
 	out := labtest.Refused(t, hosts[0], "vxlanctl network move net etcd")
 	if !strings.Contains(out, "address "+taken+" of the network of VNI 100 is that of container") ||
-		!strings.Contains(out, "it stays with gossip") {
+		!strings.Contains(out, "it stays with "+from) {
 		t.Errorf("an address is another's: %s", out)
 	}
-	wantPlanes(t, hosts[0], "gossip", "<no value>")
+	wantPlanes(t, hosts[0], from, "<no value>")
 	definitions := getFromEtcd(l, "--prefix /vxlan/v1/definitions/") + " | grep ."
 	labtest.Refused(t, hosts[0], definitions)
 	labtest.Sh(t, hosts[0], etcdctl(l)+"del "+key)
@@ -47,7 +53,7 @@ func TestMoveToEtcdAndBack(t *testing.T) {
 	labtest.Sh(t, hosts[1], "podman run -d --name n1 --network net localhost/web")
 	labtest.Sh(t, hosts[0], "podman run -d --name n0 --network net localhost/web")
 	labtest.Within(t, 20*time.Second, hosts[0], "podman exec n0 ping -c1 -W1 n1")
-	labtest.Within(t, 20*time.Second, hosts[0], "vxlanctl status | grep 'moves from gossip to etcd; missing is'")
+	labtest.Within(t, 20*time.Second, hosts[0], "vxlanctl status | grep 'moves from "+from+" to etcd; missing is'")
 	out = labtest.Refused(t, hosts[0], "vxlanctl network move net --finish")
 	if !strings.Contains(out, "etcd does not reach") || !strings.Contains(out, hosts[2].Name()) {
 		t.Errorf("while hosts are missing: %s", out)
@@ -64,12 +70,12 @@ func TestMoveToEtcdAndBack(t *testing.T) {
 	labtest.Sh(t, hosts[0], definitions)
 
 	for i, h := range hosts {
-		move(h, "gossip")
+		move(h, from)
 		if i == 1 {
 			labtest.Sh(t, hosts[0], "podman run -d --name n4 --network net localhost/web")
 		}
 	}
-	finishAll(t, hosts, "gossip")
+	finishAll(t, hosts, from)
 	labtest.Within(t, 20*time.Second, hosts[0], "! "+getFromEtcd(l, "--prefix /vxlan/v1/networks/")+" | grep .")
 	labtest.Refused(t, hosts[0], definitions)
 	labtest.Within(t, 20*time.Second, hosts[2], "podman exec n3 ping -c1 -W1 n4")

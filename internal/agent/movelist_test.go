@@ -160,12 +160,36 @@ func TestListedNetworkMovesToEtcdAndBack(t *testing.T) {
 	})
 }
 
+// A listed host whose agent answers has no container, and gets no floods. That is so for a host on the way too,
+// though etcd does not tell of hosts without containers.
+func TestListedHostWithoutContainersGetsNoFloods(t *testing.T) {
+	withListedAgent(t, []byte{11, 12}, func(t *testing.T, r *rig) {
+		idle := otherHost(12)
+		idle.Memberships = nil
+		show := func() {
+			r.cluster().show(append(listedMembers(11), idle)...)
+			sleep(2 * gracePeriod)
+		}
+		show()
+		want := r.entries()
+		if strings.Contains(want, "00:00:00:00:00:00 198.18.0.12") {
+			t.Fatalf("at first: %s", want)
+		}
+		r.setOptions(fromList)
+		show()
+		if got := r.entries(); got != want {
+			t.Errorf("entries\n%s\nwant\n%s", got, want)
+		}
+		r.wantMove("one has no container", "from static to etcd, here [], missing [l (198.18.0.11) 198.18.0.12]")
+	})
+}
+
 // A listed host without an agent is flooded to and learned from until the move ends, which it forbids. A host that
 // is not listed does not become a member by the plane of those that are.
 func TestListedHostsCountWhileTheNetworkMoves(t *testing.T) {
 	withListedAgent(t, []byte{11}, func(t *testing.T, r *rig) {
 		want := r.entries()
-		if !strings.Contains(want, "00:00:00:00:00:00 198.18.0.12") {
+		if !strings.Contains(want, "00:00:00:00:00:00 198.18.0.12") || !strings.Contains(want, network.BridgeMAC(100, vtep(12)).String()+" 198.18.0.12") {
 			t.Fatalf("at first: %s", want)
 		}
 		r.setOptions(fromList)

@@ -2,6 +2,7 @@ package etcdtest
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,9 @@ func moveToEtcdAndBack(t *testing.T, from string) {
 		labtest.Within(t, 20*time.Second, h, "! ss -Hlun sport = 7947 | grep .") // nobody gossips
 	}
 	labtest.Sh(t, hosts[2], "podman run -d --name n3 --network net localhost/web")
+	if from == "static" {
+		startAfterTakenAddress(t, l, hosts[2])
+	}
 	wantAddressesOnce(t, hosts)
 	labtest.Sh(t, hosts[0], definitions)
 
@@ -81,6 +85,25 @@ func moveToEtcdAndBack(t *testing.T, from string) {
 	labtest.Within(t, 20*time.Second, hosts[2], "podman exec n3 ping -c1 -W1 n4")
 	wantAddressesOnce(t, hosts)
 	wantNothingLost(t, hosts)
+}
+
+// startAfterTakenAddress has etcd give the address that Podman picks next on a host to somebody else, as to a host that
+// has no part of the subnet. The start fails and says so, and the next one gets the next address.
+func startAfterTakenAddress(t *testing.T, l *lab.Lab, h *lab.Host) {
+	t.Helper()
+	next := netip.MustParseAddr(labtest.Address(t, h, "n3", "net")).Next()
+	key := "/vxlan/v1/networks/100-4789/addresses/" + next.String()
+	labtest.Sh(t, h, etcdctl(l)+"put "+key+` '{"host": "00112233445566778899aabbccddeeff", "container": "feed"}'`)
+	start := "podman run -d --replace --name n5 --network net localhost/web"
+	out := labtest.Refused(t, h, start)
+	if !strings.Contains(out, "address "+next.String()+" of network net is in use") || !strings.Contains(out, "start it again") {
+		t.Errorf("an address is another's: %s", out)
+	}
+	labtest.Sh(t, h, start)
+	if got := labtest.Address(t, h, "n5", "net"); got != next.Next().String() {
+		t.Errorf("the next container got %s, want %v", got, next.Next())
+	}
+	labtest.Sh(t, h, etcdctl(l)+"del "+key)
 }
 
 // etcdctl is the command for what etcd has.

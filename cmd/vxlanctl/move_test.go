@@ -14,8 +14,10 @@ func TestMoveChecksTheNetworkFirst(t *testing.T) {
 	const shared = `{"name": "mynet", "id": "7c7b", "driver": "vxlan", "dns_enabled": true,
 		"options": {"vni": "100", "local_ip": "198.18.0.10", "physical_interface": "eth0", "remote_ips": "198.18.0.11"}, `
 	for name, tt := range map[string]struct{ rest, discovery, also, want string }{
-		"no parts":            {`"subnets": [{"subnet": "10.0.0.0/24"}]}`, "etcd", "static", "has no part of 10.0.0.0/24 of its own"},
-		"addresses of agents": {`"ipam_options": {"driver": "vxlan"}, "subnets": [{"subnet": "10.0.0.0/24"}]}`, "static", "etcd", "Podman does not know them"},
+		"no parts": {`"subnets": [{"subnet": "10.0.0.0/24"}]}`, "etcd", "static",
+			"has no part of 10.0.0.0/24 of its own"},
+		"addresses of agents": {`"ipam_options": {"driver": "vxlan"}, "subnets": [{"subnet": "10.0.0.0/24"}]}`,
+			"static", "etcd", "Podman does not know them"},
 	} {
 		before, err := podmannet.Options([]byte(shared + tt.rest))
 		if err != nil {

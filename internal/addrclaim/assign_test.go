@@ -198,7 +198,8 @@ func TestAssignKeepsToTheRange(t *testing.T) {
 				t.Errorf("got %v, %v", addrs, err)
 			}
 		}
-		if addrs, err := h.startContainer(t, "c8"); err == nil || !strings.Contains(err.Error(), "no free address in 10.0.0.64-10.0.0.67") {
+		if addrs, err := h.startContainer(t, "c8"); err == nil ||
+			!strings.Contains(err.Error(), "no free address in 10.0.0.64-10.0.0.67") {
 			t.Errorf("got %v, %v", addrs, err)
 		}
 		if addrs, err := h.startContainer(t, "c9", "10.0.0.9"); err != nil || len(addrs) != 1 {

@@ -268,7 +268,8 @@ func TestPartsOfAMovingNetwork(t *testing.T) {
 	before, both := on(`"max_hosts": "8", `), on(`"max_hosts": "8", "discovery": "etcd", "discovery_also": "static", `)
 	after := on(`"max_hosts": "8", "discovery": "etcd", `)
 	defined := on(`"discovery": "etcd", `)
-	for _, pair := range [][2]Definition{{before, both}, {both, before}, {both, after}, {both, defined}, {after, defined}, {defined, after}} {
+	for _, pair := range [][2]Definition{{before, both}, {both, before}, {both, after}, {both, defined},
+		{after, defined}, {defined, after}} {
 		if diffs := Differences(pair[0], pair[1]); splits(diffs) {
 			t.Errorf("%v and %v: %v", pair[0].Options, pair[1].Options, diffs)
 		}

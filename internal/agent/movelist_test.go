@@ -189,7 +189,8 @@ func TestListedHostWithoutContainersGetsNoFloods(t *testing.T) {
 func TestListedHostsCountWhileTheNetworkMoves(t *testing.T) {
 	withListedAgent(t, []byte{11}, func(t *testing.T, r *rig) {
 		want := r.entries()
-		if !strings.Contains(want, "00:00:00:00:00:00 198.18.0.12") || !strings.Contains(want, network.BridgeMAC(100, vtep(12)).String()+" 198.18.0.12") {
+		if !strings.Contains(want, "00:00:00:00:00:00 198.18.0.12") ||
+			!strings.Contains(want, network.BridgeMAC(100, vtep(12)).String()+" 198.18.0.12") {
 			t.Fatalf("at first: %s", want)
 		}
 		r.setOptions(fromList)
@@ -232,14 +233,17 @@ func TestContainerStartsOnANetworkFromAList(t *testing.T) {
 			r.storeChanged()
 			sleep(2 * time.Second)
 			own := r.servers().seen().own
-			if len(own) != 1 || !slices.ContainsFunc(own[0].Endpoints, func(e cluster.Endpoint) bool { return slices.Contains(e.Addrs, want) && !e.Requested }) {
+			if len(own) != 1 || !slices.ContainsFunc(own[0].Endpoints, func(e cluster.Endpoint) bool {
+				return slices.Contains(e.Addrs, want) && !e.Requested
+			}) {
 				t.Errorf("etcd has %+v, want %v", own, want)
 			}
 			r.setOptions(finished)
 		}
 		ns, q := listedAttachRequest(3, `"discovery": "etcd", `)
 		q.ContainerID, q.Options = containerID(4), json.RawMessage(`{"interface_name": "eth1", "static_ips": ["10.0.0.111"]}`)
-		if _, err := r.plugin.Setup(ns, q); err == nil || !strings.Contains(err.Error(), "is in use by container n11 on host") ||
+		if _, err := r.plugin.Setup(ns, q); err == nil ||
+			!strings.Contains(err.Error(), "is in use by container n11 on host") ||
 			!strings.Contains(err.Error(), "or without one start it again, and Podman picks the next address") {
 			t.Errorf("got %v", err)
 		}
@@ -257,6 +261,7 @@ func TestAddressOutsideThePartKeepsFromGoingBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.setOptions(toList)
-		r.wantMove("on the way back", "from etcd to static, here [container c2 has the address 10.0.0.200, and this host hands out 10.0.0.2-10.0.0.62; recreate it without --ip], missing []")
+		r.wantMove("on the way back", "from etcd to static, here [container c2 has the address 10.0.0.200, and "+
+			"this host hands out 10.0.0.2-10.0.0.62; recreate it without --ip], missing []")
 	})
 }

@@ -178,8 +178,10 @@ func TestPartsStayWhileANetworkMoves(t *testing.T) {
 		want    network.Range
 		own     netip.Addr
 	}{
-		{"a host that joins on the way", network.Network{Discovery: network.DiscoveryEtcd, DiscoveryAlso: "static"}, network.Range{}, parts, own},
-		{"on the way", network.Network{Discovery: network.DiscoveryEtcd, DiscoveryAlso: "static", PodmanPicks: true}, parts, parts, own},
+		{"a host that joins on the way", network.Network{Discovery: network.DiscoveryEtcd, DiscoveryAlso: "static"},
+			network.Range{}, parts, own},
+		{"on the way", network.Network{Discovery: network.DiscoveryEtcd, DiscoveryAlso: "static", PodmanPicks: true},
+			parts, parts, own},
 		{"by etcd, from a list", network.Network{Discovery: network.DiscoveryEtcd, PodmanPicks: true}, parts, parts, own},
 		{"by etcd", network.Network{Discovery: network.DiscoveryEtcd}, network.Range{}, network.Range{}, netip.Addr{}},
 	} {

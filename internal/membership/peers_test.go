@@ -70,16 +70,21 @@ func TestPeersBetweenAListAndAPlane(t *testing.T) {
 	}{
 		{"nobody is known", nil, nil, network.Peers{Flood: flood(2, 3)}},
 		{"one is a member", []cluster.Host{otherHost(2)}, nil, network.Peers{Flood: flood(2, 3)}},
-		{"the other answers", []cluster.Host{otherHost(2)}, []cluster.Host{otherHost(3, withoutContainer)}, network.Peers{Flood: flood(2), StaticFDB: true}},
-		{"the other does not any more", []cluster.Host{otherHost(2)}, []cluster.Host{otherHost(3, withoutContainer, unreachable)}, network.Peers{Flood: flood(2, 3)}},
-		{"one by the plane alone", []cluster.Host{otherHost(2), otherHost(3), otherHost(4)}, nil, network.Peers{Flood: flood(2, 3, 4), StaticFDB: true}},
+		{"the other answers", []cluster.Host{otherHost(2)}, []cluster.Host{otherHost(3, withoutContainer)},
+			network.Peers{Flood: flood(2), StaticFDB: true}},
+		{"the other does not any more", []cluster.Host{otherHost(2)},
+			[]cluster.Host{otherHost(3, withoutContainer, unreachable)}, network.Peers{Flood: flood(2, 3)}},
+		{"one by the plane alone", []cluster.Host{otherHost(2), otherHost(3), otherHost(4)}, nil,
+			network.Peers{Flood: flood(2, 3, 4), StaticFDB: true}},
 	} {
-		d := Discovery{Carries: everything, Snapshot: snapshot(tt.merged...), OfListed: snapshot(tt.ofListed...), Synced: true}
+		d := Discovery{Carries: everything, Snapshot: snapshot(tt.merged...),
+			OfListed: snapshot(tt.ofListed...), Synced: true}
 		if got := d.Peers(n, nil); !got.Equal(tt.want) {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
-	if got := n.ListedAlone(snapshot(otherHost(2), otherHost(4), otherHost(3, withoutContainer))).Members(n.Key()); len(got) != 1 || got[0].VTEP != vtep(2) {
+	others := snapshot(otherHost(2), otherHost(4), otherHost(3, withoutContainer))
+	if got := n.ListedAlone(others).Members(n.Key()); len(got) != 1 || got[0].VTEP != vtep(2) {
 		t.Errorf("of the list are %v", got)
 	}
 	members := snapshot(otherHost(2, unreachable), otherHost(3)).Members(n.Key())

@@ -128,7 +128,8 @@ func TestChangeConfigRecordsTheList(t *testing.T) {
 			t.Error(err)
 		}
 		v, err := store.ReadVTEP(plugin.StoreDir, "7c7b")
-		if err != nil || !slices.Equal(v.Listed, tt.listed) || tt.discovery == `"discovery": "static", ` && !slices.Equal(v.Remotes, list) {
+		if err != nil || !slices.Equal(v.Listed, tt.listed) ||
+			tt.discovery == `"discovery": "static", ` && !slices.Equal(v.Remotes, list) {
 			t.Errorf("%s: recorded are %v, the list %v, %v", tt.discovery, v.Remotes, v.Listed, err)
 		}
 	}

@@ -14,6 +14,8 @@ type Network struct {
 	VTEP      network.VTEP
 	Endpoints []*network.Endpoint
 	Keys      []cluster.TunnelKey // this host's, of an encrypted network
+	// KeysVersion tells other hosts which of the keys are the later ones.
+	KeysVersion uint64
 }
 
 // EndpointKey names a container's endpoint on a network of this host.

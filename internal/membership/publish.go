@@ -27,7 +27,7 @@ func membershipOf(n Network) cluster.Membership {
 		BridgeMAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local),
 		StaticFDB: true,
 		View:      viewOf(n),
-		Keys:      n.Keys,
+		Keys:      n.Keys, KeysVersion: n.KeysVersion,
 		Endpoints: make([]cluster.Endpoint, 0, len(n.Endpoints)),
 	}
 	for _, e := range n.Endpoints {

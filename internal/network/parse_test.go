@@ -110,9 +110,6 @@ func TestParseRefuses(t *testing.T) {
 		{"from a multicast group", opts{"discovery": "etcd", "discovery_also": "static",
 			"multicast_group": "239.1.1.1", "-remote_ips": ""}, keys{"dns_enabled": true},
 			`option multicast_group "239.1.1.1": does not go with discovery=etcd, which tells to which hosts to flood`},
-		{"encryption while a network moves", opts{"discovery": "gossip", "discovery_also": "etcd", "encryption": "wireguard"},
-			nil, `option encryption "wireguard": does not go with discovery_also: an encrypted network cannot move to ` +
-				`another control plane yet; create a network with another name, and move the containers`},
 		{"discovery's own address manager", nil, keys{"ipam_options": map[string]string{"driver": "vxlan"}}, `--ipam-driver "vxlan": must be "host-local" or "none"`},
 		{"multicast_group unicast", opts{"multicast_group": "10.1.1.1", "-remote_ips": ""}, nil, `option multicast_group "10.1.1.1": must be a multicast address, such as 239.1.1.1 or ff05::100`},
 		{"multicast_group of the other family", opts{"multicast_group": "ff05::100", "-remote_ips": ""}, nil, `option local_ip "192.168.1.10": must be of the same address family as ff05::100`},

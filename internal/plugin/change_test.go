@@ -47,6 +47,33 @@ func TestCheckChange(t *testing.T) {
 	}
 }
 
+// A network's own WireGuard device, which the agent has made, does not keep it from changes. Another one does.
+func TestCheckChangeOfAnEncryptedNetwork(t *testing.T) {
+	for alias, want := range map[string]string{
+		"":              `": is held by an interface of this host`,
+		"the network's": "",
+	} {
+		k, plugin := newFakeHost(t)
+		before, err := plugin.Create([]byte(strings.Replace(testNetwork, `"vni"`, `"encryption": "wireguard", "vni"`, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := network.ParseIdentity(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if alias != "" {
+			alias = id.Alias()
+		}
+		k.HostNamespace().Add(kernel.Link{Name: id.WireGuard[1].Name, Kind: kernel.KindTun, Alias: alias})
+		after := strings.Replace(string(before), `"vni"`, `"mtu": "1300", "vni"`, 1)
+		if err := plugin.CheckChange(before, []byte(after)); (err == nil) != (want == "") ||
+			err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("alias %q: got %v, want %q", alias, err, want)
+		}
+	}
+}
+
 // What is recorded of a network that has containers follows, and then the kernel.
 func TestChangeConfig(t *testing.T) {
 	k, plugin := newFakeHost(t)

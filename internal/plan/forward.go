@@ -20,6 +20,9 @@ type Known struct {
 	Ceded map[netip.Addr]bool
 	// Only names the entries that are planned; nil: all. What one host says changes few.
 	Only *kernel.ForwardingKeys
+	// Unread says that the wanted ones of these are set without a look at them first: to set one that is
+	// there changes nothing. A look takes longer than the change.
+	Unread bool
 	// SkipPorts says that nothing has changed on this host.
 	SkipPorts bool
 	// TakesIP are the VTEPs of the hosts that take IP packets of an encrypted network without a VXLAN header, by the
@@ -40,7 +43,8 @@ type Forwarding struct {
 	FastPath kernel.FastPath
 	// Partial keeps entries that are there and not wanted.
 	Partial bool
-	// Only names the entries that are looked at; nil: all. Tables has no others then.
+	// Only names the entries that are looked at; nil: all. Tables has no others then, but those that are set
+	// unread.
 	Only *kernel.ForwardingKeys
 }
 
@@ -61,14 +65,35 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 		Device: deviceNames(n.Identity).VXLAN, Port: portFlags(k.StaticFDB), Tables: t,
 		Partial: k.Partial, Only: k.Only,
 	}
+	if k.Only != nil && k.Unread {
+		fw.Only = unwantedKeys(t, *k.Only)
+	}
 	fw.FastPath = kernel.FastPath{Device: fw.Device.Name, Bridge: fw.Device.Master, Partial: k.Partial}
 	if k.Only != nil {
-		fw.FastPath.Only = append([]kernel.MAC{}, k.Only.MACs...)
+		fw.FastPath.Only = append([]kernel.MAC{}, fw.Only.MACs...)
 	}
 	if k.StaticFDB && k.WishFastPath != nil {
 		k.WishFastPath(&fw, n, v, k)
 	}
 	return fw
+}
+
+// unwantedKeys returns those of the keys of which the tables have no entry, and the flood entries, which are
+// never looked at.
+func unwantedKeys(t kernel.ForwardingTables, keys kernel.ForwardingKeys) *kernel.ForwardingKeys {
+	isNeighbour := make(map[netip.Addr]bool, len(t.Neighbours))
+	for _, n := range t.Neighbours {
+		isNeighbour[n.Addr] = true
+	}
+	isStatic := make(map[kernel.MAC]bool, len(t.Static))
+	for _, m := range t.Static {
+		isStatic[m] = true
+	}
+	return &kernel.ForwardingKeys{
+		MACs:  slices.DeleteFunc(slices.Clone(keys.MACs), func(m kernel.MAC) bool { return isStatic[m] }),
+		Addrs: slices.DeleteFunc(slices.Clone(keys.Addrs), func(a netip.Addr) bool { return isNeighbour[a] }),
+		Flood: keys.Flood,
+	}
 }
 
 // WishFastPath adds what is to pass the bridge by, of what is to be forwarded.

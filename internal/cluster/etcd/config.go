@@ -32,7 +32,9 @@ type Config struct {
 	Cert, Key string // files with this host's own certificate and key; "": it has none
 	User      string // "": none
 	// PasswordFile has the user's password.
-	PasswordFile   string
+	PasswordFile string
+	// MarkFile keeps which etcd this host knew, and how new that was; "": nothing does.
+	MarkFile       string
 	Prefix         string        // of all keys
 	DialTimeout    time.Duration // of a connection to one server
 	RequestTimeout time.Duration // after which a claim has failed

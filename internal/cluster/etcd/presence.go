@@ -40,6 +40,9 @@ func (p *Plane) keepPresence(ctx context.Context, client *clientv3.Client) {
 			err = nil
 		}
 		p.noteResult("presence of this host", err)
+		if err == nil {
+			p.saveMark(signs%signsPerLease == 0)
+		}
 		select {
 		case <-time.After(wait):
 		case <-p.wakePresence:
@@ -68,7 +71,7 @@ func (p *Plane) signOfLife(ctx context.Context, client *clientv3.Client, written
 		case err != nil:
 			return err
 		default:
-			p.noteAnswer(alive.Revision)
+			p.noteAnswer(alive.ResponseHeader)
 		}
 	}
 	if lease == clientv3.NoLease {
@@ -124,7 +127,7 @@ func (p *Plane) writePresence(ctx context.Context, client *clientv3.Client, valu
 		wake(p.wakePresence) // somebody was faster
 		return false, nil
 	}
-	p.noteAnswer(put.Header.Revision)
+	p.noteAnswer(put.Header)
 	p.noteTwin("")
 	return true, nil
 }

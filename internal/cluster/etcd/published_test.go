@@ -29,7 +29,7 @@ func TestUnpublished(t *testing.T) {
 	})
 	b.remove("b1")
 	eventually(t, "nothing is contested any more", func() bool { return b.Unpublished(blue) == nil })
-	servers[0].kill()
+	servers[0].Kill()
 	a.add("a2", "10.0.0.4")
 	eventually(t, "etcd is away", func() bool {
 		got := a.Unpublished(blue)

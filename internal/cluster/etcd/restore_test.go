@@ -14,37 +14,38 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/etcd/etcdtest"
 )
 
 // backUp saves what etcd has, and returns how to restore that.
-func (s *server) backUp(c *clientv3.Client) (restore func()) {
-	s.t.Helper()
-	file := filepath.Join(s.t.TempDir(), "backup")
-	from, err := c.Snapshot(s.t.Context())
+func backUp(t *testing.T, s *etcdtest.Server, c *clientv3.Client) (restore func()) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "backup")
+	from, err := c.Snapshot(t.Context())
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer from.Close()
 	to, err := os.Create(file)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer to.Close()
 	if _, err := io.Copy(to, from); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return func() {
-		s.t.Helper()
-		s.kill()
-		dir := filepath.Join(s.t.TempDir(), "restored")
-		cmd := exec.Command("etcdctl", "snapshot", "restore", file, "--data-dir", dir, "--name", s.name,
-			"--initial-cluster", s.name+"="+s.peer, "--initial-advertise-peer-urls", s.peer)
+		t.Helper()
+		s.Kill()
+		dir := filepath.Join(t.TempDir(), "restored")
+		cmd := exec.Command("etcdctl", "snapshot", "restore", file, "--data-dir", dir, "--name", s.Name,
+			"--initial-cluster", s.Name+"="+s.PeerURL, "--initial-advertise-peer-urls", s.PeerURL)
 		cmd.Env = append(os.Environ(), "ETCDCTL_API=3")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			s.t.Fatalf("etcdctl snapshot restore: %v\n%s", err, out)
+			t.Fatalf("etcdctl snapshot restore: %v\n%s", err, out)
 		}
-		s.args = append(s.args, "--data-dir", dir)
-		s.start()
+		s.Args = append(s.Args, "--data-dir", dir)
+		s.Start()
 	}
 }
 
@@ -63,7 +64,7 @@ func TestBackupIsRestored(t *testing.T) {
 	a.add("a1", "10.0.0.2")
 	a.add("a2", "10.0.0.3")
 	b.awaitSees(a, "a1[10.0.0.2] a2[10.0.0.3]")
-	restore := servers[0].backUp(c)
+	restore := backUp(t, servers[0], c)
 	a.remove("a1")
 	a.add("a3", "10.0.0.4")
 	a.add("a4", "10.0.0.5")
@@ -136,7 +137,7 @@ func TestBackupIsRestoredWhileNoAgentRuns(t *testing.T) {
 	b.join()
 	a.add("a1", "10.0.0.2")
 	b.awaitSees(a, "a1[10.0.0.2]")
-	restore := servers[0].backUp(c)
+	restore := backUp(t, servers[0], c)
 	a.add("a2", "10.0.0.3")
 	b.awaitSees(a, "a1[10.0.0.2] a2[10.0.0.3]")
 	a.awaitSynced()

@@ -105,7 +105,7 @@ func heapMB() float64 {
 func (all etcdServers) cpu(t *testing.T) (sum time.Duration) {
 	t.Helper()
 	for _, s := range all {
-		sum += cpuOf(t, s.cmd.Process.Pid)
+		sum += cpuOf(t, s.PID())
 	}
 	return sum
 }
@@ -141,7 +141,7 @@ func (all etcdServers) awaitRest(t *testing.T) {
 func (all etcdServers) residentMB(t *testing.T) (sizes []int) {
 	t.Helper()
 	for _, s := range all {
-		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.PID()))
 		if err != nil {
 			t.Fatal(err)
 		}

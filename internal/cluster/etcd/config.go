@@ -51,8 +51,9 @@ const (
 	// DefaultDialTimeout is enough for a TLS handshake over a slow link.
 	DefaultDialTimeout = 2 * time.Second
 	// DefaultRequestTimeout outlasts the election of a leader, which takes one to two seconds. With it
-	// a container's start fails within five seconds.
-	DefaultRequestTimeout = 4 * time.Second
+	// a container's start fails within five seconds: half a second is for finding out the reason, and the rest
+	// for Podman and the start of an agent.
+	DefaultRequestTimeout = 3 * time.Second
 	// DefaultLease outlasts an election, and a host that swaps for a few seconds.
 	DefaultLease = 15 * time.Second
 )

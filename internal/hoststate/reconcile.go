@@ -168,7 +168,7 @@ func (s *Session) Forward(n Network, k plan.Known) error {
 const (
 	// EntriesAtOnce is how many entries of each kind are set before the time is looked at again:
 	// half a millisecond's work, so a machine that is ten times slower holds the lock for 8 ms.
-	EntriesAtOnce = 100
+	EntriesAtOnce = 50
 	// LockGap is for how long the lock is left to others then. It is not fair: whoever waits would
 	// mostly find it taken again.
 	LockGap = time.Millisecond

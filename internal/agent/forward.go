@@ -337,7 +337,9 @@ func (f *forwarder) forwardUntil(deadline time.Time, s *hoststate.Session, n *fo
 		if more {
 			before := len(taken)
 			n.suspect.MoveTo(taken, *known.Only)
-			known.Unread = len(taken) == before // else it is told whether something had to be repaired
+			if len(taken) == before { // else it is told whether something had to be repaired
+				known.SetUnread = plan.SetUnread
+			}
 		}
 		return known, more
 	}

@@ -20,9 +20,6 @@ type Known struct {
 	Ceded map[netip.Addr]bool
 	// Only names the entries that are planned; nil: all. What one host says changes few.
 	Only *kernel.ForwardingKeys
-	// Unread says that the wanted ones of these are set without a look at them first: to set one that is
-	// there changes nothing. A look takes longer than the change.
-	Unread bool
 	// SkipPorts says that nothing has changed on this host.
 	SkipPorts bool
 	// TakesIP are the VTEPs of the hosts that take IP packets of an encrypted network without a VXLAN header, by the
@@ -32,6 +29,9 @@ type Known struct {
 	// WishFastPath is the function WishFastPath, or nil: packets are to pass the bridge. The plugin,
 	// which sets up no fast path, does without its code.
 	WishFastPath func(*Forwarding, network.Network, network.VTEP, Known)
+	// SetUnread is the function SetUnread, or nil: all entries that Only names are looked at before they are
+	// set. The plugin does without its code, too.
+	SetUnread func(*Forwarding)
 }
 
 // Forwarding is what should be in the kernel for frames to find a network's other hosts.
@@ -65,8 +65,8 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 		Device: deviceNames(n.Identity).VXLAN, Port: portFlags(k.StaticFDB), Tables: t,
 		Partial: k.Partial, Only: k.Only,
 	}
-	if k.Only != nil && k.Unread {
-		fw.Only = unwantedKeys(t, *k.Only)
+	if k.SetUnread != nil {
+		k.SetUnread(&fw)
 	}
 	fw.FastPath = kernel.FastPath{Device: fw.Device.Name, Bridge: fw.Device.Master, Partial: k.Partial}
 	if k.Only != nil {
@@ -78,9 +78,10 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	return fw
 }
 
-// unwantedKeys returns those of the keys of which the tables have no entry, and the flood entries, which are
-// never looked at.
-func unwantedKeys(t kernel.ForwardingTables, keys kernel.ForwardingKeys) *kernel.ForwardingKeys {
+// SetUnread makes the entries that are wanted be set without a look at them first: to set one that is there changes
+// nothing, and a look takes longer. The others are looked at, as they may have to go. Flood entries never are.
+func SetUnread(fw *Forwarding) {
+	t, keys := fw.Tables, fw.Only
 	isNeighbour := make(map[netip.Addr]bool, len(t.Neighbours))
 	for _, n := range t.Neighbours {
 		isNeighbour[n.Addr] = true
@@ -89,7 +90,7 @@ func unwantedKeys(t kernel.ForwardingTables, keys kernel.ForwardingKeys) *kernel
 	for _, m := range t.Static {
 		isStatic[m] = true
 	}
-	return &kernel.ForwardingKeys{
+	fw.Only = &kernel.ForwardingKeys{
 		MACs:  slices.DeleteFunc(slices.Clone(keys.MACs), func(m kernel.MAC) bool { return isStatic[m] }),
 		Addrs: slices.DeleteFunc(slices.Clone(keys.Addrs), func(a netip.Addr) bool { return isNeighbour[a] }),
 		Flood: keys.Flood,

@@ -258,7 +258,7 @@ func TestUnreadEntriesAreNotLookedAt(t *testing.T) {
 	if !reflect.DeepEqual(read.Only, k.Only) || !slices.Equal(read.FastPath.Only, k.Only.MACs) {
 		t.Errorf("read: looks at %+v, and in the fast path at %v", read.Only, read.FastPath.Only)
 	}
-	k.Unread = true
+	k.SetUnread = SetUnread
 	unread := Forward(blue(), vtep, k)
 	want := kernel.ForwardingKeys{MACs: []kernel.MAC{mac(2)}, Addrs: []netip.Addr{gone}, Flood: k.Only.Flood}
 	if !reflect.DeepEqual(*unread.Only, want) || !slices.Equal(unread.FastPath.Only, want.MACs) {

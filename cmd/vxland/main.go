@@ -270,5 +270,6 @@ func etcdConfig(h *gossip.LocalHost, c config.Etcd, log *slog.Logger) etcd.Confi
 		HostID: h.ID, HostName: h.Name, Endpoints: c.Endpoints, CA: c.CA, Cert: c.Cert, Key: c.Key,
 		User: c.User, PasswordFile: c.PasswordFile, Prefix: c.Prefix,
 		DialTimeout: c.DialTimeout, RequestTimeout: c.RequestTimeout, Lease: c.Lease, Log: log,
+		MarkFile: filepath.Join(hostid.Dir, "etcd-revision"),
 	}
 }

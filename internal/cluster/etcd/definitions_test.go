@@ -334,12 +334,12 @@ func TestForgottenHostIsBack(t *testing.T) {
 		c.Networks = func() []string { return []string{"elsewhere", "mynet"} }
 		c.Log = slog.New(slog.NewTextHandler(&log, nil))
 	})
-	b.join()
+	b.add("c", "10.0.0.5")
 	a := startHost(t, 1, servers.urls())
 	a.join()
-	a.awaitSees(b, "")
+	a.awaitSees(b, "c[10.0.0.5]")
 	b.stop()
-	a.awaitSees(b, "unreachable")
+	a.awaitSees(b, "unreachable c[10.0.0.5]")
 	if err := a.ForgetHost(cluster.Host{ID: b.cfg.HostID}); err != nil {
 		t.Fatal(err)
 	}
@@ -347,7 +347,7 @@ func TestForgottenHostIsBack(t *testing.T) {
 		t.Fatal("the host still counts")
 	}
 	b.restart()
-	a.awaitSees(b, "")
+	a.awaitSees(b, "c[10.0.0.5]")
 	eventually(t, "the host counts again", func() bool { return count() == 1 })
 	if uses, err := startDefiner(t, 3, servers.urls()).Retire(t.Context(), "mynet", false); err != nil ||
 		len(uses) == 0 || uses[0].Host != "host-2" {

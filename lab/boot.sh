@@ -63,6 +63,9 @@ mount --make-rshared /
 
 echo "$LAB_HOST" >/proc/sys/kernel/hostname
 ip link set lo up
+# A connection whose process was killed is given up after a second. By default its unacknowledged data is sent again for
+# more than a minute, and holds the network namespace, when the lab has ended long since.
+echo 1 >/proc/sys/net/ipv4/tcp_orphan_retries
 mkdir -p /run/lock
 
 echo ready >&3

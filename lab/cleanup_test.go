@@ -120,6 +120,30 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
+// A connection that its process left open, with data that nobody acknowledges any more, holds the network namespace of
+// its host for as long as the kernel sends that again: a minute and a half by default.
+func TestCloseDoesNotWaitForUnacknowledgedData(t *testing.T) {
+	l := startLab(t, lab.Config{Hosts: 2})
+	a, b := l.Host("host-a"), l.Host("host-b")
+	labtest.Sh(t, b, "setsid -f python3 -m http.server 7000 >/dev/null 2>&1")
+	labtest.Eventually(t, b, "ss -ltn | grep :7000")
+	labtest.Sh(t, a, `setsid -f bash -c 'exec 3<>/dev/tcp/`+b.Addr4().String()+`/7000; touch /run/connected
+		until [ -e /run/cut ]; do sleep 0.01; done; echo data >&3; touch /run/sent; sleep 1000' >/dev/null 2>&1`)
+	labtest.Eventually(t, a, "test -e /run/connected")
+	if _, err := l.UnderlayIP(t.Context(), "link", "set", "host-b", "down"); err != nil {
+		t.Fatal(err)
+	}
+	labtest.Sh(t, a, "touch /run/cut")
+	labtest.Eventually(t, a, "test -e /run/sent")
+	began := time.Now()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("the lab closed after %v", took)
+	}
+}
+
 // The test binary runs a second time as the process that starts a lab and is then killed; see
 // TestMain.
 const crashEnv = "VXLAN_LAB_TEST_CRASH"

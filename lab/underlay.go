@@ -86,7 +86,9 @@ func (u underlay) waitDisconnected(ctx context.Context, host string) error {
 		if host != "" {
 			out, err = nsIP(ctx, u.holder.PID, "", "-o", "link", "show", "dev", host)
 		}
-		left = out
+		if ctx.Err() == nil {
+			left = out
+		}
 		return strings.TrimSpace(out) == "" && (err == nil || host != "") || !u.holder.isAlive()
 	})
 	if err != nil {

@@ -91,7 +91,7 @@ func TestFirstContainerWaitsForASlowAgent(t *testing.T) {
 	addr := labtest.Address(t, b, "peer", "net")
 	firstConnectionTime(t, a, addr)
 	pause := func(seconds string) {
-		labtest.Sh(t, b, "pkill -STOP -x vxland; (sleep "+seconds+"; pkill -CONT -x vxland) >/dev/null 2>&1 &")
+		labtest.Sh(t, b, labtest.FreezeAgent+"; (sleep "+seconds+"; "+labtest.ThawAgent+") >/dev/null 2>&1 &")
 	}
 	pause("0.4")
 	if took := firstConnectionTime(t, a, addr); took > lostQuestion {

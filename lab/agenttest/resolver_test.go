@@ -108,7 +108,7 @@ func TestContainerStartedBesideSlowAgentGetsNames(t *testing.T) {
 	labtest.Within(t, 2*time.Second, a, "podman exec ca ping -c1 -W1 cb")
 	fdb := "bridge fdb show dev vxlan-net | sort"
 	before := labtest.Sh(t, a, fdb)
-	labtest.Sh(t, a, "pkill -STOP -x vxland")
+	labtest.Sh(t, a, labtest.FreezeAgent)
 	out := labtest.Sh(t, a, "exec 2>&1; podman run -d --name late --network net localhost/web")
 	if !strings.Contains(out, "no container names yet: vxland is slow") {
 		t.Errorf("podman says %s", out)
@@ -116,7 +116,7 @@ func TestContainerStartedBesideSlowAgentGetsNames(t *testing.T) {
 	if after := labtest.Sh(t, a, fdb); after != before {
 		t.Errorf("forwarding changed from\n%s\nto\n%s", before, after)
 	}
-	labtest.Sh(t, a, "pkill -CONT -x vxland")
+	labtest.Sh(t, a, labtest.ThawAgent)
 	labtest.Within(t, 2*time.Second, a, "podman exec late ping -c1 -W1 cb")
 	labtest.Within(t, 2*time.Second, b, "podman exec cb ping -c1 -W1 late")
 }

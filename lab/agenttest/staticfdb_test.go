@@ -127,7 +127,7 @@ func TestContainerMovesToHostWithBusyAgent(t *testing.T) {
 			t.Errorf("refused with %s", got)
 		}
 	}
-	labtest.Sh(t, b, "pkill -STOP -x vxland; (sleep 0.4; pkill -CONT -x vxland) >/dev/null 2>&1 &")
+	labtest.Sh(t, b, labtest.FreezeAgent+"; (sleep 0.4; "+labtest.ThawAgent+") >/dev/null 2>&1 &")
 	labtest.Sh(t, a, "podman rm -f -t0 mover")
 	runWebServer(t, b, "mover", flags)
 	labtest.Within(t, time.Second, a, "podman exec ca ping -c1 -W1 "+addr4+" && podman exec ca ping -c1 -W1 "+addr6)

@@ -18,7 +18,7 @@ var agentFaults = []fault{
 	{name: "input drops the agents' messages", inject: drop("inet", "input", "0", "meta l4proto { tcp, udp } th dport 7947 drop"), code: "VX0502", says: "messages of the agents"},
 	{name: "tc of the other host steals VXLAN", inject: "tc qdisc replace dev eth0 clsact; tc filter add dev eth0 ingress protocol ip u32 match ip protocol 17 0xff match ip dport 4789 0xffff action mirred egress redirect dev lo",
 		look: "host-a", code: "VX0505", says: "ingress of eth0"},
-	{name: "agent stopped", inject: "kill -STOP $(pgrep ^vxland)", code: "VX0701", says: "was stopped", quick: true},
+	{name: "agent stopped", inject: labtest.FreezeAgent, code: "VX0701", says: "was stopped", quick: true},
 	{name: "agent killed", inject: "kill -9 $(pgrep ^vxland)", code: "VX0701", says: "does not run", quick: true},
 	{name: "configuration refused", inject: "mkdir -p /etc/vxlan; echo 'prot = 7947' > /etc/vxlan/vxland.toml", code: "VX0710", says: "prot", after: "rm /etc/vxlan/vxland.toml"},
 	{name: "configuration refused, agent ended", inject: "mkdir -p /etc/vxlan; echo 'prot = 7947' > /etc/vxlan/vxland.toml; kill -9 $(pgrep ^vxland)", code: "VX0710", says: "prot",

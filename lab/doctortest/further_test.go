@@ -1,5 +1,7 @@
 package doctortest
 
+import "vxlan-driver/lab/labtest"
+
 // furtherFaults are tried as staticFaults are, for what other programs and people do to a host.
 var furtherFaults = []fault{
 	{name: "proxy ARP of the bridge", inject: "sysctl -qw net.ipv4.conf.br-vxlan-plain.proxy_arp_pvlan=1", code: "VX0102", says: "proxy_arp"},
@@ -92,8 +94,9 @@ var furtherAgentFaults = []fault{
 	{name: "address of another container", inject: inside("cb", "ip address add 10.0.0.2/24 dev eth0"), code: "VX0601", says: "10.0.0.2"},
 	{name: "key of this host alone", inject: "mkdir -p /etc/vxlan; head -c 32 /dev/urandom | base64 > /etc/vxlan/key; chmod 600 /etc/vxlan/key; echo 'key_file = \"/etc/vxlan/key\"' > /etc/vxlan/vxland.toml; vxlanctl reload", code: "VX0707", says: "key",
 		person: decision{"which key the cluster has is for a person to say", "rm /etc/vxlan/vxland.toml; vxlanctl reload; rm /etc/vxlan/key"}},
-	{name: "agent of the other host stopped", inject: "kill -STOP $(pgrep ^vxland)", look: "host-a", host: "host-a", code: "VX0706", says: "no contact",
-		person: decision{"a host that answers nothing can only be looked at there", "kill -CONT $(pgrep ^vxland)"}},
+	{name: "agent of the other host stopped", inject: labtest.FreezeAgent, look: "host-a", host: "host-a",
+		code: "VX0706", says: "no contact",
+		person: decision{"a host that answers nothing can only be looked at there", labtest.ThawAgent}},
 	{name: "agent killed, its messages dropped", inject: "kill -9 $(pgrep ^vxland); " + drop("inet", "input", "0", "udp dport 7947 drop"), code: "VX0502", says: "messages", then: "VX0701"},
 	{name: "agent not executable", inject: "chmod 644 /usr/local/bin/vxland; kill -9 $(pgrep ^vxland)", code: "VX0104", says: "cannot be executed"},
 }

@@ -32,7 +32,7 @@ func testRuleDeleted(t *testing.T, l *lab.Lab) {
 	wantFirst(t, b, "VX1008", "host-b", "just repaired: WireGuard device wg0-six")
 	awaitHealth(t, l.Hosts()...)
 	// While the agent is stopped doctor finds it, and the agent sets it right as soon as it goes on.
-	labtest.Sh(t, b, "kill -STOP $(pgrep ^vxland); "+deleteRule)
+	labtest.Sh(t, b, labtest.FreezeAgent+"; "+deleteRule)
 	stopped, all := awaitFinding(t, b, "VX0701")
 	isFound := slices.ContainsFunc(all, func(f finding) bool {
 		return f.Code == "VX1008" && f.Network == "six" && strings.Contains(f.Summary, "leave by eth0")

@@ -64,8 +64,6 @@ type fault struct {
 const (
 	killAgents    = "kill -9 $(pgrep -x vxland)"
 	killWireGuard = "kill -9 $(pgrep -x wireguard-vxlan)"
-	freezeAgents  = "kill -STOP $(pgrep -x vxland)"
-	thawAgents    = "kill -CONT $(pgrep -x vxland)"
 	// leaveByUnderlay leads all entries past WireGuard.
 	leaveByUnderlay = `for n in four six; do
 		bridge fdb show dev vxlan-$n | grep ' via ' | while read -r mac dst vtep rest; do
@@ -101,7 +99,7 @@ var faults = []fault{
 
 // whileFrozen is a script of what happens in a second in which the agent does nothing.
 func whileFrozen(script string) string {
-	return "trap '" + thawAgents + "' EXIT; " + freezeAgents + "; " + script + "; sleep 1"
+	return "trap '" + labtest.ThawAgent + "' EXIT; " + labtest.FreezeAgent + "; " + script + "; sleep 1"
 }
 
 // rotateKeys has the keys of all networks changed twice, and waits until that is done. Then the devices have the
@@ -177,8 +175,8 @@ func (f fault) strike(t *testing.T, l *lab.Lab, pairs map[string][]container) {
 // leaveInPlaintext does what two faults at once do, so that the captures have something to show.
 func leaveInPlaintext(t *testing.T, l *lab.Lab, pairs map[string][]container) {
 	a := l.Hosts()[0]
-	labtest.Sh(t, a, freezeAgents)
-	defer labtest.Sh(t, a, thawAgents)
+	labtest.Sh(t, a, labtest.FreezeAgent)
+	defer labtest.Sh(t, a, labtest.ThawAgent)
 	for _, pair := range pairs {
 		keepTalking(t, refreshed(t, pair[0]), pair[1])
 	}

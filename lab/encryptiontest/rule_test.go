@@ -57,9 +57,9 @@ func checkDefence(t *testing.T, r rule, attack func(), succeeded func(within tim
 	if succeeded(100 * time.Millisecond) {
 		t.Errorf("the attack succeeds in spite of the rule %q", r.comment)
 	}
-	labtest.Sh(t, r.host, freezeAgents+fmt.Sprintf("; nft flush chain %s vxlan-driver %s", r.family, r.chain))
+	labtest.Sh(t, r.host, labtest.FreezeAgent+fmt.Sprintf("; nft flush chain %s vxlan-driver %s", r.family, r.chain))
 	defer labtest.Sh(t, r.host, "vxlanctl reload")
-	defer labtest.Sh(t, r.host, thawAgents)
+	defer labtest.Sh(t, r.host, labtest.ThawAgent)
 	attack()
 	if !succeeded(3 * time.Second) {
 		t.Errorf("the attack does not succeed without the rule %q either, so this test proves nothing", r.comment)

@@ -9,6 +9,13 @@ import (
 	"vxlan-driver/lab"
 )
 
+// What stops a host's agent, and lets it go on. It is stopped when it has not got the store's lock, which no other
+// process could take otherwise.
+const (
+	FreezeAgent = "flock /run/vxlan/lock pkill -STOP -x vxland"
+	ThawAgent   = "pkill -CONT -x vxland"
+)
+
 // Sh runs a script on a host that must succeed, and returns what it printed.
 func Sh(t testing.TB, h *lab.Host, script string) string {
 	t.Helper()

@@ -111,6 +111,7 @@ func typeOn(t *testing.T, h *lab.Host, script string) (string, error) {
 // etcd.md has it. Only the installation of packages and scp are the test's. Then the roles of each host, typed too:
 // hosts work with them, and cannot write what others have.
 func TestEtcd(t *testing.T) {
+	t.Parallel()
 	l := startWithEtcd(t)
 	typeOneServer(t, l)
 	must(t, l.Host("host-a").WriteFile("/usr/local/bin/scp", []byte(scp), 0o755))

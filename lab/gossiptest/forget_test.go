@@ -18,6 +18,7 @@ var forgetCommand = regexp.MustCompile("`(vxlanctl host forget [^ `]+)`")
 // that frees it. Typed on any host, it does so on all. If the host is back after all, it is seen
 // again, with its other containers.
 func testForgottenHostFreesItsAddresses(t *testing.T, p labtest.Plane) {
+	t.Parallel()
 	l := p.Start(t, lab.Config{Hosts: 3})
 	hosts := l.Hosts()
 	lost := hosts[2]

@@ -87,6 +87,7 @@ func testAddressesSurviveRestartReloadAndAgentKill(t *testing.T, p labtest.Plane
 
 // Without an agent no container starts. The error says why, and nothing is left.
 func testNoContainerStartsWithoutAgent(t *testing.T, p labtest.Plane) {
+	t.Parallel()
 	l := p.Start(t, lab.Config{Hosts: 1})
 	h := l.Hosts()[0]
 	p.CreateOn(t, l.Hosts(), "net", "--opt vni=100 --subnet 10.0.0.0/24")

@@ -146,7 +146,7 @@ sim-large:
 # Hosts that talk to a real etcd on this machine: how soon others know a container among 3 to 1,000 hosts, what that
 # costs, claims a second, and an agent that programs 50,000 entries. As root; a quarter of an hour.
 etcd-scale:
-	ETCD_SCALE=$${ETCD_SCALE:-3,25,100,1000} $(GO) test -count=1 -v -timeout 1h -run '^(TestScale|TestClaimRate)$$' ./internal/cluster/etcd
+	ETCD_SCALE=$${ETCD_SCALE:-3,25,102,1000} $(GO) test -count=1 -v -timeout 1h -run '^(TestScale|TestClaimRate)$$' ./internal/cluster/etcd
 	MANY_HOSTS_ETCD=1 $(GO) test -count=1 -v -timeout 10m -run '^TestManyHostsInEtcd$$' ./internal/agent
 
 # What other hosts send.

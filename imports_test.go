@@ -66,6 +66,7 @@ var layers = map[string][]string{
 	"internal/cluster/gossip/wire/wiretest": {"internal/cluster/gossip/wire"},
 	"internal/cluster/gossip/replica":       {"internal/cluster/gossip/refusal", "internal/cluster/gossip/wire"},
 	"internal/cluster/gossip":               {"internal/clusterkey", "internal/cluster/gossip/guard", "internal/cluster/gossip/replica"},
+	"internal/cluster/etcd/etcdtest":        {},
 	"internal/cluster/etcd/record":          {"internal/cluster"},
 	"internal/definition":                   {"internal/adopt", "internal/cluster"},
 	"internal/cluster/etcd":                 {"internal/boottime", "internal/regfile", "internal/cluster/etcd/record"},

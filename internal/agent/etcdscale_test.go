@@ -2,16 +2,11 @@ package agent
 
 import (
 	"context"
-	"fmt"
-	"net"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +15,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/etcd"
+	"vxlan-driver/internal/cluster/etcd/etcdtest"
 	"vxlan-driver/internal/cluster/etcd/record"
 	"vxlan-driver/internal/kernel"
 )
@@ -37,7 +33,7 @@ func TestManyHostsInEtcd(t *testing.T) {
 		t.Skip("a measurement; set MANY_HOSTS_ETCD=1")
 	}
 	debug.SetGCPercent(50) // as cmd/vxland does
-	urls := startEtcd(t, 3)
+	urls := etcdtest.URLs(etcdtest.Start(t, 3))
 	client, err := clientv3.New(clientv3.Config{Endpoints: urls, DialTimeout: patience, Logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
@@ -203,42 +199,4 @@ func fillEtcd(t *testing.T, client *clientv3.Client) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// startEtcd starts a real etcd on loopback, which ends with the test.
-func startEtcd(t *testing.T, members int) (urls []string) {
-	t.Helper()
-	if _, err := exec.LookPath("etcd"); err != nil {
-		t.Skipf("needs etcd: install etcd-server: %v", err)
-	}
-	var peers, initial []string
-	for i := range members {
-		urls, peers = append(urls, "http://"+freeAddr(t)), append(peers, "http://"+freeAddr(t))
-		initial = append(initial, fmt.Sprintf("m%d=%s", i, peers[i]))
-	}
-	for i := range members {
-		cmd := exec.Command("etcd", "--name", fmt.Sprint("m", i), "--data-dir", filepath.Join(t.TempDir(), "data"),
-			"--listen-client-urls", urls[i], "--advertise-client-urls", urls[i], "--listen-peer-urls", peers[i],
-			"--initial-advertise-peer-urls", peers[i], "--initial-cluster", strings.Join(initial, ","),
-			"--logger", "zap", "--log-level", "error")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		})
-	}
-	return urls
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -335,7 +335,11 @@ func (f *forwarder) forwardUntil(deadline time.Time, s *hoststate.Session, n *fo
 	next := func() (plan.Known, bool) {
 		known, more := n.takeNext()
 		if more {
+			before := len(taken)
 			n.suspect.MoveTo(taken, *known.Only)
+			if len(taken) == before { // else it is told whether something had to be repaired
+				known.SetUnread = plan.SetUnread
+			}
 		}
 		return known, more
 	}

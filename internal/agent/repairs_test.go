@@ -2,6 +2,7 @@ package agent
 
 import (
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -120,6 +121,9 @@ func TestForwardingRepairsAreCounted(t *testing.T) {
 		r.deletedEntries <- kernel.ForwardingKeys{Flood: append(before.Flood[1:2:2], kernel.FDB{Dst: vtep(98)})}
 		sleep(time.Second)
 		r.wantRepairs("flood entries of other devices were deleted", &counted, nil)
+		r.deletedEntries <- kernel.ForwardingKeys{MACs: before.Static[1:2], Addrs: []netip.Addr{before.Neighbours[2].Addr}}
+		sleep(time.Second)
+		r.wantRepairs("what was deleted is there again", &counted, nil)
 		r.mu.Lock()
 		if err := host.Apply(kernel.AddFDB{Name: device, FDB: kernel.FDB{MAC: kernel.MAC{2, 7}, Dst: vtep(98)}}); err != nil {
 			t.Fatal(err)

@@ -186,7 +186,7 @@ var examples = map[string]string{
 	"etcd.password_file":      `password_file = "/etc/vxlan/etcd/password"`,
 	"etcd.prefix":             `prefix = "/vxlan"`,
 	"etcd.dial_timeout":       `dial_timeout = "2s"`,
-	"etcd.request_timeout":    `request_timeout = "4s"`,
+	"etcd.request_timeout":    `request_timeout = "3.5s"`,
 	"etcd.lease":              `lease = "15s"`,
 	"etcd.vni_range":          `vni_range = "10000-19999"`,
 }

@@ -51,7 +51,7 @@ type rawEtcd struct {
 
 // etcdDefaults are those of package etcd. The servers of a cluster are three or five. The VNIs are above
 // those that people and other programs like to take, and more than a cluster has networks.
-var etcdDefaults = Etcd{Prefix: "/vxlan", DialTimeout: 2 * time.Second, RequestTimeout: 4 * time.Second,
+var etcdDefaults = Etcd{Prefix: "/vxlan", DialTimeout: 2 * time.Second, RequestTimeout: 3500 * time.Millisecond,
 	Lease: 15 * time.Second, VNIs: cluster.VNIRange{First: 10000, Last: 19999}}
 
 const (

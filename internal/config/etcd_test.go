@@ -60,7 +60,7 @@ func TestEtcdProblems(t *testing.T) {
 		server + "lease = \"1s\"\ntime = 1": {
 			`etcd.lease "1s": must be from 5s to 10m0s`, "etcd.time: is unknown; the settings of [etcd] are"},
 		server + `request_timeout = "500ms"`: {
-			`etcd.request_timeout "500ms": must be from 1s to 1m0s, such as "4s"`},
+			`etcd.request_timeout "500ms": must be from 1s to 1m0s, such as "3.5s"`},
 		server + `vni_range = "7"`:          {`etcd.vni_range "7": must be two numbers from 1 to 16777215, the lower first`},
 		server + `vni_range = "0-9"`:        {`etcd.vni_range "0-9": must be`},
 		server + `vni_range = "9-8"`:        {`etcd.vni_range "9-8": must be`},

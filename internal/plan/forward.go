@@ -29,6 +29,9 @@ type Known struct {
 	// WishFastPath is the function WishFastPath, or nil: packets are to pass the bridge. The plugin,
 	// which sets up no fast path, does without its code.
 	WishFastPath func(*Forwarding, network.Network, network.VTEP, Known)
+	// SetUnread is the function SetUnread, or nil: all entries that Only names are looked at before they are
+	// set. The plugin does without its code, too.
+	SetUnread func(*Forwarding)
 }
 
 // Forwarding is what should be in the kernel for frames to find a network's other hosts.
@@ -40,7 +43,8 @@ type Forwarding struct {
 	FastPath kernel.FastPath
 	// Partial keeps entries that are there and not wanted.
 	Partial bool
-	// Only names the entries that are looked at; nil: all. Tables has no others then.
+	// Only names the entries that are looked at; nil: all. Tables has no others then, but those that are set
+	// unread.
 	Only *kernel.ForwardingKeys
 }
 
@@ -61,14 +65,36 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 		Device: deviceNames(n.Identity).VXLAN, Port: portFlags(k.StaticFDB), Tables: t,
 		Partial: k.Partial, Only: k.Only,
 	}
+	if k.SetUnread != nil {
+		k.SetUnread(&fw)
+	}
 	fw.FastPath = kernel.FastPath{Device: fw.Device.Name, Bridge: fw.Device.Master, Partial: k.Partial}
 	if k.Only != nil {
-		fw.FastPath.Only = append([]kernel.MAC{}, k.Only.MACs...)
+		fw.FastPath.Only = append([]kernel.MAC{}, fw.Only.MACs...)
 	}
 	if k.StaticFDB && k.WishFastPath != nil {
 		k.WishFastPath(&fw, n, v, k)
 	}
 	return fw
+}
+
+// SetUnread makes the entries that are wanted be set without a look at them first: to set one that is there changes
+// nothing, and a look takes longer. The others are looked at, as they may have to go. Flood entries never are.
+func SetUnread(fw *Forwarding) {
+	t, keys := fw.Tables, fw.Only
+	isNeighbour := make(map[netip.Addr]bool, len(t.Neighbours))
+	for _, n := range t.Neighbours {
+		isNeighbour[n.Addr] = true
+	}
+	isStatic := make(map[kernel.MAC]bool, len(t.Static))
+	for _, m := range t.Static {
+		isStatic[m] = true
+	}
+	fw.Only = &kernel.ForwardingKeys{
+		MACs:  slices.DeleteFunc(slices.Clone(keys.MACs), func(m kernel.MAC) bool { return isStatic[m] }),
+		Addrs: slices.DeleteFunc(slices.Clone(keys.Addrs), func(a netip.Addr) bool { return isNeighbour[a] }),
+		Flood: keys.Flood,
+	}
 }
 
 // WishFastPath adds what is to pass the bridge by, of what is to be forwarded.

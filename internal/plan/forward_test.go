@@ -247,3 +247,24 @@ func TestEachContainerElsewhereHasEntries(t *testing.T) {
 		t.Errorf("%v entries", got)
 	}
 }
+
+// Of the entries that are set unread only those are looked at that nobody wants: they may have to go.
+func TestUnreadEntriesAreNotLookedAt(t *testing.T) {
+	has, gone := netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("10.0.0.6")
+	k := Known{StaticFDB: true, WishFastPath: WishFastPath, Remotes: NewRemotes(remote(mac(1), "198.18.0.11", "10.0.0.5")),
+		Only: &kernel.ForwardingKeys{MACs: []kernel.MAC{mac(1), mac(2)}, Addrs: []netip.Addr{has, gone},
+			Flood: []kernel.FDB{{Dst: vtep.Local}}}}
+	read := Forward(blue(), vtep, k)
+	if !reflect.DeepEqual(read.Only, k.Only) || !slices.Equal(read.FastPath.Only, k.Only.MACs) {
+		t.Errorf("read: looks at %+v, and in the fast path at %v", read.Only, read.FastPath.Only)
+	}
+	k.SetUnread = SetUnread
+	unread := Forward(blue(), vtep, k)
+	want := kernel.ForwardingKeys{MACs: []kernel.MAC{mac(2)}, Addrs: []netip.Addr{gone}, Flood: k.Only.Flood}
+	if !reflect.DeepEqual(*unread.Only, want) || !slices.Equal(unread.FastPath.Only, want.MACs) {
+		t.Errorf("unread: looks at %+v, and in the fast path at %v", unread.Only, unread.FastPath.Only)
+	}
+	if got := formatTables(unread.Tables); got != formatTables(read.Tables) || got != "1>198.18.0.11 10.0.0.5=1" {
+		t.Errorf("unread: sets %s", got)
+	}
+}

@@ -62,7 +62,7 @@ func TestNetworkIsDefinedOnce(t *testing.T) {
 	stopEtcd(t, l)
 	began := time.Now()
 	out = labtest.Refused(t, b, createByName+"--subnet 10.2.0.0/24 third")
-	if took := time.Since(began); took > 7*time.Second || !strings.Contains(out, "connection refused") {
+	if took := time.Since(began); took > 5*time.Second || !strings.Contains(out, "connection refused") {
 		t.Errorf("without etcd it takes %v: %s", took, out)
 	}
 	startEtcd(t, l)

@@ -59,4 +59,11 @@ func testForgottenHostFreesItsAddresses(t *testing.T, p labtest.Plane) {
 		labtest.Within(t, 20*time.Second, h, "vxlanctl host ls | grep '"+lost.Name()+".* reachable'")
 		labtest.Within(t, 5*time.Second, h, pingScript(fmt.Sprint("c", i), "c2"))
 	}
+	if p.Name == labtest.Etcd.Name {
+		labtest.Sh(t, lost, "podman rm -f -t0 c2")
+		out := labtest.Sh(t, hosts[0], "podman rm -f -t0 c0 new; vxlanctl network rm net")
+		if !strings.Contains(out, "host "+lost.Name()+" has it") {
+			t.Errorf("a host that was forgotten does not count for a network that it has: %s", out)
+		}
+	}
 }

@@ -121,12 +121,12 @@ func (t *transaction) attempt(ctx context.Context, client *clientv3.Client) (don
 	conditions, reads := t.conditions()
 	ctx, cancel := context.WithTimeout(ctx, max(time.Second, t.cfg.RequestTimeout/3))
 	defer cancel()
-	before := t.newestRevision()
+	before := t.newestMark()
 	resp, err := client.Txn(ctx).If(conditions...).Then(ops...).Else(reads...).Commit()
 	if err != nil {
 		return false, err
 	}
-	if t.noteLatest(before, resp.Header.Revision) {
+	if t.noteLatest(before, resp.Header) {
 		return false, errRestored
 	}
 	if resp.Succeeded {

@@ -32,7 +32,7 @@ func TestClaimsOfBothHostsAreSeen(t *testing.T) {
 			}
 		})
 	}
-	servers[servers.leader(t, client)].kill()
+	servers[servers.leader(t, client)].Kill()
 	claims.Wait()
 	deadline := time.After(time.Minute)
 	for _, h := range hosts {

@@ -32,13 +32,17 @@ type Config struct {
 	Cert, Key string // files with this host's own certificate and key; "": it has none
 	User      string // "": none
 	// PasswordFile has the user's password.
-	PasswordFile   string
+	PasswordFile string
+	// MarkFile keeps which etcd this host knew, and how new that was; "": nothing does.
+	MarkFile       string
 	Prefix         string        // of all keys
 	DialTimeout    time.Duration // of a connection to one server
 	RequestTimeout time.Duration // after which a claim has failed
 	// Lease is after what time without a sign of life a host counts as unreachable.
 	Lease time.Duration
-	Log   *slog.Logger
+	// Networks names those of this host that hosts define once in etcd; nil: none.
+	Networks func() []string
+	Log      *slog.Logger
 
 	authInterval, verifyInterval time.Duration
 }
@@ -49,8 +53,10 @@ const (
 	// DefaultDialTimeout is enough for a TLS handshake over a slow link.
 	DefaultDialTimeout = 2 * time.Second
 	// DefaultRequestTimeout outlasts the election of a leader, which takes one to two seconds. With it
-	// a container's start fails within five seconds.
-	DefaultRequestTimeout = 4 * time.Second
+	// a container's start fails within five seconds: half a second is for finding out the reason, and half a
+	// second for Podman. Where it starts the agent, a third is for finding out that etcd is away (signTimeout),
+	// and three quarters for the claim (claimTimeout).
+	DefaultRequestTimeout = 3500 * time.Millisecond
 	// DefaultLease outlasts an election, and a host that swaps for a few seconds.
 	DefaultLease = 15 * time.Second
 )

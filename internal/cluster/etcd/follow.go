@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
@@ -94,7 +95,7 @@ func (f *follower) follow(ctx context.Context) error {
 			}
 			return err
 		}
-		f.plane.noteAnswer(resp.Header.Revision)
+		f.plane.noteAnswer(resp.Header)
 		var changed []keyValue
 		for _, e := range resp.Events {
 			kv := keyValue{key: string(e.Kv.Key), revision: e.Kv.ModRevision}
@@ -143,6 +144,7 @@ func (f *follower) forgetIfRestored(ctx context.Context) error {
 // readAll reads all keys as they were at one revision.
 func (f *follower) readAll(ctx context.Context) error {
 	var all []keyValue
+	var first *pb.ResponseHeader // of the revision that is read
 	revision, from := int64(0), f.prefix
 	f.plane.withLock(func() { f.restores = f.plane.restores })
 	for {
@@ -150,8 +152,8 @@ func (f *follower) readAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if revision == 0 {
-			revision = resp.Header.Revision
+		if first == nil {
+			first, revision = resp.Header, resp.Header.Revision
 		}
 		for _, kv := range resp.Kvs {
 			all = append(all, keyValue{string(kv.Key), kv.Value, kv.ModRevision})
@@ -161,7 +163,7 @@ func (f *follower) readAll(ctx context.Context) error {
 		}
 		from = all[len(all)-1].key + "\x00"
 	}
-	f.plane.noteAnswer(revision)
+	f.plane.noteAnswer(first)
 	f.plane.withLock(func() {
 		f.replace(all)
 		f.progress.note(revision)

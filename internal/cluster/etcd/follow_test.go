@@ -98,7 +98,7 @@ func TestRevisionsBehind(t *testing.T) {
 		"etcd is away":        {true, []progress{{10, quiet, true}, {9, quiet, true}}, 9, 1},
 		"nothing was read":    {false, []progress{{}}, 0, 10},
 	} {
-		p := &Plane{newest: 10, contact: contact{isLost: test.isLost}, followers: make(map[*follower]bool)}
+		p := &Plane{newest: mark{Revision: 10}, contact: contact{isLost: test.isLost}, followers: make(map[*follower]bool)}
 		for _, f := range test.all {
 			p.followers[&follower{progress: f}] = true
 		}

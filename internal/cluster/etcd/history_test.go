@@ -171,7 +171,7 @@ func TestClaimsAreLinearizable(t *testing.T) {
 	t.Parallel()
 	servers := startServers(t, 3)
 	client := servers.connect(t)
-	gate := startProxy(t, servers[0].client)
+	gate := startProxy(t, servers[0].ClientURL)
 	h, counts := &history{began: time.Now()}, new(sync.Map)
 	done := make(chan struct{})
 	var workers sync.WaitGroup
@@ -220,9 +220,9 @@ func breakServers(t *testing.T, servers etcdServers, client *clientv3.Client, ga
 	time.Sleep(time.Second)
 	for range 2 {
 		leader := servers.leader(t, client)
-		servers[leader].kill()
+		servers[leader].Kill()
 		time.Sleep(2 * time.Second)
-		servers[leader].start()
+		servers[leader].Start()
 		time.Sleep(time.Second)
 	}
 	servers.await(t, client)

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"vxlan-driver/internal/boottime"
@@ -33,6 +35,8 @@ type Plane struct {
 	leaving   bool
 	lease     clientv3.LeaseID
 
+	usesRenewed clientv3.LeaseID // under which renewUses was done
+
 	isSet    bool // Set was called
 	wanted   map[cluster.NetworkKey]cluster.Membership
 	claims   map[recordKey]*claim
@@ -47,7 +51,8 @@ type Plane struct {
 	shown       map[cluster.HostID]cluster.Host
 	snapshot    cluster.Snapshot
 	contact     contact
-	newest      int64     // revision that etcd has told
+	newest      mark      // what etcd has told
+	marked      mark      // what the host's file has
 	restored    time.Time // when it was noticed last that etcd is older than it was, by package boottime; zero: never
 	restores    int       // how often that was
 	followers   map[*follower]bool
@@ -149,6 +154,7 @@ func (p *Plane) notifyLocked() {
 func (p *Plane) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
+	p.loadMark()
 	client := p.connect(ctx)
 	if client == nil {
 		return nil
@@ -168,6 +174,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	loops.Go(func() { p.followAll(ctx, client) })
 	loops.Go(func() { p.keepPublished(ctx, client) })
 	loops.Wait()
+	p.saveMark(true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.client, p.lease = nil, clientv3.NoLease
@@ -281,10 +288,10 @@ type contact struct {
 }
 
 // noteAnswer notes that etcd has answered, and how new it is.
-func (p *Plane) noteAnswer(revision int64) {
+func (p *Plane) noteAnswer(h *pb.ResponseHeader) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.newest = max(p.newest, revision)
+	p.newest = mark{Cluster: cmp.Or(p.newest.Cluster, h.ClusterId), Revision: max(p.newest.Revision, h.Revision)}
 	wasLost := p.contact.isLost
 	p.contact = contact{last: boottime.Now()}
 	if wasLost {

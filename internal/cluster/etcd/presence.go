@@ -30,6 +30,9 @@ func (p *Plane) keepPresence(ctx context.Context, client *clientv3.Client) {
 			written = "" // it is looked at once in the time of a lease
 		}
 		err := p.signOfLife(ctx, client, &written)
+		if err == nil && written != "" {
+			err = p.renewUses(ctx, client)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -40,6 +43,9 @@ func (p *Plane) keepPresence(ctx context.Context, client *clientv3.Client) {
 			err = nil
 		}
 		p.noteResult("presence of this host", err)
+		if err == nil {
+			p.saveMark(signs%signsPerLease == 0)
+		}
 		select {
 		case <-time.After(wait):
 		case <-p.wakePresence:
@@ -51,7 +57,7 @@ func (p *Plane) keepPresence(ctx context.Context, client *clientv3.Client) {
 
 // signOfLife prolongs this host's lease, or gets one, and writes its presence.
 func (p *Plane) signOfLife(ctx context.Context, client *clientv3.Client, written *string) error {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.RequestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.signTimeout())
 	defer cancel()
 	p.mu.Lock()
 	lease, isSet, leaving := p.lease, p.isSet, p.leaving
@@ -68,7 +74,7 @@ func (p *Plane) signOfLife(ctx context.Context, client *clientv3.Client, written
 		case err != nil:
 			return err
 		default:
-			p.noteAnswer(alive.Revision)
+			p.noteAnswer(alive.ResponseHeader)
 		}
 	}
 	if lease == clientv3.NoLease {
@@ -93,6 +99,17 @@ func (p *Plane) signOfLife(ctx context.Context, client *clientv3.Client, written
 		*written = value
 	}
 	return err
+}
+
+// signTimeout is how long a sign of life waits for an answer. Until there was one a container may wait to know whether
+// etcd is there, and then for its claim to fail.
+func (p *Plane) signTimeout() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.contact.last.IsZero() {
+		return p.cfg.RequestTimeout / 3
+	}
+	return p.cfg.RequestTimeout
 }
 
 // writePresence writes this host's presence, unless it is there, or another host has this one's ID. Of such
@@ -124,7 +141,7 @@ func (p *Plane) writePresence(ctx context.Context, client *clientv3.Client, valu
 		wake(p.wakePresence) // somebody was faster
 		return false, nil
 	}
-	p.noteAnswer(put.Header.Revision)
+	p.noteAnswer(put.Header)
 	p.noteTwin("")
 	return true, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -21,6 +22,9 @@ const (
 	inheritedFor = 2 * time.Minute
 	// publishInterval is how often it is looked for what has become possible by time alone.
 	publishInterval = 5 * time.Second
+	// changesAtOnce is how many containers' changes are under way at once. Each waits for the servers' disks, and
+	// containers that start at once should not wait for each other.
+	changesAtOnce = 8
 )
 
 // keepPublished keeps etcd in step with what this host has.
@@ -71,17 +75,33 @@ func (p *Plane) publish(ctx context.Context, client *clientv3.Client) error {
 			return err
 		}
 	}
-	var errs []error
-	for _, c := range p.missingChanges() {
-		errs = append(errs, p.makeChange(ctx, client, c))
-		if ctx.Err() != nil || errs[len(errs)-1] != nil && isTransient(errs[len(errs)-1]) {
-			break
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	err := makeChanges(p.missingChanges(), func(c change) error { return p.makeChange(ctx, client, c) })
+	if err != nil {
 		return err
 	}
 	return p.removeLeft(ctx, client)
+}
+
+// makeChanges makes changes: first those of the host's own part in networks, which its containers need, and then those
+// of containers, some at once. When etcd does not answer it begins no more.
+func makeChanges(changes []change, makeOne func(change) error) error {
+	isHost := func(c change) bool { return c.container == "" }
+	isContainer := func(c change) bool { return !isHost(c) }
+	portions := slices.Collect(slices.Chunk(slices.DeleteFunc(slices.Clone(changes), isContainer), 1))
+	portions = slices.AppendSeq(portions, slices.Chunk(slices.DeleteFunc(changes, isHost), changesAtOnce))
+	var all []error
+	for _, some := range portions {
+		errs := make([]error, len(some))
+		var underWay sync.WaitGroup
+		for i, c := range some {
+			underWay.Go(func() { errs[i] = makeOne(c) })
+		}
+		underWay.Wait()
+		if all = append(all, errs...); slices.ContainsFunc(errs, isTransient) {
+			break
+		}
+	}
+	return errors.Join(all...)
 }
 
 // readLeft finds out of which networks this host has keys.

@@ -10,40 +10,42 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/etcd/etcdtest"
 )
 
 // backUp saves what etcd has, and returns how to restore that.
-func (s *server) backUp(c *clientv3.Client) (restore func()) {
-	s.t.Helper()
-	file := filepath.Join(s.t.TempDir(), "backup")
-	from, err := c.Snapshot(s.t.Context())
+func backUp(t *testing.T, s *etcdtest.Server, c *clientv3.Client) (restore func()) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "backup")
+	from, err := c.Snapshot(t.Context())
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer from.Close()
 	to, err := os.Create(file)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer to.Close()
 	if _, err := io.Copy(to, from); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return func() {
-		s.t.Helper()
-		s.kill()
-		dir := filepath.Join(s.t.TempDir(), "restored")
-		cmd := exec.Command("etcdctl", "snapshot", "restore", file, "--data-dir", dir, "--name", s.name,
-			"--initial-cluster", s.name+"="+s.peer, "--initial-advertise-peer-urls", s.peer)
+		t.Helper()
+		s.Kill()
+		dir := filepath.Join(t.TempDir(), "restored")
+		cmd := exec.Command("etcdctl", "snapshot", "restore", file, "--data-dir", dir, "--name", s.Name,
+			"--initial-cluster", s.Name+"="+s.PeerURL, "--initial-advertise-peer-urls", s.PeerURL)
 		cmd.Env = append(os.Environ(), "ETCDCTL_API=3")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			s.t.Fatalf("etcdctl snapshot restore: %v\n%s", err, out)
+			t.Fatalf("etcdctl snapshot restore: %v\n%s", err, out)
 		}
-		s.args = append(s.args, "--data-dir", dir)
-		s.start()
+		s.Args = append(s.Args, "--data-dir", dir)
+		s.Start()
 	}
 }
 
@@ -62,7 +64,7 @@ func TestBackupIsRestored(t *testing.T) {
 	a.add("a1", "10.0.0.2")
 	a.add("a2", "10.0.0.3")
 	b.awaitSees(a, "a1[10.0.0.2] a2[10.0.0.3]")
-	restore := servers[0].backUp(c)
+	restore := backUp(t, servers[0], c)
 	a.remove("a1")
 	a.add("a3", "10.0.0.4")
 	a.add("a4", "10.0.0.5")
@@ -117,4 +119,96 @@ func TestDeletedAddressComesBack(t *testing.T) {
 		return strings.Contains(strings.Join(a.Health().Warnings, "\n"), "address 10.0.0.2 of the network of VNI 42 is that "+
 			"of container a1 here, and was given to container x on host other meanwhile")
 	})
+}
+
+// An agent that starts after a backup was restored notices it too, by what the host has kept. So does the next
+// one, until addresses are given again.
+func TestBackupIsRestoredWhileNoAgentRuns(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("etcdctl"); err != nil && os.Getenv("CI") != "true" {
+		t.Skipf("needs etcdctl: install etcd-client: %v", err)
+	}
+	servers := startServers(t, 1)
+	c := servers.connect(t)
+	kept := func(c *Config) {
+		c.Lease, c.MarkFile = 2*time.Second, filepath.Join(t.TempDir(), "kept", "etcd-revision")
+	}
+	a, b := startHost(t, 1, servers.urls(), kept), startHost(t, 2, servers.urls(), kept)
+	b.join()
+	a.add("a1", "10.0.0.2")
+	b.awaitSees(a, "a1[10.0.0.2]")
+	restore := backUp(t, servers[0], c)
+	a.add("a2", "10.0.0.3")
+	b.awaitSees(a, "a1[10.0.0.2] a2[10.0.0.3]")
+	a.awaitSynced()
+	want := dump(t, c)
+	a.stop()
+	b.stop()
+	restore()
+	servers.await(t, c)
+	const warning = "etcd was restored from an older state: hosts write anew what they have"
+	for range 2 {
+		b.start(b.cfg)
+		b.publish()
+		eventually(t, "the agent that starts has noticed it", func() bool {
+			return strings.Contains(strings.Join(b.Health().Warnings, "\n"), warning)
+		})
+		if holder, err := b.claim("b1", "10.0.0.3"); err == nil && holder == (cluster.Holder{}) {
+			t.Error("an address was given away before its host could write it anew")
+		}
+		b.stop()
+	}
+	b.start(b.cfg)
+	b.publish()
+	a.start(a.cfg)
+	a.publish()
+	eventually(t, "all keys are as before", func() bool { return maps.Equal(dump(t, c), want) })
+	eventually(t, "addresses are given again", func() bool {
+		holder, err := b.claim("b1", "10.0.0.3")
+		return err == nil && holder.ContainerID == "a2"
+	})
+	b.restart()
+	b.awaitSynced()
+	if got := strings.Join(b.Health().Warnings, "\n"); strings.Contains(got, warning) {
+		t.Errorf("the restore is over, and the next agent says: %s", got)
+	}
+}
+
+// An etcd that is another one than the host knew counts as restored too. What cannot be read is no mark.
+func TestMarks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "etcd-revision")
+	if m, err := readMark(path); err != nil || m != (mark{}) {
+		t.Errorf("without a file: %+v, %v", m, err)
+	}
+	known := mark{Cluster: 1<<64 - 1, Revision: 1<<62 + 1}
+	for range 2 {
+		if err := known.write(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m, err := readMark(path); err != nil || m != known {
+		t.Errorf("got %+v, %v", m, err)
+	}
+	for _, test := range []struct {
+		name    string
+		known   mark
+		answer  *pb.ResponseHeader
+		isOlder bool
+	}{
+		{"nothing was known", mark{}, &pb.ResponseHeader{ClusterId: 7, Revision: 3}, false},
+		{"as it was", mark{Cluster: 7, Revision: 3}, &pb.ResponseHeader{ClusterId: 7, Revision: 3}, false},
+		{"newer", mark{Cluster: 7, Revision: 3}, &pb.ResponseHeader{ClusterId: 7, Revision: 4}, false},
+		{"older", mark{Cluster: 7, Revision: 3}, &pb.ResponseHeader{ClusterId: 7, Revision: 2}, true},
+		{"another one", mark{Cluster: 7, Revision: 3}, &pb.ResponseHeader{ClusterId: 8, Revision: 9}, true},
+	} {
+		if got := test.known.isOlderIn(test.answer); got != test.isOlder {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := readMark(path); err == nil || m != (mark{}) || !strings.Contains(err.Error(), path) {
+		t.Errorf("damaged: %+v, %v", m, err)
+	}
 }

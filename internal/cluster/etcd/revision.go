@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"vxlan-driver/internal/boottime"
@@ -47,17 +48,17 @@ func (p *Plane) endWatch(f *follower) {
 // revisions that may be behind what etcd has said last. Changes of other keys count too: what they were of
 // is not known.
 func (p *Plane) progressLocked() (revision, behind int64) {
-	revision = p.newest
+	revision = p.newest.Revision
 	for f := range p.followers {
 		if !f.progress.isWatching || p.contact.isLost || boottime.Since(f.progress.heard) < quietTime {
 			revision = min(revision, f.progress.revision)
 		}
 	}
-	return revision, p.newest - revision
+	return revision, p.newest.Revision - revision
 }
 
-// newestRevision is that of the latest answer.
-func (p *Plane) newestRevision() int64 {
+// newestMark is that of the latest answer.
+func (p *Plane) newestMark() mark {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.newest
@@ -68,20 +69,20 @@ var errRestored = errors.New("etcd was restored from an older state, and hosts w
 	"try again in a minute")
 
 // noteLatest notes an answer that has to be newer than everything that was known before the request. It
-// tells whether etcd is older: then somebody has restored a backup.
-func (p *Plane) noteLatest(before, revision int64) (isRestored bool) {
-	if revision >= before {
-		p.noteAnswer(revision)
+// tells whether etcd is older, or another one: then somebody has restored a backup.
+func (p *Plane) noteLatest(before mark, h *pb.ResponseHeader) (isRestored bool) {
+	if !before.isOlderIn(h) {
+		p.noteAnswer(h)
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.newest < before {
+	if p.newest.Revision < before.Revision || p.newest.Cluster != before.Cluster {
 		return true // another request has noticed it
 	}
-	p.log.Error("etcd was restored from an older state; writing anew what this host has", "known", before,
-		"revision", revision)
-	p.newest, p.restored = revision, boottime.Now()
+	p.log.Error("etcd was restored from an older state; writing anew what this host has", "known", before.Revision,
+		"revision", h.Revision, "known_cluster", before.Cluster, "cluster", h.ClusterId)
+	p.newest, p.restored = mark{Cluster: h.ClusterId, Revision: h.Revision}, boottime.Now()
 	p.restores++
 	for _, v := range p.networks {
 		v.own = make(map[string]ownRecord)
@@ -110,12 +111,12 @@ func (p *Plane) recoveryLocked() time.Duration {
 func (p *Plane) readPresence(ctx context.Context, client *clientv3.Client) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.RequestTimeout)
 	defer cancel()
-	before := p.newestRevision()
+	before := p.newestMark()
 	resp, err := client.Get(ctx, p.keys.Presence(p.cfg.HostID))
 	if err != nil {
 		return nil, err
 	}
-	if p.noteLatest(before, resp.Header.Revision) {
+	if p.noteLatest(before, resp.Header) {
 		return nil, errRestored
 	}
 	return resp, nil

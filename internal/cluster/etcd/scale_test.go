@@ -27,9 +27,9 @@ import (
 
 const (
 	scaleContainers = 50 // of each host
-	// scalePlanes is of how many other hosts there is a whole plane. Of the others etcd has the keys, the
-	// connection, the watches and the lease.
-	scalePlanes   = 100
+	// scalePlanes is of how many other hosts there is a whole plane, so that 100 hear of each start. Of the others
+	// etcd has the keys, the connection, the watches and the lease.
+	scalePlanes   = 101
 	loadVar       = "ETCD_SCALE_LOAD" // hosts and URLs, for the process that plays the other hosts
 	scalePatience = 5 * time.Minute
 )
@@ -105,7 +105,7 @@ func heapMB() float64 {
 func (all etcdServers) cpu(t *testing.T) (sum time.Duration) {
 	t.Helper()
 	for _, s := range all {
-		sum += cpuOf(t, s.cmd.Process.Pid)
+		sum += cpuOf(t, s.PID())
 	}
 	return sum
 }
@@ -141,7 +141,7 @@ func (all etcdServers) awaitRest(t *testing.T) {
 func (all etcdServers) residentMB(t *testing.T) (sizes []int) {
 	t.Helper()
 	for _, s := range all {
-		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.PID()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -378,7 +378,7 @@ func TestScaleLoad(t *testing.T) {
 	}
 }
 
-// scaleWhole is of how many other hosts there is a whole plane: 100 that know 50,000 containers each do not
+// scaleWhole is of how many other hosts there is a whole plane: so many that know 50,000 containers each do not
 // fit into this machine's memory beside the rest.
 func scaleWhole(hosts int) int {
 	if hosts > 300 {

@@ -2,119 +2,36 @@ package etcd
 
 import (
 	"context"
-	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"vxlan-driver/internal/cluster/etcd/etcdtest"
 )
 
-// server is a member of a real etcd, on loopback.
-type server struct {
-	t            *testing.T
-	name         string
-	client, peer string // URLs
-	args         []string
-	cmd          *exec.Cmd
-	log          string
-	ended        chan struct{}
-}
-
 // etcdServers is a real etcd.
-type etcdServers []*server
+type etcdServers []*etcdtest.Server
 
-// startServers starts an etcd of so many members, which ends with the test.
+// startServers starts an etcd of so many members, which ends with the test. They elect a leader soon.
 func startServers(t *testing.T, count int, extra ...string) etcdServers {
 	t.Helper()
-	if _, err := exec.LookPath("etcd"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("etcd is missing: install etcd-server: %v", err)
-		}
-		t.Skip("needs etcd: install etcd-server")
-	}
-	scheme := "http"
-	if len(extra) > 0 && strings.HasPrefix(extra[0], "--cert-file") {
-		scheme = "https"
-	}
-	var all etcdServers
-	var initial []string
-	for i := range count {
-		s := &server{t: t, name: fmt.Sprint("m", i), client: scheme + "://" + freeAddr(t), peer: "http://" + freeAddr(t)}
-		s.log = filepath.Join(t.TempDir(), "log")
-		all, initial = append(all, s), append(initial, s.name+"="+s.peer)
-	}
-	for _, s := range all {
-		s.args = append([]string{"--name", s.name, "--data-dir", filepath.Join(t.TempDir(), "data"),
-			"--listen-client-urls", s.client, "--advertise-client-urls", s.client,
-			"--listen-peer-urls", s.peer, "--initial-advertise-peer-urls", s.peer,
-			"--initial-cluster", strings.Join(initial, ","), "--logger", "zap", "--log-level", "error",
-			"--heartbeat-interval", "50", "--election-timeout", "500"}, extra...)
-		s.start()
-		t.Cleanup(s.kill)
-	}
-	return all
+	soon := []string{"--heartbeat-interval", "50", "--election-timeout", "500"}
+	return etcdtest.Start(t, count, append(soon, extra...)...)
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func (s *server) start() {
-	s.t.Helper()
-	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer log.Close()
-	s.cmd = exec.Command("etcd", s.args...)
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	s.ended = ended
-	go func(cmd *exec.Cmd) {
-		_ = cmd.Wait()
-		close(ended)
-	}(s.cmd)
-}
-
-// kill ends the server as a crash does.
-func (s *server) kill() {
-	_ = s.cmd.Process.Kill()
-	<-s.ended
-}
-
-func (all etcdServers) urls() (urls []string) {
-	for _, s := range all {
-		urls = append(urls, s.client)
-	}
-	return urls
-}
+func (all etcdServers) urls() []string { return etcdtest.URLs(all) }
 
 func (all etcdServers) killAll() {
 	for _, s := range all {
-		s.kill()
+		s.Kill()
 	}
 }
 
 func (all etcdServers) startAll() {
 	for _, s := range all {
-		s.start()
+		s.Start()
 	}
 }
 
@@ -147,7 +64,7 @@ func (all etcdServers) leader(t *testing.T, c *clientv3.Client) int {
 	eventually(t, "there is a leader", func() bool {
 		for i, s := range all {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			status, err := c.Status(ctx, s.client)
+			status, err := c.Status(ctx, s.ClientURL)
 			cancel()
 			if err == nil && status.Leader == status.Header.MemberId {
 				leader = i

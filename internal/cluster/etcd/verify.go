@@ -78,14 +78,14 @@ func (p *Plane) haveAddresses(ctx context.Context, client *clientv3.Client, some
 		conditions = append(conditions,
 			clientv3.Compare(clientv3.Value(p.keys.Address(held.network, held.addr)), "=", record.Encode(owner)))
 	}
-	before := p.newestRevision()
+	before := p.newestMark()
 	// To a transaction that reads nothing a server answers with what it knows itself, which may be old.
 	read := clientv3.OpGet(p.keys.Presence(p.cfg.HostID), clientv3.WithKeysOnly())
 	resp, err := client.Txn(ctx).If(conditions...).Then(read).Else(read).Commit()
 	if err != nil {
 		return false, err
 	}
-	if p.noteLatest(before, resp.Header.Revision) {
+	if p.noteLatest(before, resp.Header) {
 		return false, errRestored
 	}
 	return resp.Succeeded, nil

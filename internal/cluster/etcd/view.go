@@ -95,7 +95,7 @@ func (p *Plane) replaceNetworkLocked(n cluster.NetworkKey, v *networkView, all [
 	v.hosts, v.own, v.heard = make(map[cluster.HostID]*hostPart), make(map[string]ownRecord), 0
 	p.applyNetworkLocked(n, v, all)
 	for container, o := range v.own {
-		if old := own[container]; old.revision > o.revision && old.revision <= p.newest {
+		if old := own[container]; old.revision > o.revision && old.revision <= p.newest.Revision {
 			v.own[container] = old // this process wrote it after the reading
 		}
 		if e, err := record.DecodeEndpoint(container, []byte(o.value)); !v.isRead && container != "" && err == nil &&

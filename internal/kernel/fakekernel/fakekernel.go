@@ -30,6 +30,8 @@ type Kernel struct {
 	Calls int
 	// Dumps counts those that list a table whose size grows with the number of other hosts.
 	Dumps int
+	// Looks counts the forwarding entries that were asked for one by one.
+	Looks int
 	// Log has the changes made, as commands.
 	Log []string
 

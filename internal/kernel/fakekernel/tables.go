@@ -32,6 +32,7 @@ func (ns forwarding) ForwardingTables(bridge, device string,
 		ns.kernel.Dumps++
 		return t, nil
 	}
+	ns.kernel.Looks += len(only.MACs) + len(only.Addrs)
 	t.Flood = nil
 	t.FDB = slices.DeleteFunc(t.FDB, func(e kernel.FDB) bool { return !slices.Contains(only.MACs, e.MAC) })
 	t.Static = slices.DeleteFunc(t.Static, func(m kernel.MAC) bool { return !slices.Contains(only.MACs, m) })

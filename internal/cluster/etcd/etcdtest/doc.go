@@ -1,0 +1,2 @@
+// Package etcdtest runs a real etcd on loopback, for tests.
+package etcdtest

@@ -89,6 +89,9 @@ func (p *Plane) awaitClient(ctx context.Context) (*clientv3.Client, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			if problem := p.Health().Problem; problem != "" {
+				return nil, errors.New("claim addresses in etcd: " + problem)
+			}
 			return nil, errors.New("claim addresses in etcd: the agent is not connected; `vxlanctl status` says why")
 		}
 	}
@@ -142,7 +145,7 @@ func (p *Plane) claimTimeout() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.contact.isLost {
-		return p.cfg.RequestTimeout * 3 / 4
+		return p.cfg.RequestTimeout / 2
 	}
 	return p.cfg.RequestTimeout
 }

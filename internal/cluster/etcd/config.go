@@ -53,7 +53,7 @@ const (
 	// DefaultRequestTimeout outlasts the election of a leader, which takes one to two seconds. With it
 	// a container's start fails within five seconds: half a second is for finding out the reason, and half a
 	// second for Podman. Where it starts the agent, a third is for finding out that etcd is away (signTimeout),
-	// and three quarters for the claim (claimTimeout).
+	// or DefaultDialTimeout for a user with a password, and half is for the claim (claimTimeout).
 	DefaultRequestTimeout = 3500 * time.Millisecond
 	// DefaultLease outlasts an election, and a host that swaps for a few seconds.
 	DefaultLease = 15 * time.Second

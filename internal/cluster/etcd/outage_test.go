@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -91,16 +93,28 @@ func TestLeaveWithoutEtcd(t *testing.T) {
 // An agent that starts while etcd is away says why it knows nothing. A container that has started the agent waits
 // until that is known, and then for its claim to fail. Both together leave Podman half a second of five.
 func TestStartWithoutEtcd(t *testing.T) {
-	began := time.Now()
-	h := startHost(t, 1, []string{"http://" + etcdtest.FreeAddr(t)})
-	h.join()
-	eventually(t, "etcd is known to be away", func() bool { return h.Health().Alone })
-	_, err := h.claim("a1", "10.0.0.2")
-	if took := time.Since(began); err == nil || took > 4500*time.Millisecond {
-		t.Errorf("got %v after %v", err, took)
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if health := h.Health(); health.Synced || !strings.Contains(health.Problem, "connection refused") {
-		t.Errorf("got %+v", health)
+	for _, user := range []string{"", "vxlan"} {
+		began := time.Now()
+		h := startHost(t, 1, []string{"http://" + etcdtest.FreeAddr(t)}, func(c *Config) {
+			if c.User = user; user != "" {
+				c.PasswordFile = password
+			}
+		})
+		h.join()
+		eventually(t, "etcd is known to be away", func() bool { return h.Health().Alone })
+		_, err := h.claim("a1", "10.0.0.2")
+		if took := time.Since(began); err == nil || took > 4500*time.Millisecond {
+			t.Errorf("user %q: got %v after %v", user, err, took)
+		} else if !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("user %q: got %v", user, err)
+		}
+		if health := h.Health(); health.Synced || !strings.Contains(health.Problem, "connection refused") {
+			t.Errorf("user %q: got %+v", user, health)
+		}
 	}
 }
 

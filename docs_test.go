@@ -34,7 +34,7 @@ func TestREADMEIsShort(t *testing.T) {
 // it.
 func TestLinksResolve(t *testing.T) {
 	for _, path := range documents(t, ".") {
-		for _, target := range parseMarkdown(readFile(t, path)).links {
+		for _, target := range readDocument(t, path).links {
 			if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
 				continue
 			}
@@ -47,7 +47,7 @@ func TestLinksResolve(t *testing.T) {
 				t.Errorf("%s: %s: there is no %s", path, target, linked)
 				continue
 			}
-			if anchor != "" && !slices.Contains(parseMarkdown(readFile(t, linked)).anchors, anchor) {
+			if anchor != "" && !slices.Contains(readDocument(t, linked).anchors, anchor) {
 				t.Errorf("%s: %s: %s has no such heading", path, target, linked)
 			}
 		}
@@ -60,7 +60,7 @@ func TestCommandsAreReadByAShell(t *testing.T) {
 		t.Skip("no bash")
 	}
 	for _, path := range userDocuments(t) {
-		for _, block := range parseMarkdown(readFile(t, path)).commands {
+		for _, block := range readDocument(t, path).commands {
 			if strings.Contains(block, "│") {
 				continue // a picture
 			}
@@ -81,7 +81,7 @@ func TestQuotedMessagesExist(t *testing.T) {
 	const path = "docs/user/troubleshooting.md"
 	source := readSources(t)
 	quoted := 0
-	for _, table := range parseMarkdown(readFile(t, path)).tables {
+	for _, table := range readDocument(t, path).tables {
 		if !slices.Contains(messageColumns, table[0][0]) {
 			continue
 		}
@@ -127,7 +127,7 @@ func TestSentencesAreShort(t *testing.T) {
 	var all []sentence
 	for _, path := range userDocuments(t) {
 		var own []sentence
-		for _, text := range parseMarkdown(readFile(t, path)).paragraphs {
+		for _, text := range readDocument(t, path).paragraphs {
 			for _, s := range splitSentences(text) {
 				own = append(own, sentence{path, s, countWords(s)})
 			}
@@ -213,6 +213,19 @@ func documents(t *testing.T, dir string) (paths []string) {
 		t.Fatal(err)
 	}
 	return paths
+}
+
+// parsedDocuments are documents by their paths: many a link leads to the same one, and several tests look at it.
+var parsedDocuments = map[string]markdown{}
+
+func readDocument(t *testing.T, path string) markdown {
+	t.Helper()
+	document, known := parsedDocuments[path]
+	if !known {
+		document = parseMarkdown(readFile(t, path))
+		parsedDocuments[path] = document
+	}
+	return document
 }
 
 func readFile(t *testing.T, path string) string {

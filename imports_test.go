@@ -163,14 +163,14 @@ func TestEveryPackageIsDescribed(t *testing.T) {
 }
 
 func TestImportsPointOneWay(t *testing.T) {
-	for _, pkg := range list(t, "{{.ImportPath}}", "./internal/...", "./cmd/...") {
+	for pkg, linked := range listDeps(t) {
 		name := strings.TrimPrefix(pkg, module)
 		allowed, known := reach(name)
 		if !known {
 			t.Errorf("%s is not in the list of layers; add it, and to docs/design/packages.md", name)
 			continue
 		}
-		for _, dep := range list(t, `{{join .Deps "\n"}}`, "./"+name) {
+		for _, dep := range linked {
 			dep, ours := strings.CutPrefix(dep, module)
 			if ours && !allowed[dep] {
 				t.Errorf("%s imports %s, against the arrows", name, dep)
@@ -194,11 +194,14 @@ func reach(name string) (map[string]bool, bool) {
 }
 
 func TestBannedPackages(t *testing.T) {
+	linked := listDeps(t)
 	for _, ban := range bans {
-		for _, dep := range list(t, `{{join .Deps "\n"}}`, "./"+ban.pkg) {
-			if dep == ban.banned {
-				t.Errorf("%s links %s: %s", ban.pkg, ban.banned, ban.why)
-			}
+		deps, known := linked[module+ban.pkg]
+		if !known {
+			t.Errorf("there is no package %s", ban.pkg)
+		}
+		if slices.Contains(deps, ban.banned) {
+			t.Errorf("%s links %s: %s", ban.pkg, ban.banned, ban.why)
 		}
 	}
 }
@@ -223,18 +226,20 @@ func TestPluginStaysSmall(t *testing.T) {
 }
 
 func TestPurePackagesDoNotLookAround(t *testing.T) {
-	for _, pkg := range pure {
-		for _, imported := range list(t, `{{join .Imports "\n"}}`, "./"+pkg) {
-			switch imported {
-			case "os", "os/exec", "time", "syscall", "golang.org/x/sys/unix", "math/rand", "math/rand/v2":
-				t.Errorf("%s imports %s, but is to be pure", pkg, imported)
-			}
+	paths := make([]string, len(pure))
+	for i, pkg := range pure {
+		paths[i] = "./" + pkg
+	}
+	for _, line := range list(t, importsOfEach, paths...) {
+		switch imported, by, _ := strings.Cut(line, " "); imported {
+		case "os", "os/exec", "time", "syscall", "golang.org/x/sys/unix", "math/rand", "math/rand/v2":
+			t.Errorf("%s imports %s, but is to be pure", by, imported)
 		}
 	}
 }
 
 func TestSoleImporters(t *testing.T) {
-	for _, line := range list(t, `{{$p := .ImportPath}}{{range .Imports}}{{.}} {{$p}}{{"\n"}}{{end}}`, "./...") {
+	for _, line := range list(t, importsOfEach, "./...") {
 		imported, by, _ := strings.Cut(line, " ")
 		sole, ok := soleImporters[imported]
 		if ok && !slices.Contains(sole, strings.TrimPrefix(by, module)) {
@@ -285,6 +290,21 @@ func TestFilesAreReadWithALimit(t *testing.T) {
 			}
 		}
 	}
+}
+
+// importsOfEach makes go list print a line for each import: what is imported, and by which package.
+const importsOfEach = `{{$p := .ImportPath}}{{range .Imports}}{{.}} {{$p}}{{"\n"}}{{end}}`
+
+// listDeps returns what each package of the programs links, by its path. One call of go list finds that out for all,
+// where one for each took most of these tests' time.
+func listDeps(t *testing.T) map[string][]string {
+	t.Helper()
+	all := make(map[string][]string)
+	for _, line := range list(t, `{{.ImportPath}} {{join .Deps " "}}`, "./internal/...", "./cmd/...") {
+		fields := strings.Fields(line)
+		all[fields[0]] = fields[1:]
+	}
+	return all
 }
 
 // list runs go list and returns its lines.

@@ -236,6 +236,9 @@ func (h localHost) RetireNetwork(name string) (definition.Retirement, error) {
 // be used does not hide those of all others.
 func sortDefinitions(answers []agentapi.HostAnswer) (known ctl.KnownNetworks) {
 	for _, a := range answers {
+		if errors.Is(a.Err, agentapi.ErrCannotBeAsked) {
+			continue // what it has is in etcd
+		}
 		if !a.Host.Self {
 			known.Hosts++
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ func TestUnusableDefinitionsHideNoOthers(t *testing.T) {
 	known := sortDefinitions([]agentapi.HostAnswer{
 		answer("a", true, `[{"name": "blue"}]`), answer("b", false, `[{"name": "good"}, {"name": "\u001b[2J"}]`),
 		answer("c", false, `[{"name": "red"}]`), silent, answer("e", false, `{}`),
+		{Host: agentapi.HostStatus{Name: "f"}, Err: fmt.Errorf("host f: %w", agentapi.ErrCannotBeAsked)},
 	})
 	here, others := known.Here, known.Others
 	if len(here) != 1 || here[0].Name != "blue" || len(others) != 1 || others[0].Name != "red" ||

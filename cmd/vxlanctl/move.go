@@ -39,6 +39,9 @@ func usesEtcd(options map[string]string) bool {
 
 // prepareMove defines a network that moves to etcd, if this host's agent is configured for that.
 func (h localHost) prepareMove(before, after map[string]string, config []byte) error {
+	if err := network.CheckMove(config); err != nil {
+		return err
+	}
 	if usesEtcd(before) || !usesEtcd(after) {
 		return nil
 	}
@@ -52,6 +55,7 @@ func (h localHost) prepareMove(before, after map[string]string, config []byte) e
 	}
 	shared := maps.Clone(after) // each host moves at a time of its own
 	delete(shared, "discovery_also")
+	delete(shared, "max_hosts") // it is of the list, by which the subnets were divided
 	if config, err = podmannet.WithOptions(config, shared); err != nil {
 		return err
 	}

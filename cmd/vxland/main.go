@@ -230,7 +230,7 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 				return newGossip(localHost, bind, c, keys, log)
 			}},
 		ServerPlane: cluster.Kind{Name: "etcd", Carries: etcd.Carries, HasServers: true,
-			New: func(netip.Addr) (cluster.Plane, error) { return newEtcd(localHost, c.Etcd, log) }},
+			New: func(netip.Addr) (cluster.Plane, error) { return newEtcd(host, localHost, c.Etcd, log) }},
 	}
 	a.OpenDefinitions = openDefinitions(localHost, c.Etcd, log)
 	if keys != nil {
@@ -249,27 +249,4 @@ func newGossip(h *gossip.LocalHost, bind netip.Addr, c config.Config, keys *goss
 		Host: h, Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
 		KeyFile: keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
 	})
-}
-
-// newEtcd makes the plane of networks with discovery=etcd.
-func newEtcd(h *gossip.LocalHost, c config.Etcd, log *slog.Logger) (*etcd.Plane, error) {
-	return etcd.New(etcdConfig(h, c, log))
-}
-
-// openDefinitions returns what connects to the networks that are defined in etcd.
-func openDefinitions(h *gossip.LocalHost, c config.Etcd, log *slog.Logger) func() (cluster.Definitions, error) {
-	if len(c.Endpoints) == 0 {
-		return nil
-	}
-	return func() (cluster.Definitions, error) { return etcd.OpenDefinitions(etcdConfig(h, c, log)) }
-}
-
-// etcdConfig is how this host talks to etcd.
-func etcdConfig(h *gossip.LocalHost, c config.Etcd, log *slog.Logger) etcd.Config {
-	return etcd.Config{
-		HostID: h.ID, HostName: h.Name, Endpoints: c.Endpoints, CA: c.CA, Cert: c.Cert, Key: c.Key,
-		User: c.User, PasswordFile: c.PasswordFile, Prefix: c.Prefix,
-		DialTimeout: c.DialTimeout, RequestTimeout: c.RequestTimeout, Lease: c.Lease, Log: log,
-		MarkFile: filepath.Join(hostid.Dir, "etcd-revision"),
-	}
 }

@@ -219,6 +219,9 @@ func checkAvailable(n membership.Network, wanted []netip.Addr, owners *addressOw
 
 func errInUse(n membership.Network, a netip.Addr, owner addressOwner) error {
 	text := fmt.Sprintf("address %v of network %s is in use by %v; choose another --ip", a, n.Name, owner)
+	if n.PodmanPicks {
+		text += ", or without one start it again, and Podman picks the next address"
+	}
 	if owner.unreachable {
 		text += fmt.Sprintf("; if host %s is gone for good: `vxlanctl host forget %s`", owner.host, owner.addr)
 	}

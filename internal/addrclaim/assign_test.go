@@ -184,6 +184,30 @@ func TestHolderThatIsGoneIsNamed(t *testing.T) {
 
 // In a full subnet the error counts. What unreachable hosts have stays theirs, and what a host had
 // that has left is free.
+// A host that was given a range (--ip-range), or had a part of the subnet before the network moved to a plane, hands
+// out addresses of that alone. A user may still choose another one.
+func TestAssignKeepsToTheRange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimulation(1)
+		h := s.join("10.0.0.0/24")
+		lease := network.Range{First: netip.MustParseAddr("10.0.0.64"), Last: netip.MustParseAddr("10.0.0.67")}
+		h.turn(t, func(n *membership.Network) { n.Subnets[0].Lease = lease })
+		for i := range 4 {
+			addrs, err := h.startContainer(t, fmt.Sprint("c", i))
+			if err != nil || len(addrs) != 1 || !lease.Contains(addrs[0]) {
+				t.Errorf("got %v, %v", addrs, err)
+			}
+		}
+		if addrs, err := h.startContainer(t, "c8"); err == nil ||
+			!strings.Contains(err.Error(), "no free address in 10.0.0.64-10.0.0.67") {
+			t.Errorf("got %v, %v", addrs, err)
+		}
+		if addrs, err := h.startContainer(t, "c9", "10.0.0.9"); err != nil || len(addrs) != 1 {
+			t.Errorf("got %v, %v", addrs, err)
+		}
+	})
+}
+
 func TestAssignInFullSubnet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulation(1)

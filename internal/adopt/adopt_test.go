@@ -259,6 +259,26 @@ func TestHostsOfAMovingNetwork(t *testing.T) {
 	}
 }
 
+// Each host of a network that moves from a list keeps its part of the subnet. What the list was divided among is no
+// difference then, neither between two hosts nor to the definition in etcd.
+func TestPartsOfAMovingNetwork(t *testing.T) {
+	on := func(options string) Definition {
+		return read(t, strings.Replace(stored, `"vni"`, options+`"vni"`, 1))
+	}
+	before, both := on(`"max_hosts": "8", `), on(`"max_hosts": "8", "discovery": "etcd", "discovery_also": "static", `)
+	after := on(`"max_hosts": "8", "discovery": "etcd", `)
+	defined := on(`"discovery": "etcd", `)
+	for _, pair := range [][2]Definition{{before, both}, {both, before}, {both, after}, {both, defined},
+		{after, defined}, {defined, after}} {
+		if diffs := Differences(pair[0], pair[1]); splits(diffs) {
+			t.Errorf("%v and %v: %v", pair[0].Options, pair[1].Options, diffs)
+		}
+	}
+	if diffs := Differences(before, defined); !splits(diffs) {
+		t.Errorf("hosts that share no way to find each other: %v", diffs)
+	}
+}
+
 func TestOtherDriversAreLeftOut(t *testing.T) {
 	for _, config := range []string{`{"name": "podman", "driver": "bridge"}`, `{"driver": "vxlan"}`, "", "[]"} {
 		if d, ok := Read([]byte(config)); ok {

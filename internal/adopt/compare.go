@@ -41,7 +41,9 @@ func Differences(this, other Definition) (all []Difference) {
 		}
 	}
 	if this.Options["discovery"] != other.Options["discovery"] { // at most one of them has a list
-		all = slices.DeleteFunc(all, func(d Difference) bool { return d.What == "remote_ips" })
+		all = slices.DeleteFunc(all, func(d Difference) bool {
+			return d.What == "remote_ips" || d.What == "max_hosts" && this.sharesPlane(other)
+		})
 	}
 	for i := range all {
 		all[i].Splits = all[i].Splits && !(all[i].What == "discovery" && this.sharesPlane(other))

@@ -114,6 +114,11 @@ func parseNumber(text string, bits int) uint64 {
 // IsEtcd tells whether hosts talk to servers of etcd.
 func (d Definition) IsEtcd() bool { return d.Options["discovery"] == "etcd" }
 
+// UsesEtcd tells the same, also of a network that moves from there or to there.
+func (d Definition) UsesEtcd() bool {
+	return strings.TrimSpace(d.Options["discovery"]) == "etcd" || strings.TrimSpace(d.Options["discovery_also"]) == "etcd"
+}
+
 // IsGossip tells whether hosts find each other. Otherwise they have a list.
 func (d Definition) IsGossip() bool { return d.Options["discovery"] == "gossip" }
 

@@ -74,6 +74,9 @@ func (d Definition) properties() []property {
 		if isHosts || slices.Contains(comparedOtherwise, name) {
 			continue
 		}
+		if name == "max_hosts" && d.IsEtcd() { // it had a list, and each host keeps its part
+			continue
+		}
 		if value := canonical(name, d.Options[name]); value != optionKinds[name].standard {
 			all = append(all, property{name, value, d.splitsBy(name)})
 		}

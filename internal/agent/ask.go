@@ -45,12 +45,25 @@ func (a *Agent) handleHosts() agentapi.Response {
 	own.SharesID = perID[a.HostID] > 0
 	hosts := make([]agentapi.HostStatus, 0, 1+len(agents))
 	hosts = append(hosts, own)
+	answering := a.hostsToAsk()
 	for _, h := range agents {
 		status := hostStatus(h.member, h.Host, boottime.Now())
+		status.CannotBeAsked = !answering[h.ID]
 		status.SharesID = perID[h.ID] > 1 || h.ID == a.HostID
 		hosts = append(hosts, status)
 	}
 	return agentapi.Response{Hosts: hosts}
+}
+
+// hostsToAsk are those to which a control plane carries questions, if they are reachable by it.
+func (a *Agent) hostsToAsk() map[cluster.HostID]bool {
+	ids := make(map[cluster.HostID]bool)
+	for _, h := range a.knownHosts() {
+		if _, ok := h.member.Plane.(cluster.Asker); ok {
+			ids[h.ID] = true
+		}
+	}
+	return ids
 }
 
 // otherAgents returns the agents of other hosts, and how many there are of each ID: of a host that
@@ -145,12 +158,14 @@ func (a *Agent) findHostToAsk(name string) ([]knownHost, error) {
 	return findHostToAsk(known, name)
 }
 
-// askByAny asks a host by its addresses in turn, until it has answered by one.
+// askByAny asks a host by its addresses in turn, until it has answered by one. A host of a network that moves is
+// known by two control planes, of which one may carry no questions.
 func askByAny(ctx context.Context, addresses []knownHost, question []byte) (answer []byte, err error) {
+	err = fmt.Errorf("ask host %s: %w", addresses[0].Label(), agentapi.ErrCannotBeAsked)
 	for _, h := range addresses {
 		asker, ok := h.member.Plane.(cluster.Asker)
 		if !ok {
-			return nil, errors.New("ask host: this control plane cannot ask other hosts")
+			continue
 		}
 		if answer, err = asker.Ask(ctx, h.Host, question); err == nil {
 			return answer, nil

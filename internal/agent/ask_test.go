@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/membership"
 )
@@ -227,4 +229,42 @@ func TestReportsOfManyHostsFitAnAnswer(t *testing.T) {
 	if _, err := marshalAnswer(agentapi.Response{Error: strings.Repeat("x", maxAnswer)}); err == nil || !strings.Contains(err.Error(), "on that host") {
 		t.Errorf("another answer that is too large: %v", err)
 	}
+}
+
+// While a network moves, a host is asked by the plane that carries questions. One that etcd alone knows is not.
+func TestHostsThatCannotBeAsked(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.plugin.Agent = assigningPluginSide{r: r}
+		r.ServerPlane = cluster.Kind{Name: "etcd", Carries: gossip.Carries, HasServers: true,
+			New: func(bind netip.Addr) (cluster.Plane, error) {
+				p, err := r.newCluster(bind)
+				return struct{ cluster.Plane }{p}, err
+			}}
+		r.prepareCluster = func(c *fakeCluster) { c.setSynced() }
+		r.start()
+		if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {
+			t.Fatal(err)
+		}
+		cutOff := unreachable(membersOf(14)[0])
+		r.cluster().show(append(membersOf(11, 12), cutOff)...)
+		r.setPlanes("etcd", `"discovery_also": "gossip",`)
+		r.servers().show(membersOf(11, 13, 14)...)
+		var got []string
+		for _, h := range r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbHosts}).Hosts[1:] {
+			got = append(got, fmt.Sprintf("%s %v", h.HostName, h.CannotBeAsked))
+		}
+		if want := "l false, m false, n true, o false"; strings.Join(got, ", ") != want {
+			t.Errorf("got %v, want %s", got, want)
+		}
+		for name, want := range map[string]string{
+			"l": "l (198.18.0.11) is l",
+			"o": "error: ask host o (198.18.0.14): hosts do not ask each other by etcd; type the command there",
+			"n": "error: ask host n (198.18.0.13): hosts do not ask each other by etcd; type the command there",
+		} {
+			if got := r.ask(name); got != want {
+				t.Errorf("%s: got %s, want %s", name, got, want)
+			}
+		}
+		r.finish()
+	})
 }

@@ -94,7 +94,7 @@ func (a *Agent) handleDefinitions(ctx context.Context) agentapi.Response {
 
 // handleRetire gives up the definition of a network that nobody uses.
 func (a *Agent) handleRetire(ctx context.Context, name string) agentapi.Response {
-	isHere := slices.ContainsFunc(a.definitions(), func(d adopt.Definition) bool { return d.Name == name && d.IsEtcd() })
+	isHere := slices.ContainsFunc(a.definitions(), func(d adopt.Definition) bool { return d.Name == name && d.UsesEtcd() })
 	return a.withDefinitions(ctx, func(ctx context.Context, store cluster.Definitions) agentapi.Response {
 		uses, err := store.Retire(ctx, name, isHere)
 		if errors.Is(err, cluster.ErrNotDefined) {

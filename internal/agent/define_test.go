@@ -81,7 +81,9 @@ func TestRequestsOfDefinitions(t *testing.T) {
 	network := strings.NewReplacer(`"vni": "100"`, `"vni": "10000"`).Replace(testNetwork)
 	mine := strings.NewReplacer(`"blue"`, `"mine"`, `"remote_ips": "198.18.0.11,198.18.0.12", `, `"discovery": "etcd", `).
 		Replace(testNetwork)
-	for name, text := range map[string]string{"blue": network, "mine": mine} {
+	moving := strings.NewReplacer(`"mine"`, `"moving"`, `"discovery": "etcd"`, `"discovery": "gossip", "discovery_also": `+
+		`"etcd"`, `"vni": "100"`, `"vni": "101"`).Replace(mine)
+	for name, text := range map[string]string{"blue": network, "mine": mine, "moving": moving} {
 		if err := os.WriteFile(filepath.Join(r.Host.NetworksDir, name+".json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -104,16 +106,16 @@ func TestRequestsOfDefinitions(t *testing.T) {
 		!strings.Contains(all[1].Problem, "network strange: read its definition") {
 		t.Errorf("got %+v, %v", all, err)
 	}
-	for name, want := range map[string]bool{"mine": true, "blue": true, "none": false} {
+	for _, name := range []string{"blue", "mine", "moving", "none"} {
 		retired, err := agentapi.ReadData[definition.Retirement](ask(agentapi.VerbRetire, name, nil))
-		if err != nil || retired.Defined != want {
+		if err != nil || retired.Defined != (name != "none") {
 			t.Errorf("%s: got %+v, %v", name, retired, err)
 		}
 	}
-	if said := strings.Join(store.retired, ","); said != "mine here,blue" && said != "blue,mine here" {
+	if said := strings.Join(store.retired, ","); said != "blue,mine here,moving here" {
 		t.Errorf("retired %s", said) // blue is here, and not by etcd
 	}
-	if store.closed != 6 {
+	if store.closed != 7 {
 		t.Errorf("%d connections are closed", store.closed)
 	}
 	for _, verb := range []agentapi.Verb{agentapi.VerbDefine, agentapi.VerbRetire, agentapi.VerbDefinitions} {

@@ -9,15 +9,16 @@ import (
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/network"
 )
 
 // SnapshotOf returns what the other hosts of a network said. Clusters do not share networks, but for one
 // that moves from one plane to another. Its hosts are those of both.
 func (s *clusterSet) SnapshotOf(n membership.Network) cluster.Snapshot {
 	var snapshots []cluster.Snapshot
-	for _, bind := range s.bindAddrs(n.Network, n.VTEP.Local) {
-		if m := s.members[bind]; m != nil {
-			snapshots = append(snapshots, m.Snapshot())
+	for _, d := range n.Planes() {
+		if m := s.members[s.bindAddr(d, n.VTEP.Local)]; m != nil {
+			snapshots = append(snapshots, snapshotBy(d, n, m))
 		}
 	}
 	switch {
@@ -29,6 +30,14 @@ func (s *clusterSet) SnapshotOf(n membership.Network) cluster.Snapshot {
 		s.unions[n.ID] = new(cluster.Union)
 	}
 	return s.unions[n.ID].Update(n.Key(), snapshots[0], snapshots[1])
+}
+
+// snapshotBy returns what the hosts that a network has by one of its planes said.
+func snapshotBy(d network.Discovery, n membership.Network, m *clusterMember) cluster.Snapshot {
+	if d == network.DiscoveryStatic && n.IsMoving() {
+		return n.ListedAlone(m.Snapshot())
+	}
+	return m.Snapshot()
 }
 
 // DiscoveryOf tells how far the discovery of a network's hosts has come. That of a network on two planes
@@ -46,6 +55,9 @@ func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
 		})
 	}
 	d.Snapshot = s.SnapshotOf(n)
+	if m := s.members[s.bindAddr(network.DiscoveryStatic, n.VTEP.Local)]; m != nil && n.IsMoving() && n.ListsHosts() {
+		d.OfListed = m.Snapshot()
+	}
 	return d
 }
 

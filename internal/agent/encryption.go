@@ -133,7 +133,7 @@ func (a *Agent) noteSettled() {
 func (a *Agent) withKeys(networks []membership.Network) []membership.Network {
 	for i := range networks {
 		if a.encryption != nil && networks[i].Encrypts() {
-			networks[i].Keys = a.encryption.TunnelKeys(networks[i].ID)
+			networks[i].Keys, networks[i].KeysVersion = a.encryption.VersionedKeys(networks[i].ID)
 		}
 	}
 	return networks

@@ -2,10 +2,12 @@ package agent
 
 import (
 	"fmt"
+	"net/netip"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/network"
 )
 
 // movingNetwork is a network on its way from one plane to another, as a turn found it.
@@ -16,19 +18,49 @@ type movingNetwork struct {
 
 // moveStatus says how far a network has moved. Any goroutine may call it.
 func (s *clusterSet) moveStatus(n movingNetwork) *agentapi.MoveStatus {
-	status := &agentapi.MoveStatus{From: string(n.DiscoveryAlso), To: string(n.Discovery)}
-	to := s.Lookup(s.bindAddr(n.Discovery, n.VTEP.Local))
+	planes := n.Planes()
+	status := &agentapi.MoveStatus{From: planes[1].Name(), To: planes[0].Name()}
+	to := s.Lookup(s.bindAddr(planes[0], n.VTEP.Local))
 	if to == nil {
 		status.Here = []string{fmt.Sprintf("the agent cannot use %s; `vxlanctl status` says why", n.Discovery)}
 		return status
 	}
-	status.Here = n.unfinishedBy(to)
-	if from := s.Lookup(s.bindAddr(n.DiscoveryAlso, n.VTEP.Local)); from != nil {
-		for _, m := range cluster.MissingMembers(n.Members(from.Snapshot()), n.Members(to.Snapshot())) {
-			status.Missing = append(status.Missing, m.Host)
+	status.Here = append(n.unfinishedBy(to), n.outsideParts()...)
+	from, there := s.Lookup(s.bindAddr(planes[1], n.VTEP.Local)), n.Members(snapshotBy(planes[0], n.Network, to))
+	var before []*cluster.Member
+	if from != nil {
+		before = n.Members(snapshotBy(planes[1], n.Network, from))
+	}
+	missing := make(map[netip.Addr]bool)
+	for _, m := range cluster.MissingMembers(before, there) {
+		status.Missing, missing[m.VTEP] = append(status.Missing, m.Host), true
+	}
+	if planes[1] != network.DiscoveryStatic {
+		return status
+	}
+	for _, a := range n.Unlisted(there) {
+		if !missing[a] {
+			status.Missing = append(status.Missing, a.String())
 		}
 	}
 	return status
+}
+
+// outsideParts says which containers keep a network from going back to a list of hosts: each of these hands out
+// its part of the addresses without asking.
+func (n movingNetwork) outsideParts() (all []string) {
+	if n.Discovery != network.DiscoveryStatic {
+		return nil
+	}
+	for _, e := range n.Endpoints {
+		for _, a := range membership.AddrsOf(e) {
+			if s, ok := n.SubnetOf(a); ok && !s.Lease.Contains(a) {
+				all = append(all, fmt.Sprintf("container %s has the address %v, and this host hands out %s; "+
+					"recreate it without --ip", membership.ContainerLabel(e.Names(), e.ContainerID), a, s.Lease.Typed()))
+			}
+		}
+	}
+	return all
 }
 
 // unfinishedBy says what keeps this host from being on the network by one plane alone.

@@ -70,7 +70,10 @@ func TestHostsThatComeAndGoCauseNoFullTurn(t *testing.T) {
 			return false
 		}
 	}
-	for isHeard(settled) { // of what was before
+	// Of what was before: devices find out whether others have their link-local addresses, for up to two seconds in
+	// which nothing else may happen, and each address that is found free is a change.
+	netnstest.Shell(t, b.ns)("while ip -6 -o address show tentative | grep -q .; do sleep 0.05; done")
+	for isHeard(settled) {
 	}
 	for name, change := range map[string]func(){"joins": b.addHost, "leaves": b.removeHost} {
 		change()

@@ -2,6 +2,7 @@ package agentapi
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -53,9 +54,12 @@ func AskHost(path, host string, q Request) (Response, error) {
 	return answer, answer.agentError()
 }
 
+// ErrCannotBeAsked is of a host that is reached by servers alone: those do not carry what one host asks another.
+var ErrCannotBeAsked = errors.New("hosts do not ask each other by etcd; type the command there")
+
 // AskAll makes the agent at path ask all hosts that it knows, this one included, and returns their
-// answers in the order of Hosts. A host that is unreachable has an error. They are asked at once, but
-// for a bound.
+// answers in the order of Hosts. A host that is unreachable, or cannot be asked, has an error. They are asked
+// at once, but for a bound.
 func AskAll(path string, q Request) ([]HostAnswer, error) {
 	return AskEach(path, func(HostStatus) Request { return q })
 }
@@ -87,6 +91,10 @@ func askHosts(path string, hosts []HostStatus, question func(HostStatus) Request
 		answers[i].Host = h
 		if !h.Reachable {
 			answers[i].Err = fmt.Errorf("host %s is unreachable", h.Name)
+			continue
+		}
+		if h.CannotBeAsked {
+			answers[i].Err = fmt.Errorf("host %s: %w", h.Name, ErrCannotBeAsked)
 			continue
 		}
 		q := question(h)

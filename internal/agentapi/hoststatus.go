@@ -18,11 +18,13 @@ type HostStatus struct {
 	// SharesID tells that another agent has the same ID, as after a machine was copied.
 	SharesID bool `json:"shares_id,omitempty"`
 	// Self tells that it is this host.
-	Self           bool          `json:"self,omitempty"`
-	Name           string        `json:"name"`                // as a person knows it, with its address
-	HostName       string        `json:"host_name,omitempty"` // without
-	Addr           netip.Addr    `json:"addr,omitzero"`       // where its agent listens, if that is known
-	Reachable      bool          `json:"reachable"`
+	Self      bool       `json:"self,omitempty"`
+	Name      string     `json:"name"`                // as a person knows it, with its address
+	HostName  string     `json:"host_name,omitempty"` // without
+	Addr      netip.Addr `json:"addr,omitzero"`       // where its agent listens, if that is known
+	Reachable bool       `json:"reachable"`
+	// CannotBeAsked tells that no control plane by which it is known carries questions.
+	CannotBeAsked  bool          `json:"cannot_be_asked,omitempty"`
 	UnreachableFor time.Duration `json:"unreachable_for,omitempty"`
 	// ReachableFor is how long this agent has had contact to it. 0: it has none.
 	ReachableFor time.Duration `json:"reachable_for,omitempty"`

@@ -60,8 +60,11 @@ type Membership struct {
 	View      NetworkView
 	// Keys are those by which the host takes packets of an encrypted network, by generation. None:
 	// the network is not encrypted there, or the host cannot take packets yet.
-	Keys      []TunnelKey
-	Endpoints []Endpoint
+	Keys []TunnelKey
+	// KeysVersion is greater for what the host says later of its keys, by whatever plane. Planes tell one after the
+	// other, and a rotation must not seem to go back. 0: the host does not say.
+	KeysVersion uint64
+	Endpoints   []Endpoint
 }
 
 // Host is what another host last announced by one of its addresses. A host that talks by several

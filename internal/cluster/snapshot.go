@@ -190,7 +190,8 @@ func (m *Member) equal(o *Member) bool {
 func (m *Membership) equal(o *Membership) bool {
 	return m.Network == o.Network && m.VTEP == o.VTEP && m.StaticFDB == o.StaticFDB && m.BridgeMAC == o.BridgeMAC &&
 		slices.Equal(m.HostAddrs, o.HostAddrs) &&
-		m.View.Equal(o.View) && slices.Equal(m.Keys, o.Keys) && slices.EqualFunc(m.Endpoints, o.Endpoints, Endpoint.Equal)
+		m.View.Equal(o.View) && slices.Equal(m.Keys, o.Keys) && m.KeysVersion == o.KeysVersion &&
+		slices.EqualFunc(m.Endpoints, o.Endpoints, Endpoint.Equal)
 }
 
 // Equal tells whether two hosts were told the same.

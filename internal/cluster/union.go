@@ -41,6 +41,11 @@ func (u *Union) Update(key NetworkKey, first, second Snapshot) Snapshot {
 	if u.merged.Self = first.Self; u.merged.Self.IsZero() {
 		u.merged.Self = second.Self
 	}
+	for k, m := range members {
+		if before := u.shown[k]; before != nil {
+			members[k] = m.withLatestKeys(before)
+		}
+	}
 	for k, m := range u.shown {
 		if now := members[k]; now == nil || now.compare(m) != 0 {
 			u.merged = u.merged.Without(m.host())
@@ -55,6 +60,17 @@ func (u *Union) Update(key NetworkKey, first, second Snapshot) Snapshot {
 	return u.merged
 }
 
+// withLatestKeys returns the member with the keys of before, if those are later. So a host's keys do not go back as it
+// leaves the plane that was the first to tell of them. Whoever was away may have begun anew.
+func (m *Member) withLatestKeys(before *Member) *Member {
+	if !m.Reachable || !before.Reachable || before.KeysVersion <= m.KeysVersion {
+		return m
+	}
+	latest := *m
+	latest.Keys, latest.KeysVersion = before.Keys, before.KeysVersion
+	return &latest
+}
+
 // host returns the member as a host of this network alone.
 func (m *Member) host() Host {
 	return Host{ID: m.ID, Name: m.name, Addr: m.Addr, Memberships: []Membership{m.Membership},
@@ -62,17 +78,21 @@ func (m *Member) host() Host {
 }
 
 // mergeMembers returns what two planes say of one member. A plane that does not reach it does not know
-// what it has now.
+// what it has now. Its keys are those that it has told of last, by whatever plane.
 func mergeMembers(first, second *Member) *Member {
-	if first.Reachable != second.Reachable {
-		if first.Reachable {
-			return first
-		}
-		return second
-	}
 	merged := *first
-	merged.StaticFDB = first.StaticFDB && second.StaticFDB
-	merged.Endpoints = mergeEndpoints(first.Endpoints, second.Endpoints)
+	if second.Reachable && !first.Reachable {
+		merged = *second
+	}
+	if first.Reachable == second.Reachable {
+		merged.StaticFDB = first.StaticFDB && second.StaticFDB
+		merged.Endpoints = mergeEndpoints(first.Endpoints, second.Endpoints)
+	}
+	for _, m := range []*Member{first, second} {
+		if m.KeysVersion > merged.KeysVersion {
+			merged.Keys, merged.KeysVersion = m.Keys, m.KeysVersion
+		}
+	}
 	return &merged
 }
 
@@ -97,8 +117,8 @@ func mergeEndpoints(first, second []Endpoint) []Endpoint {
 	return append(append(merged, first...), second...)
 }
 
-// MissingMembers returns the members of a network that one plane tells of and the other does not reach,
-// or not with all of their containers. They have not moved to the other plane, or are about to.
+// MissingMembers returns the members of a network that one plane tells of and the other does not reach, or not
+// with all of their containers and latest keys. They have not moved to the other plane, or are about to.
 func MissingMembers(one, other []*Member) (missing []*Member) {
 	there := make(map[memberKey]*Member)
 	for _, m := range other {
@@ -107,7 +127,8 @@ func MissingMembers(one, other []*Member) (missing []*Member) {
 		}
 	}
 	for _, m := range one {
-		if found := there[memberKey{m.ID, m.VTEP}]; found == nil || found.lacks(m.Endpoints) {
+		if found := there[memberKey{m.ID, m.VTEP}]; found == nil || found.KeysVersion < m.KeysVersion ||
+			found.lacks(m.Endpoints) {
 			missing = append(missing, m)
 		}
 	}

@@ -113,13 +113,59 @@ func TestUnionFollowsChanges(t *testing.T) {
 	}
 }
 
+// withKeys is the host with a key of a generation, of which it has told with a version.
+func withKeys(h Host, version, generation uint64) Host {
+	h.Memberships = slices.Clone(h.Memberships)
+	h.Memberships[0].Keys = []TunnelKey{{Generation: generation, Public: [32]byte{1}, Port: 51820, Sends: true}}
+	h.Memberships[0].KeysVersion = version
+	return h
+}
+
+// A host's keys are those that it has told of last, whichever plane was quicker. They do not go back as it leaves
+// that plane. If it was away in between, they may: its clock may be set back.
+func TestUnionHasTheLatestKeys(t *testing.T) {
+	host := onPlane(1, "198.18.0.1", "a")
+	earlier, later := withKeys(host, 7, 2), withKeys(host, 8, 1) // the later generation was given up
+	for _, tt := range []struct {
+		name  string
+		steps [][2][]Host // by both planes
+		want  uint64      // generation
+	}{
+		{"the first plane is quicker", [][2][]Host{{{later}, {earlier}}}, 1},
+		{"the other one is", [][2][]Host{{{earlier}, {later}}}, 1},
+		{"the first reaches the host", [][2][]Host{{{earlier}, {gone(later)}}}, 1},
+		{"the other does", [][2][]Host{{{gone(later)}, {earlier}}}, 1},
+		{"a version that does not say", [][2][]Host{{{withKeys(host, 0, 2)}, {withKeys(host, 0, 3)}}}, 2},
+		{"the quicker plane is left", [][2][]Host{{{later}, {earlier}}, {{}, {earlier}}}, 1},
+		{"the quicker plane loses the host", [][2][]Host{{{later}, {earlier}}, {{gone(host)}, {earlier}}}, 1},
+		{"the host was away", [][2][]Host{{{later}, {earlier}}, {{}, {gone(earlier)}}, {{}, {earlier}}}, 2},
+		{"the host has gone", [][2][]Host{{{later}, {earlier}}, {}, {{}, {earlier}}}, 2},
+	} {
+		var u Union
+		var merged Snapshot
+		for _, s := range tt.steps {
+			merged = u.Update(unionKey, NewSnapshot(s[0]...), NewSnapshot(s[1]...))
+		}
+		members := merged.Members(unionKey)
+		if len(members) != 1 || len(members[0].Keys) != 1 || members[0].Keys[0].Generation != tt.want {
+			t.Errorf("%s: got %+v, want generation %d", tt.name, members, tt.want)
+		}
+		if !members[0].Reachable || len(members[0].Endpoints) != 1 {
+			t.Errorf("%s: the member is %+v", tt.name, members[0])
+		}
+	}
+}
+
 func TestMissingMembers(t *testing.T) {
 	members := func(hosts ...Host) []*Member { return NewSnapshot(hosts...).Members(unionKey) }
 	old := members(onPlane(1, "198.18.0.1", "a", "b?"), onPlane(2, "198.18.0.2", "c"), onPlane(3, "198.18.0.3"),
-		gone(onPlane(4, "198.18.0.4", "d")), onPlane(5, "198.18.0.5", "e", "f"))
+		gone(onPlane(4, "198.18.0.4", "d")), onPlane(5, "198.18.0.5", "e", "f"), withKeys(onPlane(7, "198.18.0.7"), 8, 2),
+		withKeys(onPlane(8, "198.18.0.8"), 8, 2))
 	now := members(onPlane(1, "198.18.0.1", "a"), gone(onPlane(2, "198.18.0.2", "c")), onPlane(3, "198.18.0.3"),
-		onPlane(5, "198.18.0.5", "e", "f?"), onPlane(6, "198.18.0.6"))
-	want := "host-2 (198.18.0.2) c, host-4 (198.18.0.4) lost d, host-5 (198.18.0.5) e f"
+		onPlane(5, "198.18.0.5", "e", "f?"), onPlane(6, "198.18.0.6"), withKeys(onPlane(7, "198.18.0.7"), 7, 1),
+		withKeys(onPlane(8, "198.18.0.8"), 9, 2))
+	want := "host-2 (198.18.0.2) c, host-4 (198.18.0.4) lost d, host-5 (198.18.0.5) e f, " +
+		"host-7 (198.18.0.7)"
 	if got := shownOf(MissingMembers(old, now)); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -231,8 +231,11 @@ func (r *eventReader) readAll() (found []HostEvent, err error) {
 		request := r.seen[h.Key()]
 		return agentapi.Request{Verb: agentapi.VerbEvents, Events: &request}
 	})
+	notAsked := 0
 	for _, a := range answers {
 		switch {
+		case errors.Is(a.Err, agentapi.ErrCannotBeAsked):
+			notAsked++
 		case a.Err != nil:
 			r.note(a.Err.Error())
 		case a.Response.Events == nil:
@@ -240,6 +243,9 @@ func (r *eventReader) readAll() (found []HostEvent, err error) {
 		default:
 			found = append(found, r.take(a.Host.Key(), *a.Response.Events)...)
 		}
+	}
+	if note := notAskedNote(notAsked); note != "" {
+		r.note(note)
 	}
 	return found, err
 }

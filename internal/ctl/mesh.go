@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -112,8 +113,12 @@ var meshColumns = []output.Column[meshRow]{
 // meshOf returns each direction that a host has tested, and what to say of hosts that cannot be
 // asked.
 func meshOf(answers []agentapi.HostAnswer) (rows []meshRow, notes []string) {
-	healthy := 0
+	healthy, notAsked := 0, 0
 	for _, a := range answers {
+		if errors.Is(a.Err, agentapi.ErrCannotBeAsked) {
+			notAsked++
+			continue
+		}
 		if a.Err != nil || a.Response.Status == nil {
 			notes = append(notes,
 				fmt.Sprintf("%s cannot be asked: %v", a.Host.Name, cmp.Or(a.Err, error(agentapi.ErrNotRunning))))
@@ -127,6 +132,9 @@ func meshOf(answers []agentapi.HostAnswer) (rows []meshRow, notes []string) {
 				}
 			}
 		}
+	}
+	if note := notAskedNote(notAsked); note != "" {
+		notes = append(notes, note)
 	}
 	if healthy > 0 {
 		notes = append(notes,

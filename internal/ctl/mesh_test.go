@@ -43,6 +43,17 @@ func lostTo(n int, heard time.Duration) agentapi.PathStatus {
 	return p
 }
 
+// Hosts that only etcd knows do not say what they see, and one note says so of all.
+func TestMeshOfHostsThatCannotBeAsked(t *testing.T) {
+	var none agentapi.StatusReport
+	lost := agentapi.HostAnswer{Err: fmt.Errorf("host b: %w", agentapi.ErrCannotBeAsked)}
+	rows, notes := meshOf([]agentapi.HostAnswer{meshHost(1, none, pathTo(2)), lost, lost})
+	const want = "2 hosts not asked: hosts do not ask each other by etcd; type the command there"
+	if len(rows) != 1 || !slices.Equal(notes, []string{want}) {
+		t.Errorf("%d rows, notes %q", len(rows), notes)
+	}
+}
+
 func TestMeshSaysWhereFramesAreLost(t *testing.T) {
 	blocked := agentapi.StatusReport{BlockingChains: []string{"network blue: chain f of table inet filter, which is another program's, drops VXLAN packets"}}
 	refusing := agentapi.StatusReport{Drops: []agentapi.DropStatus{{Reason: "not_a_member", Packets: 3}}}

@@ -107,7 +107,8 @@ func (a adoption) planDefined(host Host, known KnownNetworks, l definition.Liste
 		}
 		return p, err
 	}
-	if _, _, err := adopt.Conflict(known.Here, d); err != nil {
+	if exists, notes, err := adopt.Conflict(known.Here, d); err != nil || exists {
+		p.notes = notes
 		return p, err
 	}
 	p.args = d.EtcdCommand(a.own)

@@ -65,15 +65,18 @@ func newEtcdHost() *etcdHost {
 	odd.Options["fast_path"] = "false"
 	told := inEtcd("mynet", "100").Definition // by a host that is asked by gossip
 	told.Host, told.Label = "host-b", "host-b (192.0.2.2)"
+	moving := inEtcd("moving", "208").Definition
+	moving.Options["discovery"], moving.Options["discovery_also"] = "gossip", "etcd"
 	broken := inEtcd("broken", "400")
 	broken.Problem = "network broken: this version does not know option color"
 	mtu := inEtcd("here", "200", "self", "host-b")
 	mtu.Definition.Options["mtu"] = "1400"
 	return &etcdHost{
-		adopterHost: adopterHost{known: KnownNetworks{Hosts: 1, Here: []adopt.Definition{here, gossip, odd},
+		adopterHost: adopterHost{known: KnownNetworks{Hosts: 1, Here: []adopt.Definition{here, gossip, odd, moving},
 			Others: []adopt.Definition{told, definedByA("green", "500")}}},
 		inEtcd: []definition.Listed{broken, inEtcd("mynet", "100", "host-b", "host-c"), mtu, inEtcd("odd", "201", "self"),
-			inEtcd("both", "206", "host-b"), inEtcd("taken", "205"), inEtcd("unused", "207")},
+			inEtcd("both", "206", "host-b"), inEtcd("taken", "205"), inEtcd("unused", "207"),
+			inEtcd("moving", "208", "self")},
 	}
 }
 
@@ -88,6 +91,7 @@ func TestAdoptFromEtcd(t *testing.T) {
 			"podman network create --driver vxlan --opt discovery=etcd --opt physical_interface=eth1 mynet\n"},
 		"--ip-range 10.0.0.64/26 mynet": {0, "--opt discovery=etcd --subnet 10.0.0.0/24 --ip-range 10.0.0.64/26 mynet\n"},
 		"here":                          {0, "network here is there already\n"},
+		"moving":                        {0, "network moving is there already\n"},
 		"green":                         {0, "--opt discovery=gossip --opt vni=500 "},
 		"odd": {1, "this host has it otherwise than it is defined:\n  fast_path: false here, " +
 			"true in etcd"},
@@ -95,7 +99,7 @@ func TestAdoptFromEtcd(t *testing.T) {
 			"here, 206 on etcd\n  discovery: gossip"},
 		"taken":  {1, "network taken: this host's network both has VNI 205 on port 4789 too"},
 		"broken": {1, "network broken: this version does not know option color"},
-		"none":   {1, "they have: green; etcd has: broken, mynet, here, odd, both, taken, unused"},
+		"none":   {1, "they have: green; etcd has: broken, mynet, here, odd, both, taken, unused, moving"},
 		"--all":  {1, "podman network create --driver vxlan --opt discovery=etcd unused\n"},
 	} {
 		out, err := tryAdopt(newEtcdHost(), args)
@@ -157,6 +161,8 @@ func TestRemoveFromEtcd(t *testing.T) {
 			"etcd\n"},
 		"here": {0, "network here is removed from this host\nnote: network here stays defined in etcd: host " +
 			"host-b has it\n"},
+		"moving": {0, "network moving is removed from this host\nnetwork moving is retired: its name and VNI are free in " +
+			"etcd\n"},
 		"both":   {0, "network both is removed from this host\n"},
 		"unused": {0, "network unused is retired: its name and VNI are free in etcd\n"},
 		"mynet": {1, "remove network mynet: it is in use: host host-b has it, host host-c has it; type the " +

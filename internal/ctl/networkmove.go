@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,10 @@ const (
 )
 
 // movablePlanes are those to which networks can move.
-var movablePlanes = []string{"etcd", "gossip"}
+var movablePlanes = []string{"etcd", "gossip", staticPlane}
+
+// staticPlane stands for a list of hosts, also where the option is left out.
+const staticPlane = "static"
 
 // networkMove is a move that somebody typed, and how far it has come.
 type networkMove struct {
@@ -75,16 +79,17 @@ func networkMoveCommand(host NetworkMover) *cobra.Command {
 	var opts output.Options
 	var finish, force bool
 	cmd := &cobra.Command{
-		Use:   "move NETWORK etcd|gossip | NETWORK --finish",
+		Use:   "move NETWORK etcd|gossip|static | NETWORK --finish",
 		Short: "move a network from one control plane to another",
-		Long: `Move makes the hosts of a network find each other by etcd instead of gossip, or the
-other way round, while containers run. Type it on one host after the other. A host
-that has moved is on both planes: it hears all hosts, and claims addresses on both.
+		Long: `Move makes the hosts of a network find each other by etcd instead of gossip or a list
+of hosts, or the other way round, while containers run. Type it on one host after the
+other. A host that has moved is on both planes: it hears all hosts, and claims
+addresses on both. static stands for the list, remote_ips.
 
 Once no host is missing, type it with --finish on each host, which gives up the plane
 before. It refuses as long as a host is known that has not moved. Think also of hosts
-that have the network and no container on it: nobody knows of those. To go back,
-type the command with the plane before. See
+that have the network and no container on it: nobody knows of those, unless a list
+names them. To go back, type the command with the plane before. See
 ` + installed.Page("etcd.md") + `.`,
 		Example: `  vxlanctl network move mynet etcd
   vxlanctl network move mynet --finish`,
@@ -125,7 +130,8 @@ func checkMoveArgs(args []string, finish, force bool) error {
 	case force && !finish:
 		return errors.New("move a network: --force goes with --finish")
 	case !finish && (len(args) != 2 || !slices.Contains(movablePlanes, args[1])):
-		return errors.New("move a network: type its name and the plane to move to, etcd or gossip; or its name and --finish")
+		return errors.New("move a network: type its name and the plane to move to, etcd, gossip or static; or its name " +
+			"and --finish")
 	}
 	return nil
 }
@@ -154,27 +160,31 @@ func (m *networkMove) begin(ctx context.Context, plane string) error {
 	if undoErr != nil {
 		return errors.Join(err, fmt.Errorf("undo: %w", undoErr))
 	}
-	return fmt.Errorf("%w; it stays with %s", err, changed.Before[planeOption])
+	return fmt.Errorf("%w; it stays with %s", err, planeOf(changed.Before))
 }
 
 // withPlane returns the options of a network that is to move to a plane.
 func withPlane(options map[string]string, plane string) (map[string]string, error) {
-	from, after := options[planeOption], maps.Clone(options)
+	from, also, after := planeOf(options), options[secondPlaneOption], maps.Clone(options)
 	switch {
 	case from == plane:
 		return after, nil
-	case !slices.Contains(movablePlanes, from):
-		return nil, errors.New("it has a list of hosts, each of which hands out a part of the addresses; only networks " +
-			"with discovery=gossip or discovery=etcd can move. Create a network with another name, and move the containers")
+	case also != "" && also != plane:
+		return nil, fmt.Errorf("it moves from %s to %s; type --finish first, or go back to %[1]s", also, from)
+	case from != "etcd" && plane != "etcd":
+		return nil, fmt.Errorf("a network moves between %s and etcd, or %s and etcd; move it to etcd first", from, plane)
 	}
 	after[planeOption], after[secondPlaneOption] = plane, from
 	return after, nil
 }
 
+// planeOf returns by which control plane a network's hosts find each other.
+func planeOf(options map[string]string) string { return cmp.Or(options[planeOption], staticPlane) }
+
 // note takes over what has been changed.
 func (m *networkMove) note(changed ChangedNetwork) {
 	m.Network = changed.Name
-	m.Discovery, m.DiscoveryAlso = changed.After[planeOption], changed.After[secondPlaneOption]
+	m.Discovery, m.DiscoveryAlso = planeOf(changed.After), changed.After[secondPlaneOption]
 }
 
 // awaitPlane waits until all that this host has of the network is on the plane to which it moves.
@@ -241,10 +251,23 @@ func (m *networkMove) checkFinish() error {
 	case len(status.Here) > 0:
 		return fmt.Errorf("this host needs %s still: %s", status.From, strings.Join(status.Here, "; "))
 	case len(status.Missing) > 0 && !m.force:
-		return fmt.Errorf("%s does not reach %s; type `vxlanctl network move %s %s` there, or `vxlanctl host forget "+
-			"HOST` for one that is gone for good", status.To, strings.Join(status.Missing, ", "), m.Network, status.To)
+		return m.explainMissing(status)
 	}
 	return nil
+}
+
+// explainMissing says what to do about hosts that have not moved.
+func (m *networkMove) explainMissing(status *agentapi.MoveStatus) error {
+	gone := "`vxlanctl host forget HOST` for one that is gone for good"
+	switch staticPlane {
+	case status.From:
+		gone = fmt.Sprintf("`vxlanctl network peer remove %s ADDRESS` here for one that is no host of the network any more; "+
+			"with --force one that has no container on it may be missing", m.Network)
+	case status.To:
+		gone = fmt.Sprintf("`vxlanctl network peer add %s ADDRESS` here if remote_ips lacks it, or %s", m.Network, gone)
+	}
+	return fmt.Errorf("%s does not reach %s; type `vxlanctl network move %s %s` there, or %s", status.To,
+		strings.Join(status.Missing, ", "), m.Network, status.To, gone)
 }
 
 func (m networkMove) printText(out io.Writer) error {

@@ -66,7 +66,9 @@ func TestMoveNetwork(t *testing.T) {
 	gossip := map[string]string{"vni": "7", "discovery": "gossip"}
 	both := map[string]string{"vni": "7", "discovery": "etcd", "discovery_also": "gossip"}
 	back := map[string]string{"vni": "7", "discovery": "gossip", "discovery_also": "etcd"}
-	etcd := map[string]string{"vni": "7", "discovery": "etcd"}
+	etcd, list := map[string]string{"vni": "7", "discovery": "etcd"}, map[string]string{"vni": "7"}
+	fromList := map[string]string{"vni": "7", "discovery": "etcd", "discovery_also": "static"}
+	toList := map[string]string{"vni": "7", "discovery": "static", "discovery_also": "etcd"}
 	contest := []string{"address 10.0.0.2 is that of container a here, and was given to container b on host h"}
 	tests := []struct {
 		name, args string
@@ -99,9 +101,27 @@ func TestMoveNetwork(t *testing.T) {
 		{"what is here is not published", "blue --finish --force",
 			moveHost{options: both, move: agentapi.MoveStatus{Here: contest}}, 1,
 			"this host needs gossip still: " + contest[0], both},
-		{"a list", "blue etcd", moveHost{options: map[string]string{"vni": "7"}}, 1, "it has a list of hosts",
-			map[string]string{"vni": "7"}},
-		{"no plane", "blue static", moveHost{options: gossip}, 2, "the plane to move to, etcd or gossip", gossip},
+		{"a list", "blue etcd", moveHost{options: list}, 0, "hosts are found by etcd, and by static as before", fromList},
+		{"a list whose agent has an error", "blue etcd", moveHost{options: list, followed: errors.New("no room")}, 1,
+			"no room; it stays with static", list},
+		{"a list, finished", "blue --finish", moveHost{options: fromList}, 0, "hosts are found by etcd alone", etcd},
+		{"a listed host is missing", "blue --finish",
+			moveHost{options: fromList, move: agentapi.MoveStatus{Missing: []string{"198.18.0.7"}}}, 1,
+			"etcd does not reach 198.18.0.7; type `vxlanctl network move blue etcd` there, or `vxlanctl network peer " +
+				"remove blue ADDRESS` here", fromList},
+		{"back to a list", "blue static", moveHost{options: etcd}, 0, "by static, and by etcd as before", toList},
+		{"a host that the list lacks", "blue --finish",
+			moveHost{options: toList, move: agentapi.MoveStatus{Missing: []string{"b"}}}, 1,
+			"static does not reach b; type `vxlanctl network move blue static` there, or `vxlanctl network peer " +
+				"add blue ADDRESS` here", toList},
+		{"a list, halfway back", "blue static", moveHost{options: fromList}, 0, "by static, and by etcd as before", toList},
+		{"from gossip to a list", "blue static", moveHost{options: gossip}, 1,
+			"between gossip and etcd, or static and etcd; move it to etcd first", gossip},
+		{"from a list to gossip", "blue gossip", moveHost{options: list}, 1,
+			"between static and etcd, or gossip and etcd; move it to etcd first", list},
+		{"to a third one", "blue static", moveHost{options: both}, 1,
+			"it moves from gossip to etcd; type --finish first, or go back to gossip", both},
+		{"no plane", "blue bgp", moveHost{options: gossip}, 2, "the plane to move to, etcd, gossip or static", gossip},
 		{"force alone", "blue etcd --force", moveHost{options: gossip}, 2, "--force goes with --finish", gossip},
 		{"two things at once", "blue etcd --finish", moveHost{options: gossip}, 2, "type the name of the network alone",
 			gossip},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/ctl/output"
 )
@@ -77,7 +78,7 @@ func (r *removedNetworks) removeHere(host NetworkChanger, d DefinedNetwork, type
 		return err
 	}
 	r.Networks = append(r.Networks, typed)
-	if strings.TrimSpace(d.Options["discovery"]) != "etcd" {
+	if !(adopt.Definition{Options: d.Options}).UsesEtcd() {
 		return nil
 	}
 	retired, err := host.RetireNetwork(d.Name)

@@ -62,6 +62,9 @@ monitoring system, and ends with 0 (ok), 1 (warning), 2 (failure) or 3 (unknown)
          is wrong; 1 if there are only warnings
 
 With --all this host's agent asks all others. Each host is as its own agent sees it.
+Hosts ask each other by gossip. The servers of etcd do not carry that: an answer may
+have a megabyte, which each of them would write to its disk. So of a host that is known
+by etcd alone, --all shows only that it is there.
 
 With --filter the tables that have the column show only rows that match, and so do the
 findings, by code, level, host and network. How bad it is then is said of these.`

@@ -13,6 +13,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/diagnosis"
 )
 
 // run types a command, and returns what it prints and how it ends.
@@ -257,6 +258,20 @@ func TestStatusOfAll(t *testing.T) {
 	}
 	if _, err := run(fakeHost{err: agentapi.ErrNotRunning}, "status", "--all"); ExitCode(err) != 1 || !strings.Contains(err.Error(), "vxland does not run") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// That etcd carries no questions is no fault of the hosts.
+func TestStatusOfHostsThatCannotBeAsked(t *testing.T) {
+	healthy := healthyHost.report
+	v := newAllStatusView([]agentapi.HostAnswer{
+		{Host: agentapi.HostStatus{Name: "host-a", Self: true}, Response: agentapi.Response{Status: &healthy}},
+		{Host: agentapi.HostStatus{Name: "host-b"}, Err: fmt.Errorf("host host-b: %w", agentapi.ErrCannotBeAsked)},
+	})
+	const summary = "all is well on 1 host; 1 host not asked: hosts do not ask each other by etcd; type the command there"
+	if v.Level != diagnosis.OK || v.Summary != summary || len(v.Hosts) != 2 || v.Hosts[1].Level != diagnosis.Unknown ||
+		len(v.Hosts[1].Findings) > 0 {
+		t.Errorf("got %+v", v)
 	}
 }
 

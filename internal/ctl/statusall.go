@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -30,6 +31,8 @@ type hostStatusRow struct {
 	// Error says why nothing is known of the host.
 	Error    string              `json:"error,omitempty"`
 	Findings []diagnosis.Finding `json:"findings"`
+
+	notAsked bool // since its control plane does not carry questions, which is no fault
 }
 
 // allStatusView is what `vxlanctl status --all` prints.
@@ -72,14 +75,29 @@ func newAllStatusView(answers []agentapi.HostAnswer) allStatusView {
 // judge sets what follows from the hosts.
 func (v *allStatusView) judge() {
 	var all []diagnosis.Finding
+	asked := 0
 	for _, row := range v.Hosts {
 		all = append(all, row.Findings...)
+		if !row.notAsked {
+			asked++
+		}
 	}
 	v.Level = diagnosis.Worst(all)
-	v.Summary = "all is well on " + output.Count(len(v.Hosts), "host")
+	v.Summary = "all is well on " + output.Count(asked, "host")
 	if len(all) > 0 {
-		v.Summary = fmt.Sprintf("%s on %s", countLevels(all), output.Count(len(v.Hosts), "host"))
+		v.Summary = fmt.Sprintf("%s on %s", countLevels(all), output.Count(asked, "host"))
 	}
+	if note := notAskedNote(len(v.Hosts) - asked); note != "" {
+		v.Summary += "; " + note
+	}
+}
+
+// notAskedNote says of how many hosts nothing is known, since no control plane carries questions there.
+func notAskedNote(hosts int) string {
+	if hosts == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s not asked: %v", output.Count(hosts, "host"), agentapi.ErrCannotBeAsked)
 }
 
 // filter leaves out the hosts that the user does not want to see.
@@ -94,6 +112,10 @@ func (v *allStatusView) filter(p *output.Printer) {
 
 func rowOfAnswer(a agentapi.HostAnswer) hostStatusRow {
 	row := hostStatusRow{Host: a.Host.Name, Findings: []diagnosis.Finding{}}
+	if errors.Is(a.Err, agentapi.ErrCannotBeAsked) {
+		row.Error, row.Level, row.notAsked = agentapi.ErrCannotBeAsked.Error(), diagnosis.Unknown, true
+		return row
+	}
 	if a.Err != nil || a.Response.Status == nil {
 		row.Error = "it does not tell its status"
 		if a.Err != nil {

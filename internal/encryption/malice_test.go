@@ -28,7 +28,7 @@ func (h *simHost) announce(generations ...uint64) {
 			Generation: g, Public: [32]byte{byte(g), byte(g >> 8), byte(g >> 16), byte(g >> 24), 9}, Port: 9,
 			Sends: i == 0})
 	}
-	h.publish(keys)
+	h.publish(keys, 0)
 }
 
 // seen is how a host is at a moment.
@@ -147,7 +147,7 @@ func (s *simulation) forget(puppet *simHost) {
 	defer s.mu.Unlock()
 	puppet.down = true
 	for _, h := range s.hosts {
-		delete(h.heard, puppet.number)
+		delete(h.planes[0].heard, puppet.number)
 		h.wakeUp()
 	}
 }

@@ -218,10 +218,16 @@ func (m *Manager) Device(networkID string) string {
 
 // TunnelKeys returns this host's keys of a network, for the other hosts.
 func (m *Manager) TunnelKeys(networkID string) []cluster.TunnelKey {
+	keys, _ := m.VersionedKeys(networkID)
+	return keys
+}
+
+// VersionedKeys returns TunnelKeys with a version that is greater for later ones.
+func (m *Manager) VersionedKeys(networkID string) (keys []cluster.TunnelKey, version uint64) {
 	if t := m.find(networkID); t != nil {
 		return t.tunnelKeys()
 	}
-	return nil
+	return nil, 0
 }
 
 // Hosts is what is known of the other hosts of a network.

@@ -35,6 +35,7 @@ type simulation struct {
 	apart     map[[2]int]bool
 	rekeys    int // how often a host's packets began to leave by another key
 	failed    bool
+	stalled   bool          // a host's plane is
 	unchecked bool          // packets may be missing at any time
 	pause     time.Duration // between handshakes, at most
 	lastEvent string        // for who looks for a fault
@@ -42,22 +43,36 @@ type simulation struct {
 
 // simHost is a host. What the kernel has outlives its agent.
 type simHost struct {
-	sim         *simulation
-	number      int
-	devices     *wgtest.Devices
-	keys        KeyDir
-	leavesBy    string // the device to which all of the kernel's entries lead
-	stop        context.CancelFunc
-	manager     *Manager // nil: no agent runs
-	news        chan struct{}
-	said        cluster.Membership         // what it last published
-	heard       map[int]cluster.Membership // what it has heard of the others
-	unreachable map[int]bool
-	down        bool   // the machine is off
-	killed      string // a device whose process was killed
+	sim      *simulation
+	number   int
+	devices  *wgtest.Devices
+	keys     KeyDir
+	leavesBy string // the device to which all of the kernel's entries lead
+	stop     context.CancelFunc
+	manager  *Manager // nil: no agent runs
+	news     chan struct{}
+	said     cluster.Membership // what it last published
+	planes   [2]simPlane        // the first one, but while the network moves
+	union    cluster.Union
+	down     bool   // the machine is off
+	killed   string // a device whose process was killed
 	// isPuppet tells that somebody announces what he likes for the host, which has no agent.
 	isPuppet bool
 	overdue  []string // hosts without which a rotation went on
+}
+
+// simPlane is what a host has heard of the others by one control plane.
+type simPlane struct {
+	isUsed      bool
+	heard       map[int]cluster.Membership
+	unreachable map[int]bool
+	said        cluster.Membership // what others hear of the host
+	stalled     bool               // that stays what it is
+}
+
+// forgetAll is as if the plane was never used.
+func (p *simPlane) forgetAll() {
+	p.heard, p.unreachable, p.said = make(map[int]cluster.Membership), make(map[int]bool), cluster.Membership{}
 }
 
 // longCut is for how long hosts must be cut off from each other to be no longer waited for. The last
@@ -104,8 +119,11 @@ func newSimulation(t *testing.T, hosts int, seed uint64) *simulation {
 	s := &simulation{t: t, rng: rand.New(rand.NewPCG(seed, 1)), cut: make(map[[2]int]time.Time),
 		open: make(map[[2]int]bool), apart: make(map[[2]int]bool), pause: 2 * time.Second}
 	for i := range hosts {
-		h := &simHost{sim: s, number: i, devices: wgtest.New(), keys: KeyDir(t.TempDir()), news: make(chan struct{}, 1),
-			heard: make(map[int]cluster.Membership), unreachable: make(map[int]bool)}
+		h := &simHost{sim: s, number: i, devices: wgtest.New(), keys: KeyDir(t.TempDir()), news: make(chan struct{}, 1)}
+		h.planes[0].isUsed = true
+		for i := range h.planes {
+			h.planes[i].forgetAll()
+		}
 		s.hosts = append(s.hosts, h)
 	}
 	return s
@@ -158,8 +176,8 @@ func (h *simHost) turn(ctx context.Context, m *Manager) {
 	_ = m.SetHosts("7c7b", Hosts{Members: h.members(), Synced: true,
 		AllHolders: true}) // fails where the device's process was killed, which is repaired
 	device := m.Device("7c7b")
-	if keys := m.TunnelKeys("7c7b"); len(keys) > 0 {
-		h.publish(keys)
+	if keys, version := m.VersionedKeys("7c7b"); len(keys) > 0 {
+		h.publish(keys, version)
 	}
 	h.sim.mu.Lock()
 	leavesBy := h.leavesBy
@@ -185,16 +203,33 @@ func (h *simHost) turn(ctx context.Context, m *Manager) {
 }
 
 // members is what the host has heard of the others.
-func (h *simHost) members() (members []*cluster.Member) {
+func (h *simHost) members() []*cluster.Member {
 	h.sim.mu.Lock()
 	defer h.sim.mu.Unlock()
+	return h.membersLocked()
+}
+
+func (h *simHost) membersLocked() []*cluster.Member {
+	first, second := h.snapshotLocked(0), h.snapshotLocked(1)
+	switch {
+	case !h.planes[1].isUsed:
+		return first.Members(simNetwork)
+	case !h.planes[0].isUsed:
+		return second.Members(simNetwork)
+	}
+	return h.union.Update(simNetwork, first, second).Members(simNetwork)
+}
+
+// snapshotLocked is what the host has heard by one plane.
+func (h *simHost) snapshotLocked(plane int) cluster.Snapshot {
+	var members []*cluster.Member
 	for i := range h.sim.hosts {
-		if said, ok := h.heard[i]; ok {
+		if said, ok := h.planes[plane].heard[i]; ok {
 			members = append(members, &cluster.Member{ID: cluster.HostID{byte(i + 1)}, Addr: said.VTEP, Host: strconv.Itoa(i),
-				Reachable: !h.unreachable[i], Membership: said})
+				Reachable: !h.planes[plane].unreachable[i], Membership: said})
 		}
 	}
-	return cluster.NewSnapshot(hostsOf(members)...).Members(simNetwork)
+	return cluster.NewSnapshot(hostsOf(members)...)
 }
 
 func hostsOf(members []*cluster.Member) (hosts []cluster.Host) {
@@ -209,10 +244,11 @@ func hostsOf(members []*cluster.Member) (hosts []cluster.Host) {
 }
 
 // publish lets the others hear of the host's keys, each a while later.
-func (h *simHost) publish(keys []cluster.TunnelKey) {
+func (h *simHost) publish(keys []cluster.TunnelKey, version uint64) {
 	h.sim.mu.Lock()
-	said := cluster.Membership{Network: simNetwork, VTEP: simVTEP(h.number), StaticFDB: true, Keys: keys}
-	same := slices.Equal(h.said.Keys, said.Keys)
+	said := cluster.Membership{Network: simNetwork, VTEP: simVTEP(h.number), StaticFDB: true, Keys: keys,
+		KeysVersion: version}
+	same := slices.Equal(h.said.Keys, said.Keys) && h.said.KeysVersion == version
 	h.said = said
 	h.sim.mu.Unlock()
 	if same {
@@ -225,15 +261,29 @@ func (h *simHost) publish(keys []cluster.TunnelKey) {
 	}
 }
 
-// tell lets a host hear what this one says by then, unless they are cut off from each other.
+// tell lets a host hear what this one says by then, by all planes.
 func (h *simHost) tell(other *simHost) {
+	for plane := range h.planes {
+		go h.tellBy(plane, other)
+	}
+}
+
+// tellBy lets a host hear by one plane what this one says by then. By the first one it does not if they are cut off
+// from each other. The other one has servers, which both reach.
+func (h *simHost) tellBy(plane int, other *simHost) {
 	time.Sleep(h.sim.delay(300 * time.Millisecond))
 	h.sim.mu.Lock()
 	defer h.sim.mu.Unlock()
-	if _, isCut := h.sim.cut[pair(h.number, other.number)]; isCut || h.down || h.said.Keys == nil {
+	_, isCut := h.sim.cut[pair(h.number, other.number)]
+	p := &other.planes[plane]
+	own := &h.planes[plane]
+	if !own.stalled {
+		own.said = h.said
+	}
+	if !own.isUsed || !p.isUsed || isCut && plane == 0 || h.down || own.said.Keys == nil {
 		return
 	}
-	other.heard[h.number], other.unreachable[h.number] = h.said, false
+	p.heard[h.number], p.unreachable[h.number] = own.said, false
 	other.wakeUp()
 }
 
@@ -251,9 +301,11 @@ func (h *simHost) killAgent() {
 	defer h.sim.mu.Unlock()
 	h.manager = nil
 	for _, other := range h.sim.hosts {
-		if _, knows := other.heard[h.number]; knows {
-			other.unreachable[h.number] = true
-			other.wakeUp()
+		for _, p := range other.planes {
+			if _, knows := p.heard[h.number]; knows {
+				p.unreachable[h.number] = true
+				other.wakeUp()
+			}
 		}
 	}
 }
@@ -265,9 +317,13 @@ func (h *simHost) crash() {
 	defer h.sim.mu.Unlock()
 	h.manager, h.down, h.leavesBy, h.said = nil, true, "", cluster.Membership{}
 	h.devices, h.keys = wgtest.New(), KeyDir(h.sim.t.TempDir())
-	h.heard, h.unreachable = make(map[int]cluster.Membership), make(map[int]bool)
+	for i := range h.planes {
+		h.planes[i].forgetAll()
+	}
 	for _, other := range h.sim.hosts {
-		delete(other.heard, h.number)
+		for _, p := range other.planes {
+			delete(p.heard, h.number)
+		}
 		other.wakeUp()
 		delete(h.sim.open, [2]int{h.number, other.number})
 		delete(h.sim.open, [2]int{other.number, h.number})
@@ -294,8 +350,8 @@ func (s *simulation) separate(a, b int) {
 	defer s.mu.Unlock()
 	s.cut[pair(a, b)] = time.Now()
 	for _, p := range [][2]int{{a, b}, {b, a}} {
-		if _, knows := s.hosts[p[0]].heard[p[1]]; knows {
-			s.hosts[p[0]].unreachable[p[1]] = true
+		if _, knows := s.hosts[p[0]].planes[0].heard[p[1]]; knows {
+			s.hosts[p[0]].planes[0].unreachable[p[1]] = true
 			s.hosts[p[0]].wakeUp()
 		}
 	}
@@ -390,7 +446,7 @@ func (h *simHost) isBroken() bool {
 	if h.killed == "" {
 		return false
 	}
-	if state, err := h.devices.State(h.killed); err == nil && (!state.Running || len(state.Peers) < len(h.heard)) {
+	if state, err := h.devices.State(h.killed); err == nil && (!state.Running || len(state.Peers) < len(h.membersLocked())) {
 		return true
 	}
 	h.killed = ""
@@ -467,8 +523,7 @@ func (s *simulation) waitConvergedFor(most time.Duration, what string) uint64 {
 		time.Sleep(time.Second)
 	}
 	for _, h := range s.hosts {
-		s.t.Logf("host %d: says %+v, sends by %s, heard %+v, unreachable %v", h.number, h.said.Keys, h.leavesBy, h.heard,
-			h.unreachable)
+		s.t.Logf("host %d: says %+v, sends by %s, by planes %+v", h.number, h.said.Keys, h.leavesBy, h.planes)
 	}
 	s.t.Fatalf("%s: the hosts do not agree on a generation", what)
 	return 0

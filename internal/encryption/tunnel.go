@@ -78,6 +78,8 @@ type tunnel struct {
 	slow     string                // the hosts that a slow rotation was logged for
 	// clusterKeys are the IDs of the cluster's keys, as they were last read.
 	clusterKeys []string
+	published   []cluster.TunnelKey // as others were last told
+	version     uint64              // of published
 }
 
 // slot is one of the two devices.
@@ -320,9 +322,19 @@ func (t *tunnel) deviceLocked() string {
 	return ""
 }
 
-func (t *tunnel) tunnelKeys() (keys []cluster.TunnelKey) {
+// tunnelKeys returns the keys with their version. That is the time of day at which they became what they are, so it
+// rises from one agent to the next without being kept.
+func (t *tunnel) tunnelKeys() (keys []cluster.TunnelKey, version uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	keys = t.tunnelKeysLocked()
+	if t.version == 0 || !slices.Equal(keys, t.published) {
+		t.published, t.version = keys, max(t.version+1, uint64(max(time.Now().UnixMilli(), 0)))
+	}
+	return keys, t.version
+}
+
+func (t *tunnel) tunnelKeysLocked() (keys []cluster.TunnelKey) {
 	if t.keysErr != nil {
 		return nil
 	}

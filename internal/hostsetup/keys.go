@@ -2,6 +2,7 @@ package hostsetup
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"vxlan-driver/internal/agentapi"
@@ -38,7 +39,12 @@ func AllKeys(h KeyHost) ([]HostKeys, error) {
 	if err != nil {
 		return nil, err
 	}
-	return askKeys(h, hosts, request), nil
+	return askKeys(h, withKey(hosts), request), nil
+}
+
+// withKey leaves out hosts that are known by etcd alone, and so are in no cluster that has a key.
+func withKey(hosts []agentapi.HostStatus) []agentapi.HostStatus {
+	return slices.DeleteFunc(slices.Clone(hosts), func(h agentapi.HostStatus) bool { return h.CannotBeAsked })
 }
 
 // maxAskedAtOnce bounds the questions that are under way.

@@ -60,12 +60,14 @@ func Rotate(h KeyHost, o RotateOptions, report Report) (keyID string, err error)
 	return id, r.forgetRetired()
 }
 
-// participants returns the hosts that are to get the key, and those that are not.
+// participants returns the hosts that are to get the key, and those that are not. A host that is known by etcd
+// alone is not in the cluster of the key.
 func (r *rotation) participants() (stay, retired []agentapi.HostStatus, err error) {
 	hosts, err := r.Hosts()
 	if err != nil {
 		return nil, nil, err
 	}
+	hosts = withKey(hosts)
 	for _, name := range r.options.Without {
 		if !slices.ContainsFunc(hosts, func(h agentapi.HostStatus) bool { return isCalled(h, name) }) {
 			return nil, nil, fmt.Errorf("rotate key: no host is called %q; `vxlanctl host ls` lists them", name)

@@ -95,7 +95,7 @@ func (c *keyCluster) Hosts() (all []agentapi.HostStatus, err error) {
 			Reachable: !c.down[n] && understood,
 		})
 	}
-	return all, nil
+	return append(all, agentapi.HostStatus{ID: "by-etcd", Reachable: true, CannotBeAsked: true}), nil
 }
 
 func (c *keyCluster) AskHost(id string, r agentapi.Request) (agentapi.Response, error) {

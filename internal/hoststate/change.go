@@ -29,20 +29,23 @@ func (s *Session) changeConfig(networkID string, change func(config []byte) ([]b
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.records.SetConfig(networkID, changed), s.adoptMTU(networkID, changed))
+	return errors.Join(s.records.SetConfig(networkID, changed), s.adoptPlacement(networkID, changed))
 }
 
-// adoptMTU records the MTU that a network has by its changed configuration. Otherwise it would seem
-// to follow the underlay, which the user is told. A network that cannot be placed now follows later.
-func (s *Session) adoptMTU(networkID string, config []byte) error {
+// adoptPlacement records the MTU and the list of hosts that a network has by its changed configuration.
+// Otherwise the MTU would seem to follow the underlay, which the user is told, and hosts that were found by a
+// plane would stay on the list of a network that has moved back to one. A network that cannot be placed now
+// follows later.
+func (s *Session) adoptPlacement(networkID string, config []byte) error {
 	v, err := s.records.VTEP(networkID)
 	if err != nil {
 		return nil // it is found out anew
 	}
 	p, err := s.host.Place(config, s.ns)
-	if err != nil || p.VTEP.MTU == v.MTU {
+	if err != nil || p.VTEP.MTU == v.MTU && slices.Equal(p.VTEP.Remotes, v.Remotes) &&
+		slices.Equal(p.VTEP.Listed, v.Listed) {
 		return nil
 	}
-	v.MTU = p.VTEP.MTU
+	v.MTU, v.Remotes, v.Listed = p.VTEP.MTU, p.VTEP.Remotes, p.VTEP.Listed
 	return s.records.SetVTEP(networkID, v)
 }

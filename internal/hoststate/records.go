@@ -139,6 +139,9 @@ func (r records) loadStored(networkID string) (plan.PlacedNetwork, error) {
 	}
 	if n.FindsHosts() {
 		v.Remotes = nil
+		if n.ListsHosts() {
+			v.Remotes = v.Listed
+		}
 	}
 	v.Flood = v.Remotes
 	p, err := r.host.withPlacement(n, v)

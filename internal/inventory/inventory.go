@@ -90,7 +90,7 @@ func (k Known) describe() agentapi.NetworkInventory {
 func discoveryOf(n membership.Network) string {
 	switch {
 	case n.FindsHosts():
-		return string(n.Discovery)
+		return n.Discovery.Name()
 	case n.Tunnel.Group.IsValid():
 		return "multicast"
 	}

@@ -17,7 +17,7 @@ type HostSlice struct {
 // what is kept for later ones. It is empty where the subnet is not divided by the list: hosts then
 // have ranges of their users' choice, which nobody else knows, or agree on addresses.
 func Slices(n network.Network, v network.VTEP, s network.Subnet) []HostSlice {
-	if n.FindsHosts() || len(v.Remotes) == 0 {
+	if !n.ListsHosts() || len(v.Remotes) == 0 {
 		return nil
 	}
 	d, err := divide(s, n.Remotes, v.Local, n.MaxHosts)

@@ -28,10 +28,10 @@ func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 				"is too small: it has no address for a container besides the gateway's; use a /29 or larger, in IPv6 a /125")
 			continue
 		}
-		if n.FindsHosts() {
+		if !n.ListsHosts() && !n.PodmanPicks {
 			continue // the agents assign addresses
 		}
-		if s.Lease.IsZero() && v.Local.IsValid() && len(v.Remotes) > 0 {
+		if s.Lease.IsZero() && n.ListsHosts() && v.Local.IsValid() && len(v.Remotes) > 0 {
 			// The rank is that in the list as typed, which is the same on all hosts: one that has
 			// two of the addresses must not count as one.
 			lease, err := SubnetSlice(*s, n.Remotes, v.Local, n.MaxHosts)
@@ -63,7 +63,7 @@ func CheckHostAddrs(n network.Network, v network.VTEP, addrs []netip.Prefix) err
 	var problems network.Problems
 	for _, p := range addrs {
 		s, ok := n.SubnetOf(p.Addr())
-		if !ok || n.FindsHosts() || len(v.Remotes) == 0 {
+		if !ok || !n.ListsHosts() || len(v.Remotes) == 0 {
 			continue
 		}
 		d, err := divide(s, n.Remotes, v.Local, n.MaxHosts)

@@ -165,6 +165,38 @@ func TestHostWithTwoListedAddressesKeepsItsRank(t *testing.T) {
 	}
 }
 
+// Between a list and a plane a host has its part and its own address as before, and also once the network is with the
+// plane. Where agents pick from the whole subnet it has neither.
+func TestPartsStayWhileANetworkMoves(t *testing.T) {
+	all := underlayAddrs(3)
+	parts := network.Range{First: netip.MustParseAddr("10.0.0.2"), Last: netip.MustParseAddr("10.0.0.62")}
+	own := netip.MustParseAddr("10.0.0.63")
+	for _, tt := range []struct {
+		name    string
+		network network.Network
+		lease   network.Range // before
+		want    network.Range
+		own     netip.Addr
+	}{
+		{"a host that joins on the way", network.Network{Discovery: network.DiscoveryEtcd, DiscoveryAlso: "static"},
+			network.Range{}, parts, own},
+		{"on the way", network.Network{Discovery: network.DiscoveryEtcd, DiscoveryAlso: "static", PodmanPicks: true},
+			parts, parts, own},
+		{"by etcd, from a list", network.Network{Discovery: network.DiscoveryEtcd, PodmanPicks: true}, parts, parts, own},
+		{"by etcd", network.Network{Discovery: network.DiscoveryEtcd}, network.Range{}, network.Range{}, netip.Addr{}},
+	} {
+		n := tt.network
+		n.Remotes, n.Subnets = all, []network.Subnet{parseSubnet("10.0.0.0/24", "10.0.0.1")}
+		n.Subnets[0].Lease = tt.lease
+		if problems := AssignSlices(&n, network.VTEP{Local: all[0], Remotes: all[1:]}); len(problems) > 0 {
+			t.Errorf("%s: %v", tt.name, problems)
+		}
+		if s := n.Subnets[0]; s.Lease != tt.want || s.HostAddress != tt.own {
+			t.Errorf("%s: hands out %s, and has %v itself", tt.name, s.Lease.Typed(), s.HostAddress)
+		}
+	}
+}
+
 // A host with a higher address than the others changes no other host's slice, if max_hosts leaves
 // room.
 func TestSlicesStayWhenHostIsAddedWithinMaxHosts(t *testing.T) {

@@ -67,6 +67,9 @@ func (d *Differences) compare(n Network, h *cluster.Host) []Difference {
 		return c.found
 	}
 	theirs := m.View
+	if n.IsMoving() || n.Discovery == network.DiscoveryEtcd { // one of the two may have a list still
+		theirs.List, theirs.Listed = d.ours.List, d.ours.Listed
+	}
 	if c.compareEncryption(n, m) {
 		theirs.MTU = 0 // it follows from that
 	}

@@ -65,10 +65,7 @@ func appendRemote(remotes []*plan.Remote, r plan.Remote, before []*plan.Remote) 
 // about to become a member probes for its first container's address from its bridge. The answer
 // must find that bridge, also where nothing is learned.
 func listedBridges(n Network) (bridges []*plan.Remote) {
-	if n.FindsHosts() {
-		return nil // the list has seeds only
-	}
-	for _, vtep := range n.VTEP.Remotes {
+	for _, vtep := range n.listed() {
 		bridges = append(bridges, &plan.Remote{
 			MAC: network.BridgeMAC(n.Tunnel.VNI, vtep), VTEP: vtep, Trust: plan.Trust{Class: trustListed, Place: vtep.String()},
 		})

@@ -14,6 +14,8 @@ type Network struct {
 	VTEP      network.VTEP
 	Endpoints []*network.Endpoint
 	Keys      []cluster.TunnelKey // this host's, of an encrypted network
+	// KeysVersion tells other hosts which of the keys are the later ones.
+	KeysVersion uint64
 }
 
 // EndpointKey names a container's endpoint on a network of this host.
@@ -56,6 +58,45 @@ func (n Network) Members(s cluster.Snapshot) []*cluster.Member {
 }
 
 func (n Network) trustsAll() bool { return n.FindsHosts() || n.Tunnel.Group.IsValid() }
+
+// listed are the other hosts of the network's list, if it has one.
+func (n Network) listed() []netip.Addr {
+	switch {
+	case n.FindsHosts():
+		return n.VTEP.Listed
+	case n.ListsHosts():
+		return n.VTEP.Remotes
+	}
+	return nil
+}
+
+// ListedAlone returns what a snapshot says of hosts on the network's list, while the network moves between
+// the list and a control plane. Those of the plane are trusted, and the plane of the list's hosts may have
+// others for another network's sake.
+func (n Network) ListedAlone(s cluster.Snapshot) cluster.Snapshot {
+	for _, m := range s.Members(n.Key()) {
+		if slices.Contains(n.listed(), m.VTEP) {
+			continue
+		}
+		for _, h := range s.Hosts {
+			if h.ID == m.ID && h.Addr == m.Addr {
+				s = s.Without(*h)
+				break
+			}
+		}
+	}
+	return s
+}
+
+// Unlisted returns the hosts of the network's list that a plane does not reach as members.
+func (n Network) Unlisted(members []*cluster.Member) (missing []netip.Addr) {
+	for _, a := range n.listed() {
+		if !slices.ContainsFunc(members, func(m *cluster.Member) bool { return m.VTEP == a && m.Reachable }) {
+			missing = append(missing, a)
+		}
+	}
+	return missing
+}
 
 // isForeign returns what tells whether a member has no part in the network.
 func (n Network) isForeign() func(*cluster.Member) bool {

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -12,6 +13,9 @@ import (
 // that was not started.
 type Discovery struct {
 	Snapshot cluster.Snapshot
+	// OfListed is what agents of listed hosts said, also those that are no members. Where hosts are found by
+	// a list alone, Snapshot has them.
+	OfListed cluster.Snapshot
 	Synced   bool // the control plane knows what the other hosts have
 	// Carries is what the control plane tells of other hosts.
 	Carries cluster.Capabilities
@@ -53,10 +57,10 @@ type PeerList struct {
 // Update returns what d.Peers does. The addresses must not be changed.
 func (l *PeerList) Update(n Network, d Discovery, recorded *network.Peers) network.Peers {
 	members := l.list.Update(n, d.Snapshot)
-	if !n.trustsAll() || !sameHosts(l.members, members) {
+	if n.ListsHosts() || !sameHosts(l.members, members) {
 		l.heard = d.heardPeers(n, members)
 	}
-	if l.members = members; !n.trustsAll() {
+	if l.members = members; n.ListsHosts() {
 		l.members = nil // the list matters too
 	}
 	peers := l.heard
@@ -109,14 +113,15 @@ func (d Discovery) heardPeers(n Network, members []*cluster.Member) network.Peer
 		peers.Flood = append(peers.Flood, m.VTEP)
 		peers.StaticFDB = peers.StaticFDB && m.StaticFDB
 	}
-	if !n.FindsHosts() && !n.Encrypts() {
+	if listed := n.listed(); len(listed) > 0 && !n.Encrypts() {
 		isMember := make(map[netip.Addr]bool, len(members))
 		for _, m := range members {
 			isMember[m.VTEP] = true
 		}
 		// A host whose agent answers would say so if it had a container on the network.
 		answering := addressesOf(d.Snapshot, (*cluster.Host).Reachable)
-		for _, remote := range n.VTEP.Remotes {
+		maps.Copy(answering, addressesOf(d.OfListed, (*cluster.Host).Reachable))
+		for _, remote := range listed {
 			if !isMember[remote] && !(d.Carries.Members && answering[remote]) {
 				peers.Flood = append(peers.Flood, remote)
 				peers.StaticFDB = false

@@ -51,6 +51,48 @@ func TestPeers(t *testing.T) {
 	}
 }
 
+// While a network moves from a list of hosts to a plane, a listed host that neither tells of gets floods, and MACs are
+// learned. One whose agent answers has no container.
+func TestPeersBetweenAListAndAPlane(t *testing.T) {
+	flood := func(n ...byte) (addrs []netip.Addr) {
+		for _, host := range n {
+			addrs = append(addrs, vtep(host))
+		}
+		return addrs
+	}
+	n := staticNetwork()
+	n.Discovery, n.DiscoveryAlso, n.VTEP.Listed = network.DiscoveryEtcd, "static", n.VTEP.Remotes
+	n.VTEP.Remotes = append(n.VTEP.Remotes[:2:2], vtep(9)) // an earlier turn found one
+	for _, tt := range []struct {
+		name             string
+		merged, ofListed []cluster.Host
+		want             network.Peers
+	}{
+		{"nobody is known", nil, nil, network.Peers{Flood: flood(2, 3)}},
+		{"one is a member", []cluster.Host{otherHost(2)}, nil, network.Peers{Flood: flood(2, 3)}},
+		{"the other answers", []cluster.Host{otherHost(2)}, []cluster.Host{otherHost(3, withoutContainer)},
+			network.Peers{Flood: flood(2), StaticFDB: true}},
+		{"the other does not any more", []cluster.Host{otherHost(2)},
+			[]cluster.Host{otherHost(3, withoutContainer, unreachable)}, network.Peers{Flood: flood(2, 3)}},
+		{"one by the plane alone", []cluster.Host{otherHost(2), otherHost(3), otherHost(4)}, nil,
+			network.Peers{Flood: flood(2, 3, 4), StaticFDB: true}},
+	} {
+		d := Discovery{Carries: everything, Snapshot: snapshot(tt.merged...),
+			OfListed: snapshot(tt.ofListed...), Synced: true}
+		if got := d.Peers(n, nil); !got.Equal(tt.want) {
+			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+	others := snapshot(otherHost(2), otherHost(4), otherHost(3, withoutContainer))
+	if got := n.ListedAlone(others).Members(n.Key()); len(got) != 1 || got[0].VTEP != vtep(2) {
+		t.Errorf("of the list are %v", got)
+	}
+	members := snapshot(otherHost(2, unreachable), otherHost(3)).Members(n.Key())
+	if got := n.Unlisted(members); !slices.Equal(got, flood(2)) {
+		t.Errorf("not reached are %v", got)
+	}
+}
+
 // What a control plane does not tell is made up for.
 func TestPeersOfAPlaneThatLacksSomething(t *testing.T) {
 	withoutMACs, withoutMembers := everything, everything

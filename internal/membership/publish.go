@@ -27,7 +27,7 @@ func membershipOf(n Network) cluster.Membership {
 		BridgeMAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local),
 		StaticFDB: true,
 		View:      viewOf(n),
-		Keys:      n.Keys,
+		Keys:      n.Keys, KeysVersion: n.KeysVersion,
 		Endpoints: make([]cluster.Endpoint, 0, len(n.Endpoints)),
 	}
 	for _, e := range n.Endpoints {
@@ -55,7 +55,7 @@ func viewOf(n Network) cluster.NetworkView {
 		v.Subnets = append(v.Subnets, cluster.Subnet{Prefix: s.Prefix, Gateway: s.Gateway})
 	}
 	// Some lists have the host's own address and some do not.
-	if !n.FindsHosts() && !n.Tunnel.Group.IsValid() {
+	if n.ListsHosts() && !n.Tunnel.Group.IsValid() {
 		list := append(slices.Clone(n.Remotes), n.VTEP.Local)
 		sortSet(&list)
 		v.SetList(list)

@@ -106,7 +106,7 @@ func (r *Roster) keysOfRivals(named []kernel.ForwardingKeys) (keys []kernel.Forw
 // update follows the members and the list.
 func (r *Roster) update(n Network, s cluster.Snapshot) (keys []kernel.ForwardingKeys) {
 	revision := s.Revision(n.Key())
-	if revision != (cluster.Revision{}) && revision == r.revision && slices.Equal(r.listed, n.VTEP.Remotes) {
+	if revision != (cluster.Revision{}) && revision == r.revision && slices.Equal(r.listed, n.listed()) {
 		return nil
 	}
 	r.revision = revision
@@ -128,8 +128,8 @@ func (r *Roster) update(n Network, s cluster.Snapshot) (keys []kernel.Forwarding
 	if r.inOrder == nil || !sameOrder(gone, come) {
 		r.updateOrder()
 	}
-	if !slices.Equal(r.listed, n.VTEP.Remotes) {
-		r.listed = n.VTEP.Remotes
+	if !slices.Equal(r.listed, n.listed()) {
+		r.listed = n.listed()
 		keys = append(keys, r.setRemotes("", listedBridges(n))...)
 	}
 	return keys
@@ -280,7 +280,8 @@ type MemberEndpoint struct {
 
 // withoutHosts drops what members follow from. The rest is all that a roster depends on.
 func withoutHosts(n Network) Network {
-	n.Network.Remotes, n.VTEP.Remotes, n.VTEP.Flood, n.VTEP.Own, n.VTEP.WireGuardAddrs = nil, nil, nil, nil, nil
+	n.Network.Remotes, n.VTEP.Remotes, n.VTEP.Listed, n.VTEP.Flood = nil, nil, nil, nil
+	n.VTEP.Own, n.VTEP.WireGuardAddrs = nil, nil
 	return n
 }
 

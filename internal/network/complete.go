@@ -21,7 +21,7 @@ func (n Network) Complete(data []byte) ([]byte, error) {
 		set(m, "network_interface", n.Bridge.Name)
 	}
 	set(m, "ipv6_enabled", n.HasIPv6())
-	if n.AgentPicks() {
+	if n.AgentPicks() && !n.ListsHosts() {
 		// An IPAM driver that Podman does not know makes it leave addresses to the plugin.
 		set(m, "ipam_options", map[string]string{"driver": Driver})
 	}

@@ -82,10 +82,6 @@ func (n Network) checkEncryption(typed map[string]string, problems *Problems) {
 	case n.Tunnel.Group.IsValid():
 		problems.Add(what, value, "does not go with multicast_group: each packet is encrypted for one host; "+
 			"use discovery=gossip or remote_ips")
-	case n.IsMoving():
-		problems.Add(what, value, "does not go with discovery_also: an encrypted network cannot move to another control "+
-			"plane "+
-			"yet; create a network with another name, and move the containers")
 	// Its names will need agents: a network that is being created may have no gateways yet.
 	case !n.FindsHosts() && (!n.DNS || len(n.Subnets) == 0):
 		problems.Add(what, value, "needs the agents, which exchange the keys; use discovery=gossip, or let containers "+

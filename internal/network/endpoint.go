@@ -87,7 +87,7 @@ func ParseEndpoint(n Network, a AttachRequest) (Endpoint, error) {
 	if e.Ports, err = parsePortMappings(a.Ports, &problems); err != nil {
 		return Endpoint{}, err
 	}
-	e.Requested = n.AgentPicks() && len(c.StaticIPs) > 0
+	e.Requested = n.AgentPicks() && !n.PodmanPicks && len(c.StaticIPs) > 0
 	e.setAddrs(n, pickedOrStatic(a.Addrs, c.StaticIPs), &problems)
 	e.setMAC(n, c.StaticMAC, &problems)
 	if err := problems.Err(); err != nil {

@@ -18,7 +18,8 @@ const (
 // NeedsAgent tells whether the network works only with an agent.
 func (n Network) NeedsAgent() bool { return n.FindsHosts() || n.HasNames() }
 
-// AgentPicks tells whether the agent, not Podman, assigns containers' addresses.
+// AgentPicks tells whether the agent assigns containers' addresses: it picks them, or claims what Podman
+// has picked.
 func (n Network) AgentPicks() bool { return n.FindsHosts() && len(n.Subnets) > 0 }
 
 // HasNames tells whether containers find each other by name.

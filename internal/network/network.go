@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"net/netip"
 
 	"vxlan-driver/internal/kernel"
@@ -29,7 +30,7 @@ type Network struct {
 	PhysicalInterface string       // "": auto
 	Remotes           []netip.Addr // sorted, unique; may have this host's own address
 	Discovery         Discovery
-	DiscoveryAlso     Discovery // a second plane, while the network moves from one to the other; "": none
+	DiscoveryAlso     Discovery // a second way, while the network moves from one to the other; "": none
 
 	HostListed      kernel.Opt[bool] // Remotes has an address of this host, which may not have it yet
 	UnderlayTimeout uint16           // seconds that a start waits for the underlay
@@ -53,7 +54,11 @@ type Network struct {
 
 	AllowHostOverlap bool // subnets may have addresses that the host itself uses
 
-	Subnets    []Subnet // empty: a network without addresses
+	Subnets []Subnet // empty: a network without addresses
+	// PodmanPicks tells that Podman picks the addresses which agents then claim: this host hands out its own
+	// part of the subnets, as it did before the network moved to a control plane.
+	PodmanPicks bool
+
 	Routes     []kernel.Route
 	DNS        bool         // containers find each other by name (dns_enabled)
 	DNSServers []netip.Addr // network_dns_servers
@@ -68,22 +73,37 @@ const (
 	DiscoveryStatic Discovery = "" // they are those of Remotes
 	DiscoveryGossip Discovery = "gossip"
 	DiscoveryEtcd   Discovery = "etcd"
+
+	// alsoStatic stands for DiscoveryStatic where the zero value says that there is no second way.
+	alsoStatic Discovery = "static"
 )
 
-// FindsHosts tells whether hosts find each other by a control plane. Then Remotes are only the first to
-// ask, and agents assign the addresses.
-func (n Network) FindsHosts() bool { return n.Discovery != DiscoveryStatic }
+// Name returns what users type.
+func (d Discovery) Name() string { return cmp.Or(string(d), string(alsoStatic)) }
 
-// Planes returns by which control planes the network's hosts are found: one, and while it moves from one
-// to another, two. The one that the network is to stay with comes first.
-func (n Network) Planes() []Discovery {
-	if n.IsMoving() {
-		return []Discovery{n.Discovery, n.DiscoveryAlso}
-	}
-	return []Discovery{n.Discovery}
+// FindsHosts tells whether hosts find each other by a control plane, and agents claim the addresses. Then
+// Remotes are only the first to ask, unless the network ListsHosts too.
+func (n Network) FindsHosts() bool { return n.Discovery != DiscoveryStatic || n.IsMoving() }
+
+// ListsHosts tells whether the hosts of Remotes count, whatever a control plane tells of them. A network
+// that moves between a list and a control plane has both.
+func (n Network) ListsHosts() bool {
+	return n.Discovery == DiscoveryStatic || n.DiscoveryAlso == alsoStatic
 }
 
-// IsMoving tells whether the network moves from one control plane to another.
+// Planes returns in which ways the network's hosts are found: one, and while it moves from one to
+// another, two. The one that the network is to stay with comes first.
+func (n Network) Planes() []Discovery {
+	switch n.DiscoveryAlso {
+	case "":
+		return []Discovery{n.Discovery}
+	case alsoStatic:
+		return []Discovery{n.Discovery, DiscoveryStatic}
+	}
+	return []Discovery{n.Discovery, n.DiscoveryAlso}
+}
+
+// IsMoving tells whether the network moves from one way to find hosts to another.
 func (n Network) IsMoving() bool { return n.DiscoveryAlso != "" }
 
 // Subnet is a range of overlay addresses.

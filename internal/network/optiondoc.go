@@ -131,7 +131,7 @@ var optionDocs = []OptionDoc{
 	},
 	{
 		Name: "discovery_also", Group: GroupHosts,
-		Value: "`gossip` or `etcd`", Default: "none",
+		Value: "`static`, `gossip` or `etcd`", Default: "none",
 		Summary: "A second way to find the other hosts, while the network moves from one to the other.",
 		Details: "`vxlanctl network move` sets it, and takes it away at the end. Give it for a host that gets the " +
 			"network meanwhile. See [move a network](etcd.md#move-a-network).",

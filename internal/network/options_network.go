@@ -74,10 +74,10 @@ var networkOptions = []option{
 	},
 	{
 		name:    "discovery_also",
-		accepts: `"gossip" or "etcd"`,
+		accepts: `"static", "gossip" or "etcd"`,
 		set: func(n *Network, value string) bool {
 			n.DiscoveryAlso = Discovery(value)
-			return n.DiscoveryAlso == DiscoveryGossip || n.DiscoveryAlso == DiscoveryEtcd
+			return n.DiscoveryAlso == alsoStatic || n.DiscoveryAlso == DiscoveryGossip || n.DiscoveryAlso == DiscoveryEtcd
 		},
 		get: func(n Network) string { return string(n.DiscoveryAlso) },
 	},
@@ -183,9 +183,14 @@ func setRemotes(n *Network, value string) bool {
 		}
 		n.Remotes = append(n.Remotes, a)
 	}
-	slices.SortFunc(n.Remotes, netip.Addr.Compare)
-	n.Remotes = slices.Compact(n.Remotes)
+	n.Remotes = sortSet(n.Remotes)
 	return true
+}
+
+// sortSet sorts addresses, and drops those that are repeated.
+func sortSet(addrs []netip.Addr) []netip.Addr {
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return slices.Compact(addrs)
 }
 
 // explainRemotes says which entries of the list are wrong, and why.

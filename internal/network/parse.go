@@ -1,7 +1,6 @@
 package network
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -101,7 +100,9 @@ func (c config) parseNetwork() (Network, Problems) {
 	setOptions(&n, c.Options, &problems)
 	isolationGiven := n.Isolate != IsolateOff
 	c.setBridgeIsolation(&n)
-	n.checkPeers(c.Options, &problems)
+	divided := hasParts(c.Subnets)
+	n.PodmanPicks = divided && n.FindsHosts() && c.IPAMOptions["driver"] != Driver
+	n.checkPeers(c.Options, divided, &problems)
 	c.checkIPAM(n.FindsHosts(), &problems)
 	for _, s := range c.Subnets {
 		n.addSubnet(s, &problems)
@@ -128,6 +129,16 @@ func (c config) parseNetwork() (Network, Problems) {
 	return n, problems
 }
 
+// hasParts tells whether this host hands out a part of each subnet.
+func hasParts(subnets []subnetConfig) bool {
+	for i := range subnets {
+		if subnets[i].Lease == nil {
+			return false
+		}
+	}
+	return len(subnets) > 0
+}
+
 // checkIPAM refuses IPAM drivers that would make hosts disagree about addresses.
 func (c config) checkIPAM(findsHosts bool, problems *Problems) {
 	driver := c.IPAMOptions["driver"]
@@ -152,12 +163,13 @@ func (c config) checkIPAM(findsHosts bool, problems *Problems) {
 	}
 }
 
-// checkPeers checks that the network has other hosts, all of one address family.
-func (n Network) checkPeers(typed map[string]string, problems *Problems) {
+// checkPeers checks that the network has other hosts, all of one address family. divided tells whether this
+// host hands out a part of each subnet.
+func (n Network) checkPeers(typed map[string]string, divided bool, problems *Problems) {
 	group := n.Tunnel.Group.IsValid()
-	if n.IsMoving() && (!n.FindsHosts() || n.Discovery == n.DiscoveryAlso) {
+	if n.IsMoving() && (n.Discovery == DiscoveryEtcd) == (n.DiscoveryAlso == DiscoveryEtcd) {
 		problems.Add("option discovery_also", typed["discovery_also"],
-			"must be another way than discovery=%s, and both gossip or etcd", cmp.Or(n.Discovery, "static"))
+			"must be another way than discovery=%s, and one of the two must be etcd", n.Discovery.Name())
 	}
 	switch value, ok := typed["remote_ips"]; {
 	case ok && group:
@@ -165,10 +177,10 @@ func (n Network) checkPeers(typed map[string]string, problems *Problems) {
 	case n.FindsHosts() && group:
 		problems.Add("option multicast_group", typed["multicast_group"],
 			"does not go with discovery=%s, which tells to which hosts to flood", n.Discovery)
-	case n.FindsHosts() && n.MaxHosts != 0:
+	case !n.ListsHosts() && n.MaxHosts != 0 && !divided:
 		problems.Add("option max_hosts", typed["max_hosts"],
 			"does not go with discovery=%s, where no host has a part of the subnet", n.Discovery)
-	case n.FindsHosts():
+	case !n.ListsHosts():
 	case !ok && !group:
 		if _, tried := typed["multicast_group"]; !tried {
 			problems.Add("option remote_ips", "", "is required unless multicast_group is given: --opt remote_ips=ADDRESS,…")

@@ -26,7 +26,7 @@ func (p Peers) Equal(o Peers) bool {
 }
 
 // Place completes the network and its VTEP. The hosts that may send to this one are still those of
-// the network's list, unless discovery=gossip.
+// the network's list, unless hosts find each other.
 func (p Peers) Place(n *Network, v *VTEP) {
 	v.Flood, v.StaticFDB, v.AgentPort = p.Flood, p.StaticFDB, p.AgentPort
 	if n.Encrypts() {
@@ -35,7 +35,9 @@ func (p Peers) Place(n *Network, v *VTEP) {
 	if !n.FindsHosts() {
 		return
 	}
-	v.Remotes = p.Flood
+	if v.Remotes = p.Flood; n.ListsHosts() {
+		v.Remotes = sortSet(append(v.Listed[:len(v.Listed):len(v.Listed)], p.Flood...))
+	}
 	for i := range n.Subnets {
 		s := &n.Subnets[i]
 		for _, a := range p.HostAddrs {

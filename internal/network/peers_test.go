@@ -22,10 +22,11 @@ func TestPeersPlaceKeepsStaticListAsSenders(t *testing.T) {
 	}{
 		{"static", Network{}, []netip.Addr{a, b}, netip.Addr{}},
 		{"gossip", Network{Discovery: DiscoveryGossip}, []netip.Addr{b}, own},
+		{"between a list and etcd", Network{Discovery: DiscoveryEtcd, DiscoveryAlso: alsoStatic}, []netip.Addr{a, b}, own},
 		{"encrypted", Network{Encryption: EncryptionWireGuard}, []netip.Addr{a, b}, netip.Addr{}},
 	}
 	for _, tt := range tests {
-		n, v := tt.network, VTEP{Remotes: []netip.Addr{a, b}, Flood: []netip.Addr{a, b}}
+		n, v := tt.network, VTEP{Remotes: []netip.Addr{a, b}, Listed: []netip.Addr{a}, Flood: []netip.Addr{a, b}}
 		n.Subnets = []Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}}
 		p.Place(&n, &v)
 		if !slices.Equal(v.Remotes, tt.remotes) || !slices.Equal(v.Flood, p.Flood) || !v.StaticFDB || v.AgentPort != 7947 || n.Subnets[0].HostAddress != tt.host {

@@ -43,11 +43,14 @@ func (p placement) find() (VTEP, error) {
 		return VTEP{}, fmt.Errorf("find the local address: %w", err)
 	}
 	v.Tentative = slices.Contains(iface.Tentative, v.Local)
-	if !p.FindsHosts() {
+	if p.ListsHosts() {
 		v.Remotes = p.remotes
 	}
+	if p.IsMoving() {
+		v.Listed = v.Remotes
+	}
 	v.Flood = v.Remotes
-	if len(v.Remotes) == 0 && !p.FindsHosts() && !p.Tunnel.Group.IsValid() && !p.problems.haveProblemWith(optionRemotes) {
+	if len(v.Remotes) == 0 && p.ListsHosts() && !p.Tunnel.Group.IsValid() && !p.problems.haveProblemWith(optionRemotes) {
 		p.problems.Add(optionRemotes, v.Local.String(), "has no host but this one; name at least one other")
 	}
 	if err := checkVRF(p.Network, p.host, p.problems); err != nil {
@@ -90,7 +93,7 @@ func (p placement) awaitsListedAddr() bool {
 			home.Local, home.Interface)
 		return true
 	}
-	if p.lacksListedAddr() && !p.FindsHosts() {
+	if p.lacksListedAddr() && p.ListsHosts() {
 		p.problems.AddAbsent(optionRemotes, p.Options()["remote_ips"],
 			"no interface of this host has one of the addresses, though one had when the network was created (host_listed)")
 		return true
@@ -122,7 +125,7 @@ func (p placement) noteMove(v *VTEP) {
 		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s sends from %s by %s again", p.Name, v.Local, v.Interface))
 	default:
 		advice := ""
-		if !p.FindsHosts() && !p.Tunnel.Group.IsValid() && v.Local != last.Local {
+		if p.ListsHosts() && !p.Tunnel.Group.IsValid() && v.Local != last.Local {
 			advice = fmt.Sprintf("; hosts whose remote_ips have %s must list %s instead", last.Local, v.Local)
 		}
 		v.Warnings = append(v.Warnings,

@@ -64,7 +64,7 @@ func (p placement) checkRoute(iface kernel.Interface, local, r netip.Addr) error
 // subnets are divided.
 func (p placement) checkListed(v *VTEP) {
 	listed := p.Network.Remotes
-	if p.FindsHosts() || len(listed) == 0 || slices.Contains(listed, v.Local) || len(p.own) > 0 || !p.dividesSubnets() {
+	if !p.ListsHosts() || len(listed) == 0 || slices.Contains(listed, v.Local) || len(p.own) > 0 || !p.dividesSubnets() {
 		return
 	}
 	switch {

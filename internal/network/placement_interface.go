@@ -122,7 +122,7 @@ func (p placement) canStay(iface kernel.Interface, local netip.Addr) (bool, erro
 // what came from another address, and it might leave the host unprotected. Where hosts find each
 // other, they hear of a new address.
 func (p placement) absentListedHome() (Underlay, bool) {
-	if p.FindsHosts() || len(p.own) > 0 || p.LocalIP.IsValid() {
+	if !p.ListsHosts() || len(p.own) > 0 || p.LocalIP.IsValid() {
 		return Underlay{}, false
 	}
 	for _, home := range p.homes() {

@@ -22,6 +22,9 @@ type VTEP struct {
 	Remotes   []netip.Addr // the other hosts, sorted; empty with a multicast group
 	MTU       int          // of the overlay, bytes
 
+	// Listed are the other hosts of the network's list, where Remotes has those that were found too.
+	Listed []netip.Addr `json:",omitempty"`
+
 	// Home is where the network was when its first container started, if it had to move since. It
 	// returns there.
 	Home Underlay `json:",omitzero"`

@@ -72,8 +72,10 @@ type withoutNetwork struct {
 }
 
 func (w withoutNetwork) isOwn(name string) bool {
-	return slices.Contains(append([]string{w.id.Bridge.Name, w.id.Device.Name},
-		slices.Concat(w.id.Bridge.Alts, w.id.Device.Alts)...), name)
+	devices := []network.DeviceName{w.id.Bridge, w.id.Device, w.id.WireGuard[0], w.id.WireGuard[1]}
+	return slices.ContainsFunc(devices, func(d network.DeviceName) bool {
+		return d.Name == name || slices.Contains(d.Alts, name)
+	})
 }
 
 // Interface finds no device of the network.

@@ -53,8 +53,10 @@ func testSixtyContainersStartAtOnceOnEachHost(t *testing.T, p labtest.Plane) {
 		t.Fatalf("%d containers run", len(nodes))
 	}
 	began = time.Now()
+	before := readLosses(t)
 	if err := pingAllPairs(nodes); err != nil {
 		t.Error(err)
 	}
+	t.Log(readLosses(t).textSince(before))
 	t.Logf("%d pairs asked and answered in %v", len(nodes)*(len(nodes)-1), time.Since(began))
 }

@@ -48,7 +48,7 @@ func agentWithJumpingClock(t *testing.T) []byte {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-overlay", list, "-o", program, "./cmd/vxland")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-overlay", list, "-o", program, "./cmd/vxland")
 	cmd.Dir, cmd.Env = filepath.Dir(lines[1]), append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
@@ -63,6 +63,7 @@ func agentWithJumpingClock(t *testing.T) []byte {
 // The clocks of all hosts jump by two hours again and again. No host becomes unreachable, and names
 // come and go as usual.
 func TestClockJumpsDoNotAffectAgents(t *testing.T) {
+	t.Parallel()
 	agent := agentWithJumpingClock(t)
 	l := labtest.Start(t, lab.Config{Hosts: 3, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	for _, h := range l.Hosts() {

@@ -13,6 +13,7 @@ import (
 // container starts. So do hosts on which two containers have one name. Hosts that agree say
 // nothing.
 func TestHostsReportDifferences(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	hosts := l.Hosts()
 	run := func(h *lab.Host, name, network string) string {

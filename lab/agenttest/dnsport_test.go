@@ -33,6 +33,7 @@ func wantNamesBesideNameServer(t *testing.T, l *lab.Lab, container string, names
 // A container may have port 53, and is started before the network's first container or after it, on
 // the same network, on another or on one of another driver.
 func TestContainerMayPublishPort53(t *testing.T) {
+	t.Parallel()
 	for what, network := range map[string]string{"the network itself": "net", "another network": "other", "Podman's bridge": "podman"} {
 		t.Run(strings.ReplaceAll(what, "'", ""), func(t *testing.T) {
 			l := startLab(t, 2)
@@ -57,6 +58,7 @@ func TestContainerMayPublishPort53(t *testing.T) {
 
 // A container that publishes the agent's own port, and comes first, has it.
 func TestAgentGivesWayToPublishedPort(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")

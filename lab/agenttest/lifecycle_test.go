@@ -119,6 +119,7 @@ func repairedState(t *testing.T, h *lab.Host) string {
 }
 
 func TestIdleAgentUsesLittleMemoryAndCPU(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	for i, h := range l.Hosts() {

@@ -10,6 +10,7 @@ import (
 // A process that is stuck holds the store's lock, and a turn waits for it. An agent that is told to
 // end does so at once all the same.
 func TestAgentEndsWhileLockIsHeld(t *testing.T) {
+	t.Parallel()
 	h := startLab(t, 1).Hosts()[0]
 	labtest.Sh(t, h, "podman network create --driver vxlan --opt vni=100 --opt local_ip=auto --opt remote_ips=198.18.0.99,"+h.Addr4().String()+
 		" --opt physical_interface=eth0 --subnet 10.0.0.0/24 net")

@@ -70,6 +70,7 @@ func atLeast(want float64) func(float64) bool {
 
 // The metrics of an agent follow what happens on its host and on the way to another one.
 func TestMetricsFollowWhatHappens(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	a, b := l.Hosts()[0], l.Hosts()[1]

@@ -12,6 +12,7 @@ import (
 // What vxlanctl lists on healthy hosts is what is there, and nothing is wrong. What somebody adds to
 // the forwarding tables is found. A cluster without a network goes.
 func TestHostsAreObserved(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")

@@ -33,6 +33,7 @@ func startWithoutUnits(t *testing.T) (n node, l *lab.Lab) {
 // An agent that the plugin started belongs neither to the container's unit nor to a session: it
 // outlives them.
 func TestOwnAgentOutlivesUnitThatStartedIt(t *testing.T) {
+	t.Parallel()
 	a, _ := startWithoutUnits(t)
 	if out := a.mustRun(agentCgroups); strings.Contains(out, "web") {
 		t.Errorf("control groups of keeper and agent: %s", out)
@@ -59,6 +60,7 @@ func TestOwnAgentLeavesControlGroups(t *testing.T) {
 
 // An agent that the plugin started makes way for systemd's, whose socket it never takes away.
 func TestOwnAgentLeavesSocketToSystemd(t *testing.T) {
+	t.Parallel()
 	a, _ := startWithoutUnits(t)
 	a.mustRun(showUnits + "systemctl start vxland.socket")
 	a.succeedsWithin(3*time.Second, "systemctl is-active vxland.service && test $(pgrep -cx vxland) = 1 && ! pgrep -x vxland-keeper")
@@ -81,6 +83,7 @@ func TestOwnAgentLeavesSocketToSystemd(t *testing.T) {
 // Where systemd knows the unit, no other agent is started. A socket unit on whose socket nobody
 // listens is restarted, and the user is told.
 func TestUnreachableSocketUnitIsRestarted(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a, b := startNode(t, l.Hosts()[0]), l.Hosts()[1]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")

@@ -20,6 +20,7 @@ func setUnderlayLink(t *testing.T, l *lab.Lab, host, state string) {
 // On both sides of a partition containers keep running, start and stop. Names of the other side are
 // hidden. After the partition every host knows exactly the names that exist.
 func TestContainersStartOnBothSidesOfPartition(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	hosts := l.Hosts()

@@ -12,6 +12,7 @@ import (
 // Between two hosts, ping and trace say that all is well, and else where packets get lost and by
 // which rule. The rule is seen by drops, too.
 func TestPathBetweenHosts(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	a, b := l.Hosts()[0], l.Hosts()[1]

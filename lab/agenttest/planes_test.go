@@ -11,6 +11,7 @@ import (
 // Two tests are for lists alone. In a partition etcd lets one side start no container; lab/etcdtest has that.
 // And where an agent picks the addresses, a start fails while it is killed again and again.
 func TestPlanes(t *testing.T) {
+	t.Parallel()
 	static, others := []labtest.Plane{labtest.Static}, []labtest.Plane{labtest.Gossip, labtest.Etcd}
 	labtest.RunPlanes(t, []labtest.PlaneCase{
 		{Name: "ContainersFindEachOtherByName", Test: testContainersFindEachOtherByName, Always: static, Also: others},

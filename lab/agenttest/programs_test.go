@@ -19,6 +19,7 @@ func pastDevice(container, network, addr string) string {
 // eBPF programs take packets past the VXLAN device, with port security and without. They go on without
 // an agent, and with the last container all of them go.
 func TestProgramsTakePackets(t *testing.T) {
+	t.Parallel()
 	if !labtest.UsesPrograms() {
 		t.Skip("VXLAN_EBPF=false")
 	}

@@ -39,6 +39,7 @@ func configureAgent(t *testing.T, h *lab.Host, key, more string) {
 // where there is no key. It learns nothing, and the others accept nothing from it. The log and
 // vxlanctl status say so, and the three others work as before.
 func TestHostsWithOtherKeyOrLabelAreRefused(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 4, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	hosts := l.Hosts()
 	three, fourth := hosts[:3], hosts[3]
@@ -123,6 +124,7 @@ func checkFourthHostRefused(t *testing.T, three []*lab.Host, fourth *lab.Host, c
 // nobody, and says so. Once the file can be used, it finds the other host without a restart. On a
 // network where hosts agree on addresses it refuses a start until then, and says why.
 func TestAgentStartsWithBadKeyFile(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")

@@ -70,6 +70,7 @@ func TestDNSOnAnotherPortThan53(t *testing.T) {
 // Without vxland installed, a container starts with the host's name servers and a warning that says
 // why names do not work.
 func TestContainersStartWithWarningWithoutAgentProgram(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
 	labtest.Sh(t, a, "rm /usr/local/bin/vxland; echo nameserver 198.18.0.200 > /etc/resolv.conf")
@@ -145,6 +146,7 @@ func TestNewNameServersCountAtOnce(t *testing.T) {
 // A container on an internal network has names outside by another network, the other being of this
 // driver or not.
 func TestContainerOnInternalNetworkHasNamesOutsideByAnother(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	startUpstreamDNS(t, l.Host("outside"))
 	a := l.Hosts()[0]

@@ -12,6 +12,7 @@ import (
 // An agent that has no descriptors left waits: it neither ends nor takes a processor, and says so
 // once.
 func TestAgentWaitsForDescriptors(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a := l.Hosts()[0]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -37,6 +38,7 @@ func TestAgentWaitsForDescriptors(t *testing.T) {
 
 // A full /run, which is memory, takes neither names nor the agent away.
 func TestAgentGoesOnWhileRunIsFull(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")

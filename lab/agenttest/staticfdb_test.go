@@ -135,6 +135,7 @@ func TestContainerMovesToHostWithBusyAgent(t *testing.T) {
 
 // A listed host without an agent is flooded to, and its MACs are learned.
 func TestHostWithoutAgentIsFloodedTo(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	a, b, c := l.Hosts()[0], l.Hosts()[1], l.Hosts()[2]

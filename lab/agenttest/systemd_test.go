@@ -109,6 +109,7 @@ func startNode(t *testing.T, h *lab.Host) node {
 // With the packaged units under a real systemd, the first container starts the agent. It is
 // restarted when it is killed, exits when it is stopped, and logs to the journal.
 func TestSystemdStartsAndRestartsAgent(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a, b := startNode(t, l.Hosts()[0]), l.Hosts()[1]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -148,6 +149,7 @@ func TestSystemdStartsAndRestartsAgent(t *testing.T) {
 // An agent of systemd's starts anew in place: systemd sees the same process. It does so also
 // without the socket that systemd made.
 func TestSystemdAgentRestarts(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a, b := startNode(t, l.Hosts()[0]), l.Hosts()[1]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -180,6 +182,7 @@ func TestSystemdAgentRestarts(t *testing.T) {
 
 // With a wrong configuration the unit does not start, and its log names every problem.
 func TestSystemdDoesNotRestartMisconfiguredAgent(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a, b := startNode(t, l.Hosts()[0]), l.Hosts()[1]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")

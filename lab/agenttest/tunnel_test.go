@@ -12,6 +12,7 @@ import (
 // Where VXLAN's port is blocked, in one direction or for large packets, both hosts' status says
 // what is lost, although the agents hear each other. When it is open again, the status is clean.
 func TestBlockedTunnelIsReported(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	a, b := l.Hosts()[0], l.Hosts()[1]

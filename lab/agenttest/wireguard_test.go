@@ -8,6 +8,7 @@ import (
 // A process of wireguard-go is a unit of its own, which the agent's unit may start. It does its work within its
 // confines, starts anew in place, and is gone with its device.
 func TestWireGuardUnit(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 1)
 	n := startNode(t, l.Hosts()[0])
 	const (

@@ -50,6 +50,7 @@ func typeBlock(t *testing.T, l *lab.Lab, b block) (out string) {
 // The set-up of a network whose hosts find each other, typed as discovery.md has it, with the ports
 // opened as install.md says. Only the copy of the key from host to host is the test's.
 func TestDiscovery(t *testing.T) {
+	t.Parallel()
 	l := startHosts(t)
 	a, b := l.Host("host-a"), l.Host("host-b")
 	var steps []block
@@ -108,6 +109,7 @@ func openPorts(t *testing.T, l *lab.Lab) {
 // The way to change an option that keeps containers, typed as hosts.md has it: the container runs
 // on, with its address, its name and its published port.
 func TestChangeAnOptionWithoutLosingContainers(t *testing.T) {
+	t.Parallel()
 	l := startHosts(t)
 	a, b := l.Host("host-a"), l.Host("host-b")
 	create := "podman network create --driver vxlan --opt vni=100 --opt local_ip=auto --opt remote_ips=192.168.1.10,192.168.1.11 " +
@@ -147,6 +149,7 @@ func TestChangeAnOptionWithoutLosingContainers(t *testing.T) {
 // new key is the test's. No agent restarts, and the hosts' containers find each other at every
 // moment.
 func TestChangeTheKey(t *testing.T) {
+	t.Parallel()
 	l := startHosts(t)
 	a, b := l.Host("host-a"), l.Host("host-b")
 	for _, h := range l.Hosts() {

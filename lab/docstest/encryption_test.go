@@ -12,6 +12,7 @@ import (
 // An encrypted network, typed as encryption.md has it, between hosts that take in nothing but what the pages
 // open. Only the cluster's key is the test's, which other pages are about.
 func TestEncryption(t *testing.T) {
+	t.Parallel()
 	l := startHosts(t)
 	a, b := l.Host("host-a"), l.Host("host-b")
 	for _, h := range l.Hosts() {

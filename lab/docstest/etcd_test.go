@@ -1,10 +1,12 @@
 package docstest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,13 +107,16 @@ func typeOn(t *testing.T, h *lab.Host, script string) (string, error) {
 	return h.Sh(t.Context(), "exec 2>&1; "+script)
 }
 
-// From nothing to three servers with certificates and three hosts, typed as etcd.md has it. Only the copy of
-// the directories is the test's. Then the roles of each host, typed too: hosts work with them, and cannot
-// write what others have.
+// From nothing to one server and two hosts, and to three servers with certificates and three hosts, typed as
+// etcd.md has it. Only the installation of packages and scp are the test's. Then the roles of each host, typed too:
+// hosts work with them, and cannot write what others have.
 func TestEtcd(t *testing.T) {
+	t.Parallel()
 	l := startWithEtcd(t)
+	typeOneServer(t, l)
+	must(t, l.Host("host-a").WriteFile("/usr/local/bin/scp", []byte(scp), 0o755))
 	out := typeSection(t, l, "etcd.md", "Three servers and three hosts", map[string]func(){
-		"install -d": func() { copyDirectories(t, l) },
+		"install -d": func() { deliver(t, l) },
 		"ETCDCTL_ENDPOINTS": func() {
 			for _, h := range l.Hosts() {
 				labtest.Within(t, 30*time.Second, h, "ss -Hltn | grep -q :2379")
@@ -196,18 +201,85 @@ func expelIntruder(t *testing.T, l *lab.Lab, id string) {
 	labtest.Page(t, a, "later-host-a", "later-host-c")
 }
 
-// copyDirectories does what scp does on the page.
-func copyDirectories(t *testing.T, l *lab.Lab) {
+// typeOneServer types how etcd.md tries etcd with one server and two hosts. Then it takes all back, as the hosts
+// are to have three servers.
+func typeOneServer(t *testing.T, l *lab.Lab) {
 	t.Helper()
+	began := time.Now()
+	a, b, server := l.Host("host-a"), l.Host("host-b"), l.Host("host-c")
+	labtest.Sh(t, server, "ip address add 192.168.1.20/24 dev eth0")
 	for _, h := range l.Hosts() {
-		from, err := filepath.Glob(l.Host("host-a").Path("/root/etcd-ca/" + h.Name() + "/*"))
-		if must(t, err); len(from) != 5 {
-			t.Fatalf("%s has %v", h.Name(), from)
+		labtest.Sh(t, h, "mkdir -p /etc/vxlan") // as the package does
+	}
+	out := typeSection(t, l, "etcd.md", "One server and two hosts, to try it", nil)
+	if !strings.Contains(out, "3 packets received") {
+		t.Errorf("the look at the end prints\n%s", out)
+	}
+	labtest.Page(t, a, "web-host-a", "web-host-b")
+	labtest.Page(t, b, "web-host-b", "web-host-a")
+	for _, warning := range []string{"the connection to etcd is not encrypted", "etcd's authentication is off"} {
+		labtest.Within(t, 10*time.Second, a, `vxlanctl status | tr -s '\n# ' ' ' | grep -q "`+warning+`"`)
+	}
+	const remove = "podman rm -f -t0 web-$(hostname); vxlanctl network rm mynet; rm /etc/vxlan/vxland.toml"
+	labtest.Sh(t, a, remove)
+	if out := labtest.Sh(t, b, remove); !strings.Contains(out, "network mynet is retired") {
+		t.Error(out)
+	}
+	out, err := labtest.TryBySystemd(t, server, "systemctl stop etcd; rm -r /var/lib/etcd/default /etc/default/etcd; "+
+		"ip address del 192.168.1.20/24 dev eth0")
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Logf("one server and two hosts took %v", time.Since(began))
+}
+
+// scp is in place of the program, since the lab's hosts have no SSH. What it is to copy it puts where
+// deliver finds it.
+const scp = `#!/bin/sh
+set -eu
+[ $# = 3 ] && [ "$1" = -r ] && [ -d "$2" ]
+case $3 in root@*:) to=${3#root@} ;; *) echo "scp: $3: must be root@ADDRESS:" >&2; exit 1 ;; esac
+mkdir -p "/scp/${to%:}"
+cp -r "$2" "/scp/${to%:}/"
+`
+
+// deliver puts what was typed to be copied from host A where it belongs.
+func deliver(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	from := l.Host("host-a").Path("/scp")
+	for i, h := range l.Hosts()[1:] {
+		dir := filepath.Join(from, fmt.Sprintf("192.168.1.%d", 11+i))
+		files, err := filepath.Glob(dir + "/*/*")
+		if must(t, err); len(files) != 5 {
+			t.Fatalf("%s gets %v", h.Name(), files)
 		}
-		for _, file := range from {
+		for _, file := range files {
 			content, err := os.ReadFile(file)
 			must(t, err)
-			must(t, h.WriteFile("/root/"+h.Name()+"/"+filepath.Base(file), content, 0o600))
+			must(t, h.WriteFile("/root"+strings.TrimPrefix(file, dir), content, 0o600))
 		}
+	}
+}
+
+// aptInstall is a command that the lab's hosts cannot run, as they have no network.
+var aptInstall = regexp.MustCompile(`(?m)^apt install (.*)$`)
+
+// What etcd.md installs are the packages whose programs the lab has: lab/deps.sh names them.
+func TestPackagesOfEtcd(t *testing.T) {
+	deps, err := os.ReadFile("../deps.sh")
+	must(t, err)
+	found := 0
+	for _, b := range readPage(t, "etcd.md") {
+		for _, command := range aptInstall.FindAllStringSubmatch(b.script, -1) {
+			found++
+			want := []string{"etcd-server", "etcd-client"}
+			if got := strings.Fields(command[1]); !slices.Equal(got, want) || !b.skipped {
+				t.Errorf("line %d installs %v, want %v", b.line, got, want)
+			}
+		}
+	}
+	if found != 2 || !strings.Contains(string(deps), "need etcd etcd-server\n") ||
+		!strings.Contains(string(deps), "need etcdctl etcd-client\n") {
+		t.Errorf("%d commands install etcd, and lab/deps.sh has\n%s", found, deps)
 	}
 }

@@ -65,15 +65,20 @@ func readBlocks(page string) (blocks []block) {
 
 // hostNames returns the hosts of the lab that a heading is for.
 func hostNames(heading string, l *lab.Lab) (names []string, err error) {
-	if heading == "On every host" {
+	switch heading {
+	case "On every host":
 		for _, h := range l.Hosts() {
 			names = append(names, h.Name())
 		}
 		return names, nil
+	case "On both hosts":
+		return []string{"host-a", "host-b"}, nil
+	case "On the server": // beside them, in a lab of three
+		return []string{"host-c"}, nil
 	}
 	name := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(heading, "On "), " ", "-"))
 	if l.Host(name) == nil {
-		return nil, fmt.Errorf("heading %q: must be On every host, On host A or On host B", heading)
+		return nil, fmt.Errorf("heading %q: must be On every host, On both hosts, On the server, On host A or On host B", heading)
 	}
 	return []string{name}, nil
 }

@@ -70,6 +70,7 @@ func startWithAgents(t *testing.T) *lab.Lab {
 }
 
 func TestFaultsWithAgents(t *testing.T) {
+	t.Parallel()
 	l := startWithAgents(t)
 	for _, f := range chosen(slices.Concat(agentFaults, furtherAgentFaults)) {
 		if !t.Run(f.name, func(t *testing.T) { tryFault(t, l, f) }) { // it may be broken still
@@ -160,6 +161,7 @@ func tryDuplicateAddress(t *testing.T, l *lab.Lab) {
 
 // On healthy hosts nothing is found, whatever kind of network they have.
 func TestHealthyHosts(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	kinds := map[string]string{
 		"static": "--opt remote_ips=198.18.0.11,198.18.0.12 --opt vni=1 --subnet 10.1.0.0/24 --subnet fd00:10::/64 --ipv6",

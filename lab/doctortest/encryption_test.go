@@ -59,6 +59,7 @@ var encryptedUnderlayFaults = []underlayFault{
 }
 
 func TestFaultsOfEncryption(t *testing.T) {
+	t.Parallel()
 	l := startEncrypted(t)
 	for _, f := range chosen(slices.Clone(encryptionFaults)) {
 		if !t.Run(f.name, func(t *testing.T) { // it may be broken still

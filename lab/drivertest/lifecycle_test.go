@@ -41,6 +41,7 @@ func TestFiftyContainersStartAtOnce(t *testing.T) {
 
 // After a reboot, containers start again on the network that Podman remembers.
 func TestContainersStartAfterReboot(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	createNetwork(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
@@ -60,6 +61,7 @@ func TestContainersStartAfterReboot(t *testing.T) {
 
 // Podman reports that the plugin was killed, and the next start works.
 func TestKilledPluginIsCompletedByNextRun(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	createNetwork(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
@@ -79,6 +81,7 @@ func TestKilledPluginIsCompletedByNextRun(t *testing.T) {
 
 // Without an agent, the next container that starts repairs what was changed by hand.
 func TestNextContainerRepairsDevices(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	createNetwork(t, l, "net", "--disable-dns --opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
@@ -102,6 +105,7 @@ func TestNextContainerRepairsDevices(t *testing.T) {
 
 // The documented example configuration, given to netavark itself.
 func TestDocumentedConfigurationForNetavark(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
 	out := labtest.Sh(t, a, `

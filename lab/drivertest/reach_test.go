@@ -13,6 +13,7 @@ import (
 // UDP. The documented debugging commands show what they should. Nothing is left after the last
 // container.
 func TestDocumentedCommands(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 3)
 	createNetwork(t, l, "vxlan-network", "--opt vni=100 --subnet 10.0.0.0/24", underlayAddr4)
 	hosts := l.Hosts()
@@ -82,6 +83,7 @@ func checkReach(t *testing.T, from *lab.Host, container string, to *lab.Host, se
 // Every network keeps its default route, whatever is connected first and whatever is disconnected
 // later.
 func TestDefaultRoutesOfSeveralNetworks(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
 	createNetwork(t, l, "red", "--opt vni=1 --subnet 10.1.0.0/24 --subnet fd00:1::/64", underlayAddr4)
@@ -106,6 +108,7 @@ func TestDefaultRoutesOfSeveralNetworks(t *testing.T) {
 // A host with two addresses on the underlay must not flood to itself: it would learn its own
 // containers from the tunnel.
 func TestHostWithTwoUnderlayAddresses(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
 	labtest.Sh(t, a, "ip address del 198.18.0.11/24 dev eth0; ip address add 198.18.0.200/24 dev eth0; ip address add 198.18.0.11/24 dev eth0")
@@ -127,6 +130,7 @@ func TestHostWithTwoUnderlayAddresses(t *testing.T) {
 // it asks the plugin; there the example still works given to netavark
 // (TestDocumentedConfigurationForNetavark).
 func TestLongInterfaceName(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	probe := "podman network create --interface-name br-vxlan-network probe 2>&1 && podman network rm probe"
 	if out, err := l.Hosts()[0].Sh(t.Context(), probe); err != nil && strings.Contains(out, "interface names must be 15 characters or less") {
@@ -145,6 +149,7 @@ func execInContainer(container string) string {
 
 // Each address family works as overlay over each as underlay.
 func TestUnderlayAndOverlayFamilies(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	tests := []struct {
@@ -197,6 +202,7 @@ func pingPayload(mtu, field string) string {
 
 // Each option sets the VXLAN device's attribute.
 func TestDeviceOptions(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	createNetwork(t, l, "net", "--opt vni=16777215 --opt vxlan_port=8472 --subnet 10.0.0.0/24 --opt mtu=1400 --opt learning=false "+
 		"--opt proxy=true --opt l2miss=true --opt l3miss=true --opt rsc=true --opt gbp=true --opt ageing=30 --opt fdb_limit=100 "+
@@ -219,6 +225,7 @@ func TestDeviceOptions(t *testing.T) {
 
 // A multicast group replaces the list of hosts. Each host has its own --ip-range.
 func TestMulticastGroup(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	for i, h := range l.Hosts() {
 		labtest.Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt vni=9 --opt local_ip=auto --opt multicast_group=239.1.1.1 "+
@@ -231,6 +238,7 @@ func TestMulticastGroup(t *testing.T) {
 
 // Without IPAM, containers set their own addresses.
 func TestNetworkWithoutAddresses(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	createNetwork(t, l, "l2", "--opt vni=9 --ipam-driver none", underlayAddr4)
 	for i, h := range l.Hosts() {
@@ -242,6 +250,7 @@ func TestNetworkWithoutAddresses(t *testing.T) {
 
 // One container on two networks, with addresses and a MAC of the user's choice.
 func TestSeveralNetworksAndStaticAddresses(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	createNetwork(t, l, "red", "--opt vni=1 --opt isolate=true --subnet 10.1.0.0/24", underlayAddr4)

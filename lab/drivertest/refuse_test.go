@@ -9,6 +9,7 @@ import (
 
 // Podman shows why create refuses a network, and no network is left.
 func TestCreateRefuses(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
 	const good = "podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=198.18.0.12 --opt physical_interface=eth0 "
@@ -48,6 +49,7 @@ func TestCreateRefuses(t *testing.T) {
 
 // A start that fails says why, and leaves nothing.
 func TestSetupRefuses(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
 	createNetwork(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
@@ -80,6 +82,7 @@ func TestSetupRefuses(t *testing.T) {
 
 // Rootless Podman cannot reach the underlay, and the error says so.
 func TestRootlessIsRefused(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 1)
 	a := l.Hosts()[0]
 	// Storage of its own: newer Podman takes the host's storage.conf, root's paths included, for

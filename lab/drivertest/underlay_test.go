@@ -19,6 +19,7 @@ func addNATInterface(t *testing.T, h *lab.Host) {
 
 // The documented command with a list, the same on all hosts, works where the default route is another interface's.
 func TestAutoOnHostsWithAnotherDefaultRoute(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	const create = "podman network create --driver vxlan --opt local_ip=auto --opt physical_interface=auto "
@@ -57,6 +58,7 @@ func TestAutoOnHostsWithAnotherDefaultRoute(t *testing.T) {
 
 // What a user must know at create, and what create refuses for the host's sake.
 func TestCreateLooksAtTheHost(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 1)
 	a := l.Hosts()[0]
 	addNATInterface(t, a)
@@ -85,6 +87,7 @@ func TestCreateLooksAtTheHost(t *testing.T) {
 // At boot, containers of several networks start before the underlay has its address. They wait for
 // it, and do not take the default route's interface. Without it they fail in one line.
 func TestStartsWaitForTheUnderlay(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 1)
 	a := l.Hosts()[0]
 	addNATInterface(t, a)

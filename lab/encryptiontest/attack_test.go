@@ -23,6 +23,7 @@ import (
 // What members of the cluster can do that are not on the network, what those can do that are, and what one can do
 // that is neither any more.
 func TestAttacks(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 3)
 	a, b, c := l.Hosts()[0], l.Hosts()[1], l.Hosts()[2]
 	createOn(t, l.Hosts(), "enc", 120, false, encrypted)

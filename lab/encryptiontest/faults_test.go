@@ -119,6 +119,7 @@ func rotateKeys(t *testing.T, h *lab.Host) {
 // Whatever happens to a host, none of what its containers say is on the underlay, and soon they hear each other
 // again. That the captures would show it is tried at the end: without rules, entries past WireGuard do lead there.
 func TestFailsClosed(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 3)
 	hosts := l.Hosts()[:2]
 	a, b := hosts[0], hosts[1]

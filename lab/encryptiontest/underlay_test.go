@@ -29,6 +29,7 @@ var networks = []tunnelled{
 // The underlay shows no byte of what containers of an encrypted network send, by whatever way it leaves. The
 // same captures show all of an unencrypted network.
 func TestUnderlayShowsNothing(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 3)
 	hosts := l.Hosts()
 	for _, n := range networks {

@@ -87,6 +87,9 @@ func TestNetworkByEtcd(t *testing.T) {
 			t.Errorf("etcd does not have %s of %s: %s", addr, name, keys)
 		}
 	}
+	if out := labtest.Sh(t, a, "vxlanctl status --all"); !strings.Contains(out, "on 1 host; 1 host not asked: hosts do not") {
+		t.Errorf("of all hosts %s shows\n%s", a.Name(), out)
+	}
 	second := labtest.Refused(t, b, "podman run --rm --network net --ip "+addrs["c0"]+" localhost/web true")
 	if !strings.Contains(second, "is in use by container c0 on host") {
 		t.Errorf("a second container with the address: %s", second)

@@ -71,6 +71,7 @@ func pingEach(container string, to []string) string {
 // A container is refused in a subnet that is full. Addresses of an unreachable host stay reserved,
 // and those of a host that has left are free.
 func testFullSubnetIsReported(t *testing.T, p labtest.Plane) {
+	t.Parallel()
 	l := p.Start(t, lab.Config{Hosts: 3})
 	hosts := l.Hosts()
 	p.CreateOn(t, hosts, "net", "--opt vni=100 --subnet 10.0.0.0/29")
@@ -109,6 +110,7 @@ func testFullSubnetIsReported(t *testing.T, p labtest.Plane) {
 // sides is reported as soon as the hosts reach each other again. All hosts then lead to the same
 // container, also the other one's host, and a third one.
 func TestDuplicateAddressesOfPartitionAreReported(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 3)
 	hosts := l.Hosts()
 	for i, h := range hosts {

@@ -13,6 +13,7 @@ import (
 // how long it was gone and, as far as the kernel tells, who took it; so do those that another host
 // asks for.
 func TestEventsTellWhatWasRepaired(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	hosts := l.Hosts()
 	for i, h := range hosts {

@@ -18,6 +18,7 @@ var forgetCommand = regexp.MustCompile("`(vxlanctl host forget [^ `]+)`")
 // that frees it. Typed on any host, it does so on all. If the host is back after all, it is seen
 // again, with its other containers.
 func testForgottenHostFreesItsAddresses(t *testing.T, p labtest.Plane) {
+	t.Parallel()
 	l := p.Start(t, lab.Config{Hosts: 3})
 	hosts := l.Hosts()
 	lost := hosts[2]
@@ -57,5 +58,12 @@ func testForgottenHostFreesItsAddresses(t *testing.T, p labtest.Plane) {
 	for i, h := range hosts[:2] {
 		labtest.Within(t, 20*time.Second, h, "vxlanctl host ls | grep '"+lost.Name()+".* reachable'")
 		labtest.Within(t, 5*time.Second, h, pingScript(fmt.Sprint("c", i), "c2"))
+	}
+	if p.Name == labtest.Etcd.Name {
+		labtest.Sh(t, lost, "podman rm -f -t0 c2")
+		out := labtest.Sh(t, hosts[0], "podman rm -f -t0 c0 new; vxlanctl network rm net")
+		if !strings.Contains(out, "host "+lost.Name()+" has it") {
+			t.Errorf("a host that was forgotten does not count for a network that it has: %s", out)
+		}
 	}
 }

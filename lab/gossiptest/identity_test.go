@@ -14,6 +14,7 @@ import (
 // own address again at once, and the others know the host by its new address only. Then it gets
 // another name, which the others show.
 func testHostRebootsWithAnotherAddress(t *testing.T, p labtest.Plane) {
+	t.Parallel()
 	l := p.Start(t, lab.Config{Hosts: 2})
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	p.CreateOn(t, l.Hosts(), "net", "--opt vni=100 --subnet 10.0.0.0/24")

@@ -31,6 +31,7 @@ func refusedWith(t *testing.T, h *lab.Host, command string, reasons ...string) {
 // A host gets networks, plain and encrypted, of hosts that have not set them up quite alike. What would
 // split a network is refused.
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 3)
 	for _, h := range l.Hosts() {
 		refusedWith(t, h, "vxlanctl network adopt plain", "vxland does not run, so no other host can be asked",

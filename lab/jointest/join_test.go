@@ -40,6 +40,7 @@ func joinCommand(t *testing.T, h *lab.Host, command string) string {
 
 // From nothing to a ping by name across three hosts.
 func TestInitJoinAdopt(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 3)
 	a, b, c := l.Hosts()[0], l.Hosts()[1], l.Hosts()[2]
 	first := joinCommand(t, a, "vxlanctl init --address "+a.Addr4().String())

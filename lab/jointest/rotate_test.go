@@ -36,6 +36,7 @@ func wantKeys(t *testing.T, by *lab.Host, hosts int) string {
 // The key is changed on three hosts. With one of them down it stops, and says how to go on: both
 // ways are gone.
 func TestRotateKey(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 3)
 	hosts := cluster(t, l)
 	a, b, c := hosts[0], hosts[1], hosts[2]
@@ -101,6 +102,7 @@ func TestRotateKey(t *testing.T) {
 // A firewall in the way is named with its port, its host and its direction. Opened as it says, the
 // same token works.
 func TestJoinSaysWhichPortIsClosed(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	join := joinCommand(t, a, "vxlanctl init --address "+a.Addr4().String())

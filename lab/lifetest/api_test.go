@@ -64,6 +64,7 @@ func composeNetwork(name string, options, labels map[string]string) apiObject {
 // docker-compose and Portainer make a network by labels: its containers of two hosts find each
 // other by name, with the option that Podman passes on, and with what it drops.
 func TestDockerAPITakesOptionsAsLabels(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	labels := map[string]string{"vni": "100", "local_ip": "auto", "physical_interface": "eth0", "remote_ips": labtest.VTEPs(l), "isolate": "true"}
 	for _, host := range l.Hosts() {
@@ -100,6 +101,7 @@ func TestDockerAPITakesOptionsAsLabels(t *testing.T) {
 
 // What cannot work is refused, in words that lead to what does.
 func TestDockerAPIRefusals(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 1})
 	h := serveAPI(t, l.Host("host-a"))
 	labels := map[string]string{"vni": "100", "local_ip": "auto", "physical_interface": "eth0", "remote_ips": "198.18.0.99"}
@@ -134,6 +136,7 @@ func TestDockerAPIRefusals(t *testing.T) {
 // The Ansible module podman_network types its `label` like this. It knows no `opt` of other
 // drivers.
 func TestAnsibleModuleTakesOptionsAsLabels(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 1})
 	h := l.Host("host-a")
 	labtest.AsDocumented(t, l)

@@ -9,6 +9,7 @@ import (
 
 // The example Compose file works on two hosts, with podman compose and podman-compose.
 func TestComposeCreatesNetworkOnTwoHosts(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	labtest.AsDocumented(t, l)
 	for _, command := range []string{"podman-compose", "podman compose"} {
@@ -46,6 +47,7 @@ func TestComposeCreatesNetworkOnTwoHosts(t *testing.T) {
 
 // The example whose options are labels, by podman-compose, which does not drop any.
 func TestComposeTakesOptionsAsLabels(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	labtest.AsDocumented(t, l)
 	for _, h := range l.Hosts() {

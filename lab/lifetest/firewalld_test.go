@@ -32,6 +32,7 @@ func firewalldZone(t *testing.T, h *lab.Host, device string) string {
 // The bridge is in firewalld's trusted zone as long as it exists. Otherwise firewalld rejects what
 // is forwarded for containers, and with br_netfilter what they send to each other.
 func TestFirewalldTrustsTheBridge(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2, Outside: true, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")
 	startFirewalld(t, a)
@@ -78,6 +79,7 @@ func TestFirewalldTrustsTheBridge(t *testing.T) {
 
 // Where an agent runs, no vxlanctl reload is needed after firewall-cmd --reload.
 func TestAgentTrustsTheBridgeAgain(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 1})
 	a := l.Host("host-a")
 	startFirewalld(t, a)
@@ -94,6 +96,7 @@ func TestAgentTrustsTheBridgeAgain(t *testing.T) {
 
 // firewalld may start and stop while containers run.
 func TestContainersSurviveFirewalldStartAndStop(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 1, Outside: true, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a, outside := l.Host("host-a"), l.Host("outside")
 	labtest.Sh(t, a, "podman network create --driver vxlan --opt vni=100 --opt local_ip=auto --opt remote_ips=198.18.0.99 --opt physical_interface=eth0 --subnet 10.0.0.0/24 net")
@@ -114,6 +117,7 @@ func TestContainersSurviveFirewalldStartAndStop(t *testing.T) {
 
 // The service that is installed opens the ports, by the commands of the page about installing.
 func TestFirewalldService(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 1})
 	a := l.Host("host-a")
 	startFirewalld(t, a)

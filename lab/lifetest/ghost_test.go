@@ -27,6 +27,7 @@ func startHostWithTool(t *testing.T) (a, b *lab.Host) {
 // Somebody removes the plugin, then a container, and makes the network anew with the plugin back.
 // Nothing keeps the first container alive: neither its name, nor its port, nor its devices.
 func TestPluginRemovedBeforeContainers(t *testing.T) {
+	t.Parallel()
 	a, b := startHostWithTool(t)
 	for _, round := range []string{"an agent repairs meanwhile", "the network is made anew at once"} {
 		labtest.Sh(t, a, "podman run -d --name ghost -p 8080:80 --network net localhost/web; podman run -d --name stays --network net localhost/web")
@@ -60,6 +61,7 @@ func TestPluginRemovedBeforeContainers(t *testing.T) {
 
 // The same without an agent, which would find the lost containers: the next start must.
 func TestPluginRemovedBeforeContainersWithoutAgent(t *testing.T) {
+	t.Parallel()
 	a, _ := startHostWithTool(t)
 	for range 2 {
 		labtest.Sh(t, a, createPlain+"; podman run -d --name ghost -p 8080:80 --network plain localhost/web")
@@ -77,6 +79,7 @@ func TestPluginRemovedBeforeContainersWithoutAgent(t *testing.T) {
 // A device that somebody renamed is known by its alias. The next run puts it right, whichever it
 // is: a start, the agent or reload.
 func TestRenamedDevicesArePutRight(t *testing.T) {
+	t.Parallel()
 	a, _ := startHostWithTool(t)
 	for _, network := range []string{"net", "plain"} {
 		if network == "plain" {
@@ -107,6 +110,7 @@ func TestRenamedDevicesArePutRight(t *testing.T) {
 // A device of ours without a record holds a VNI: the message says that it is ours, and reload
 // removes it.
 func TestDevicesWithoutRecordAreRemovedByReload(t *testing.T) {
+	t.Parallel()
 	a, _ := startHostWithTool(t)
 	labtest.Sh(t, a, `ip link add br-old type bridge; ip link set br-old alias "vxlan-driver network 0123456789abcdef old"
 		ip link add old type vxlan id 100 dev eth0 local 198.18.0.11 dstport 4789; ip link set old alias "vxlan-driver network 0123456789abcdef old" master br-old up`)

@@ -23,6 +23,7 @@ func startNetworkd(t *testing.T, h *lab.Host) {
 // The installed file makes systemd-networkd leave the devices alone, whatever other files match.
 // Without it, networkd changes the MTU, asks for addresses, and has taken ports off the bridge.
 func TestNetworkdLeavesDevicesAlone(t *testing.T) {
+	t.Parallel()
 	const file = "05-vxlan-driver.network"
 	installed, err := os.ReadFile("../../packaging/networkd/" + file)
 	if err != nil {

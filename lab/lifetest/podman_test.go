@@ -31,6 +31,7 @@ func checkNothingLeft(t *testing.T, hosts ...*lab.Host) {
 
 // All containers of a pod share one address on the network, and it stays while members come and go.
 func TestPodHasOneAddress(t *testing.T) {
+	t.Parallel()
 	a, b, peer := startTwoHosts(t)
 	labtest.Sh(t, a, `podman pod create --name pod --network net -p 8080:80
 		podman run -d --stop-timeout 0 --pod pod --name web localhost/web
@@ -50,6 +51,7 @@ func TestPodHasOneAddress(t *testing.T) {
 // A running container is connected to a second network, disconnected from the first, and reloaded:
 // each time it reaches exactly the networks that it is on.
 func TestConnectDisconnectReload(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	a, b := l.Host("host-a"), l.Host("host-b")
 	labtest.CreateNetwork(t, l, "red", "--opt vni=1 --subnet 10.1.0.0/24")
@@ -90,6 +92,7 @@ func TestConnectDisconnectReload(t *testing.T) {
 // A container that restarts keeps its network, whether stopped cleanly, killed or restarted by its
 // own policy.
 func TestRestartKeepsContainersReachable(t *testing.T) {
+	t.Parallel()
 	a, b, peer := startTwoHosts(t)
 	labtest.Sh(t, a, "podman run -d --name c --network net:ip=10.0.0.50 -p 8080:80 localhost/web")
 	for _, restart := range []string{
@@ -113,6 +116,7 @@ func TestRestartKeepsContainersReachable(t *testing.T) {
 
 // podman kube play creates the example's pod on the network, and removes it again.
 func TestKubePlay(t *testing.T) {
+	t.Parallel()
 	a, b, peer := startTwoHosts(t)
 	shop := labtest.Example(t, "kube/shop.yaml", "docker.io/library/nginx:alpine", "localhost/web",
 		"docker.io/library/busybox:stable", "localhost/busybox")

@@ -14,6 +14,7 @@ import (
 // No systemd runs in a lab host, so the test is it: it runs the generator, then the commands of the
 // services in their order, and replaces what only systemd gives (specifiers, a cgroup to split).
 func TestQuadletUnits(t *testing.T) {
+	t.Parallel()
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	labtest.AsDocumented(t, l)
 	addrs := []string{"10.0.0.50", "10.0.0.150"}

@@ -10,6 +10,7 @@ import (
 // Addresses that netavark hands on, as its versions do: one a subnet by position, or several a
 // subnet in any order.
 func TestStaticAddresses(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		ips  []string
@@ -58,6 +59,7 @@ func TestStaticAddresses(t *testing.T) {
 
 // Address and MAC of the user's choice, and both still there after a reload, with the ports.
 func TestStaticAddressAndMACOutliveReload(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
 		s.runPeer(s.a, "c", "--network net:ip=10.9.0.20,ip=fd00:9::20,mac=02:00:00:00:00:77 -p 8080:80")

@@ -63,6 +63,7 @@ func wantCreated() createdNetwork {
 // All that the plugin's create answers survives Podman, and netavark 2, which both pass it through
 // types of their own and check it again.
 func TestCreateAnswerSurvives(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	want := wantCreated()
 	flags := "--label vxlan.metric=7 --label color=red --dns 192.0.2.53 --route 10.50.0.0/16,10.9.0.9,9 --route 10.51.0.0/16,192.0.2.1 " +

@@ -33,6 +33,7 @@ table bridge mine {
 
 // Setup, teardown and reload leave alone what is not ours, to the byte and to the handle.
 func TestOtherProgramsTablesAreNotTouched(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	if err := s.a.WriteFile("/tmp/user.nft", []byte(userTable), 0o644); err != nil {
 		t.Fatal(err)
@@ -56,6 +57,7 @@ func TestOtherProgramsTablesAreNotTouched(t *testing.T) {
 // The first container makes all rules there will be; another adds elements, and a packet passes no
 // rule more.
 func TestRulesDoNotGrowWithContainers(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
 	s.createNetwork("strict", "--subnet 10.8.0.0/24 --opt isolate=strict")

@@ -8,6 +8,7 @@ import (
 // An internal network: no default route, no way out, no way in, no published ports. The host
 // reaches it, as on a bridge.
 func TestInternalNetworkHasNoWayOut(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("open", "--subnet 10.8.0.0/24 --subnet fd00:8::/64")
 		s.runPeer(s.a, "open", "--network open")
@@ -19,6 +20,7 @@ func TestInternalNetworkHasNoWayOut(t *testing.T) {
 // netavark's internal bridges, which are closed by nothing but a sysctl that this overwrites; ours
 // stay closed.
 func TestInternalNetworkHasNoWayOutAfterReload(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	s.createNetwork("open", "--subnet 10.8.0.0/24 --subnet fd00:8::/64")
 	s.createNetwork("earlier", "--internal --subnet 10.7.0.0/24 --subnet fd00:7::/64")
@@ -68,6 +70,7 @@ func (s *scene) checkInternal() {
 
 // Not one datagram enters an internal network, even if no answer could come back.
 func TestNothingEntersAnInternalNetwork(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1) // netavark's bridge lets it in: it only turns off forwarding of what comes from there
 	s.createNetwork("inner", "--internal --subnet 10.9.0.0/24")
 	s.createNetwork("open", "--subnet 10.8.0.0/24")
@@ -89,6 +92,7 @@ func TestNothingEntersAnInternalNetwork(t *testing.T) {
 
 // An internal network spans hosts like any other network.
 func TestInternalNetworkAcrossHosts(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 2)
 	s.createNetwork("inner", "--internal --subnet 10.9.0.0/24 --subnet fd00:9::/64")
 	s.runPeer(s.a, "one", "--network inner:ip=10.9.0.20,ip=fd00:9::20")

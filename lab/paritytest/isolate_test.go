@@ -50,6 +50,7 @@ func mayReach(from, to island) bool {
 // vxlan networks and between the two kinds. Both families, both directions; the way out and the
 // published ports stay open to all.
 func TestIsolation(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		var islands []island
 		for i, isolate := range []string{"false", "true", "strict", unset} {
@@ -109,6 +110,7 @@ func questionsOfIsland(from island, islands []island) []question {
 
 // Containers of one isolated network reach each other, on whatever host.
 func TestIsolatedNetworkIsOpenInside(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 2)
 	for n, isolate := range []string{"true", "strict"} {
 		net := fmt.Sprintf("10.%d.0", n+1)
@@ -128,6 +130,7 @@ func TestIsolatedNetworkIsOpenInside(t *testing.T) {
 }
 
 func TestIsolateRefusesUnknownValue(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	got := s.mustFail(s.a, "podman network create --driver vxlan "+s.vxlanOptions("x")+" --opt isolate=somewhat --subnet 10.9.0.0/24 x")
 	if !strings.Contains(got, "isolate") || !strings.Contains(got, "strict") {

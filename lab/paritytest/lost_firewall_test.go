@@ -7,6 +7,7 @@ import (
 // Whatever somebody made of the firewall, each of Podman's verbs works, and published ports are
 // back with it. No agent runs where there are no names.
 func TestVerbsAfterLostFirewall(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	s.createNetwork("n1", "--disable-dns --subnet 10.1.0.0/24")
 	s.createNetwork("n2", "--disable-dns --subnet 10.2.0.0/24")
@@ -47,6 +48,7 @@ func TestVerbsAfterLostFirewall(t *testing.T) {
 // A container whose namespace somebody unmounted is forgotten by the next start, with its published
 // port.
 func TestOrphanIsForgotten(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	s.createNetwork("n1", "--disable-dns --subnet 10.1.0.0/24")
 	s.runPeer(s.a, "ghost", "--network n1 -p 8080:80")

@@ -7,6 +7,7 @@ import (
 
 // The host's end of a veth may have a name of the user's, of one container at a time.
 func TestHostInterfaceName(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24")
 		s.runPeer(s.a, "c", "--network net:host_interface_name=veth-web")
@@ -31,6 +32,7 @@ func TestHostInterfaceName(t *testing.T) {
 // vrf puts the bridge into a VRF. A kernel without VRFs refuses clearly, as does the name of
 // something else.
 func TestVRF(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	network := func(name, vrf string) string {
 		return "podman network create --driver vxlan " + s.vxlanOptions(name) + " --opt vrf=" + vrf + " --subnet 10.9.0.0/24 " + name +

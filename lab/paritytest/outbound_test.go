@@ -7,6 +7,7 @@ import (
 
 // Packets that leave the overlay have the host's address, in both families and for each protocol.
 func TestWayOutMasquerades(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
 		s.runPeer(s.a, "c", "--network net")
@@ -23,6 +24,7 @@ func TestWayOutMasquerades(t *testing.T) {
 // Within the network nothing is masqueraded, not even to a second subnet or a multicast group. With
 // br_netfilter such packets do pass the host's rules.
 func TestNoMasqueradeWithinTheNetwork(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
 		s.runPeer(s.a, "one", "--network net:ip=10.9.0.20,ip=fd00:9::20")
@@ -42,6 +44,7 @@ func TestNoMasqueradeWithinTheNetwork(t *testing.T) {
 
 // A container on another host sees the container's address, not its host's.
 func TestNoMasqueradeAcrossHosts(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 2) // a bridge has no other host
 	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet 10.8.0.0/24 --subnet fd00:9::/64")
 	s.runPeer(s.a, "one", "--network net:ip=10.9.0.20,ip=10.8.0.20,ip=fd00:9::20")
@@ -62,6 +65,7 @@ func TestNoMasqueradeAcrossHosts(t *testing.T) {
 
 // Packets leave the overlay through their own host, so other hosts may be down.
 func TestInternetReachableWhileOtherHostsAreDown(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 2)
 	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
 	s.runPeer(s.a, "one", "--network net")
@@ -93,6 +97,7 @@ func TestInternetReachableWhileOtherHostsAreDown(t *testing.T) {
 // outbound_addr4 and outbound_addr6 replace the address that masquerading would choose. Podman's
 // bridge has them from netavark 2.0 on; the one of the lab refuses the options.
 func TestOutboundAddress(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 2)
 	s.mustRun(s.a, "ip address add 198.18.0.111/24 dev eth0; ip address add fd00:198:18::111/64 nodad dev eth0")
 	s.mustRun(s.a, "podman network create --driver vxlan "+s.vxlanOptions("net")+

@@ -11,6 +11,7 @@ import (
 // A container on two networks may answer by the other network than the request's. Strict
 // reverse-path filtering must not drop that, nor may a disconnect of one network.
 func TestPortsOfTwoNetworksUnderStrictReversePathFiltering(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 2, func(s *scene) {
 		s.mustRun(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
 		s.createNetwork("red", "--subnet 10.1.0.0/24 --subnet fd00:1::/64")
@@ -43,6 +44,7 @@ func TestPortsOfTwoNetworksUnderStrictReversePathFiltering(t *testing.T) {
 
 // The same with one bridge and one vxlan network: a packet passes netavark's rules and ours.
 func TestPortsOfContainerOnBridgeAndVXLAN(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 2)
 	s.mustRun(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
 	s.createNetworkOf("bridge", "local", "--subnet 10.2.0.0/24")
@@ -69,6 +71,7 @@ func TestPortsOfContainerOnBridgeAndVXLAN(t *testing.T) {
 // Containers may publish the same container port, adjacent host ports, and one port by two
 // protocols.
 func TestPortsOfContainersDoNotAffectEachOther(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
 		s.runPeer(s.a, "one", "--network net -p 8080:80 -p "+hostA4+":9000:80 -p 9053:80/udp")
@@ -98,6 +101,7 @@ func TestPortsOfContainersDoNotAffectEachOther(t *testing.T) {
 // A container does not reach its own published port, as its bridge port has no hairpin mode.
 // netavark's bridge does not offer it either.
 func TestContainerCannotReachOwnPublishedPort(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24")
 		s.runPeer(s.a, "web", "--network net -p 8080:80")
@@ -114,6 +118,7 @@ const ownPortAnswer = noAnswer
 
 // A thousand ports are opened and closed quickly, and add no rules.
 func TestThousandPortsArePublished(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
 		s.runPeer(s.a, "other", "--network net -p 8080:80")

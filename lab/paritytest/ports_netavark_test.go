@@ -8,6 +8,7 @@ import (
 // host_ip as netavark hands it on; Podman's command line turns 0.0.0.0 into none and refuses what
 // is no address.
 func TestHostIPOfPublishedPorts(t *testing.T) {
+	t.Parallel()
 	both := "udp/" + hostA4 + ":8080"
 	both6 := "udp/[" + hostA6 + "]:8080"
 	tests := []struct {

@@ -182,6 +182,7 @@ func threeProtocols() []question {
 }
 
 func TestPublishedPorts(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 2, func(s *scene) {
 		s.createNetwork("net", fmt.Sprintf("--subnet %s.0/24 --subnet %s:/64", net4, net6))
 		s.runPeer(s.a, "neighbour", "--network net:ip=10.9.0.21,ip=fd00:9::21")

@@ -10,6 +10,7 @@ import (
 // After `nft flush ruleset`, vxlanctl reload restores published ports, masquerading, isolation and
 // protection.
 func TestReloadAfterFlush(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 2, labtest.Binary(t, "vxlanctl"))
 	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64 --opt isolate=true")
 	s.createNetwork("other", "--subnet 10.8.0.0/24 --opt isolate=true")
@@ -53,6 +54,7 @@ func TestReloadAfterFlush(t *testing.T) {
 
 // podman network reload restores the rules too; for a bridge it is the only way.
 func TestPodmanReloadAfterFlush(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
 		s.runPeer(s.a, "web", "--network net -p 8080:80")
@@ -68,6 +70,7 @@ func TestPodmanReloadAfterFlush(t *testing.T) {
 
 // An administrator can save nft's listing of the tables and load it again.
 func TestNftListingCanBeLoaded(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	for i, isolate := range []string{"false", "true", "strict"} {
 		s.createNetwork(isolate, fmt.Sprintf("--opt isolate=%s --subnet 10.%d.0.0/24", isolate, i+1))

@@ -7,6 +7,7 @@ import (
 
 // What `ip route` shows in the container.
 func TestRoutes(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, flags string
 		want, not   []string
@@ -64,6 +65,7 @@ func (s *scene) checkRoutes(got string, want, not []string) {
 // Blackhole, unreachable and prohibit routes. The plugin is called directly, since the lab's Podman
 // and netavark (1.14) do not know them.
 func TestRouteTypes(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	s.mustRun(s.a, "ip netns add c")
 	setup := func(routes ...object) string {

@@ -31,6 +31,7 @@ var sysctls = []struct {
 }
 
 func TestSysctls(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		s.mustRun(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1")
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
@@ -59,6 +60,7 @@ func TestSysctls(t *testing.T) {
 
 // route_localnet is on only while a port is published; netavark never turns it off again.
 func TestRouteLocalnetOnlyWhileAPortIsPublished(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	s.createNetwork("net", "--subnet 10.9.0.0/24")
 	want := func(value, when string) {
@@ -85,6 +87,7 @@ const makeSysctlsReadOnly = "mount --bind /proc/sys /proc/sys && mount -o remoun
 // With a read-only /proc/sys a container starts if nothing needs to be written. Otherwise the error
 // names the sysctl.
 func TestReadOnlySysctlsAreReported(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		const prepared = "net.ipv4.conf.default.rp_filter=2 net.ipv4.conf.default.arp_notify=1 net.ipv6.conf.default.accept_dad=0 " +
 			"net.ipv6.conf.default.autoconf=0 net.ipv6.conf.default.ndisc_notify=1 net.ipv6.conf.default.accept_ra=0 "
@@ -117,6 +120,7 @@ func TestReadOnlySysctlsAreReported(t *testing.T) {
 // On an IPv4 network it does not matter that accept_ra and autoconf cannot be turned off: what
 // netavark's own test prepares is enough. The error of what does matter names it.
 func TestReadOnlySysctlsThatMayStay(t *testing.T) {
+	t.Parallel()
 	onBoth(t, 1, func(s *scene) {
 		s.mustRun(s.a, "sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.default.rp_filter=2 net.ipv4.conf.default.route_localnet=1 net.ipv6.conf.default.accept_ra=1")
 		s.mustRun(s.a, "ip netns add c; ip netns exec c sysctl -qw net.ipv4.conf.default.arp_notify=1 net.ipv4.conf.default.rp_filter=2")
@@ -144,6 +148,7 @@ func TestReadOnlySysctlsThatMayStay(t *testing.T) {
 // are in a file of their own. The lab has no systemd, only the directory that sd_booted(3) looks
 // for.
 func TestSysctlsSurviveSystemdSysctl(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1) // netavark does this from 1.16 on
 	s.mustRun(s.a, "mkdir -p /run/systemd/system /etc/sysctl.d; "+
 		"printf 'net.ipv4.conf.*.rp_filter = 1\\nnet.ipv4.ip_forward = 0\\nnet.ipv6.conf.all.forwarding = 0\\n' > /etc/sysctl.d/50-strict.conf")

@@ -17,6 +17,7 @@ func webContainer(id string, n int) request {
 // Whatever netavark or a script passes to teardown, nothing is left. The plugin is called directly,
 // since netavark 1.14 does not call it if the namespace is gone.
 func TestTeardownIsComplete(t *testing.T) {
+	t.Parallel()
 	const setup, teardown = "setup", "teardown"
 	tests := []struct {
 		name   string
@@ -68,6 +69,7 @@ func TestTeardownIsComplete(t *testing.T) {
 // After a signal nothing is left: the plugin completes its work. A signal that comes while the
 // program is still loading kills it before it has changed anything.
 func TestSignalsDoNotInterruptPlugin(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	s.mustRun(s.a, "ip netns add one")
 	for _, signal := range []string{"TERM", "INT", "HUP", "QUIT"} {
@@ -88,6 +90,7 @@ func TestSignalsDoNotInterruptPlugin(t *testing.T) {
 
 // Whatever kill -9 leaves, the next teardown removes it.
 func TestTeardownCleansUpAfterKilledPlugin(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	s.mustRun(s.a, "ip netns add one")
 	for _, verb := range []string{"setup", "teardown"} {
@@ -117,6 +120,7 @@ func (s *scene) runInterrupted(verb string, delay int, signal string) string {
 
 // Teardown reports what it cannot remove, and removes everything else.
 func TestTeardownReportsWhatItCannotRemove(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "vxlan", 1)
 	s.mustRun(s.a, "ip netns add one; ip netns add two")
 	s.mustRun(s.a, s.runPlugin("setup", webContainer("one", 1))+";"+s.runPlugin("setup", webContainer("two", 2)))

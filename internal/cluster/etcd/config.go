@@ -40,7 +40,9 @@ type Config struct {
 	RequestTimeout time.Duration // after which a claim has failed
 	// Lease is after what time without a sign of life a host counts as unreachable.
 	Lease time.Duration
-	Log   *slog.Logger
+	// Networks names those of this host that hosts define once in etcd; nil: none.
+	Networks func() []string
+	Log      *slog.Logger
 
 	authInterval, verifyInterval time.Duration
 }

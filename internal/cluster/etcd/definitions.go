@@ -177,7 +177,7 @@ func (d *definitions) Define(ctx context.Context, n cluster.DefinedNetwork, isPi
 	}
 	done, r, err := d.change(ctx, conditions, []clientv3.Op{
 		clientv3.OpPut(key, string(n.Value)), clientv3.OpPut(vni, record.Encode(record.VNIOwner{Network: n.Name})),
-		d.noteUse(n.Name),
+		d.cfg.noteUse(d.keys, n.Name),
 	}, []clientv3.Op{clientv3.OpGet(key), clientv3.OpGet(vni)})
 	switch {
 	case err != nil || done:
@@ -193,15 +193,14 @@ func (d *definitions) Define(ctx context.Context, n cluster.DefinedNetwork, isPi
 }
 
 // noteUse notes that this host has created a network.
-func (d *definitions) noteUse(name string) clientv3.Op {
-	return clientv3.OpPut(d.keys.DefinitionHost(name, d.cfg.HostID),
-		record.Encode(record.Presence{Name: d.cfg.HostName()}))
+func (c Config) noteUse(keys record.Keys, name string) clientv3.Op {
+	return clientv3.OpPut(keys.DefinitionHost(name, c.HostID), record.Encode(record.Presence{Name: c.HostName()}))
 }
 
 // Use implements cluster.Definitions.
 func (d *definitions) Use(ctx context.Context, n cluster.DefinedNetwork) error {
 	done, _, err := d.change(ctx, []clientv3.Cmp{isUnchanged(d.keys.Definition(n.Name), n.Revision)},
-		[]clientv3.Op{d.noteUse(n.Name)}, nil)
+		[]clientv3.Op{d.cfg.noteUse(d.keys, n.Name)}, nil)
 	if err == nil && !done {
 		err = cluster.ErrNotDefined
 	}

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -316,4 +318,74 @@ func TestForgetTakesOffNetworks(t *testing.T) {
 	if left := keysBelow(t, client, "definitions/"); len(left) != 1 {
 		t.Errorf("left: %v", left)
 	}
+}
+
+// A host that was forgotten and is back counts again for the networks that it has, and that are defined.
+func TestForgottenHostIsBack(t *testing.T) {
+	servers := startServers(t, 1)
+	client := servers.connect(t)
+	if _, err := startDefiner(t, 2, servers.urls()).create("mynet", "", subnet("10.0.0.0/24")); err != nil {
+		t.Fatal(err)
+	}
+	const note = "definitions/mynet/hosts/"
+	count := func() int { return len(keysBelow(t, client, note)) }
+	var log bytes.Buffer
+	b := startHost(t, 2, servers.urls(), func(c *Config) {
+		c.Networks = func() []string { return []string{"elsewhere", "mynet"} }
+		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	b.add("c", "10.0.0.5")
+	a := startHost(t, 1, servers.urls())
+	a.join()
+	a.awaitSees(b, "c[10.0.0.5]")
+	b.stop()
+	a.awaitSees(b, "unreachable c[10.0.0.5]")
+	if err := a.ForgetHost(cluster.Host{ID: b.cfg.HostID}); err != nil {
+		t.Fatal(err)
+	}
+	if count() != 0 {
+		t.Fatal("the host still counts")
+	}
+	b.restart()
+	a.awaitSees(b, "c[10.0.0.5]")
+	eventually(t, "the host counts again", func() bool { return count() == 1 })
+	if uses, err := startDefiner(t, 3, servers.urls()).Retire(t.Context(), "mynet", false); err != nil ||
+		len(uses) == 0 || uses[0].Host != "host-2" {
+		t.Errorf("retired: %v, %v", uses, err)
+	}
+	if left := keysBelow(t, client, "definitions/elsewhere"); len(left) != 0 {
+		t.Errorf("noted %v", left)
+	}
+	b.stop()
+	if text := log.String(); strings.Count(text, "knows again") != 1 || strings.Contains(text, "level=WARN") {
+		t.Errorf("logged:\n%s", text)
+	}
+}
+
+// A network that is removed in the moment in which it is noted is not noted.
+func TestRemovedNetworkIsNotNoted(t *testing.T) {
+	servers := startServers(t, 1)
+	client := servers.connect(t)
+	if _, err := startDefiner(t, 9, servers.urls()).create("mynet", "", subnet("10.0.0.0/24")); err != nil {
+		t.Fatal(err)
+	}
+	var reads atomic.Int32
+	h := startHost(t, 1, servers.urls(), func(c *Config) {
+		c.Networks = func() []string {
+			if reads.Add(1) == 1 {
+				return []string{"mynet"}
+			}
+			return nil
+		}
+	})
+	h.join()
+	eventually(t, "the networks are read again", func() bool { return reads.Load() == 2 })
+	eventually(t, "only the first host counts", func() bool {
+		return len(keysBelow(t, client, "definitions/mynet/hosts/")) == 1
+	})
+	h.withLock(func() {
+		if h.contact.isLost || len(h.refusals) > 0 {
+			t.Errorf("%+v, %v", h.contact, h.refusals)
+		}
+	})
 }

@@ -35,6 +35,8 @@ type Plane struct {
 	leaving   bool
 	lease     clientv3.LeaseID
 
+	usesRenewed clientv3.LeaseID // under which renewUses was done
+
 	isSet    bool // Set was called
 	wanted   map[cluster.NetworkKey]cluster.Membership
 	claims   map[recordKey]*claim

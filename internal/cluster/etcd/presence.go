@@ -30,6 +30,9 @@ func (p *Plane) keepPresence(ctx context.Context, client *clientv3.Client) {
 			written = "" // it is looked at once in the time of a lease
 		}
 		err := p.signOfLife(ctx, client, &written)
+		if err == nil && written != "" {
+			err = p.renewUses(ctx, client)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return

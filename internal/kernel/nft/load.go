@@ -14,6 +14,9 @@ type packetField struct {
 	loadTo func(reg uint32) Expr
 }
 
+// metaField and payloadField are made at each start of the plugin. Inlined they would be 15 kB of it.
+//
+//go:noinline
 func metaField(key uint32, size int) packetField {
 	return packetField{size, func(reg uint32) Expr {
 		return newExpr("meta", func(m *netlink.Builder) {
@@ -23,6 +26,7 @@ func metaField(key uint32, size int) packetField {
 	}}
 }
 
+//go:noinline
 func payloadField(base uint32, offset, size int) packetField {
 	return packetField{size, func(reg uint32) Expr {
 		return newExpr("payload", func(m *netlink.Builder) {

@@ -100,7 +100,8 @@ func TestValuesAreReadBack(t *testing.T) {
 			{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.254")},
 			{Prefix: netip.MustParsePrefix("fd00::/64")}}},
 		Keys: []cluster.TunnelKey{{Generation: 4, Public: [32]byte{1, 31: 2}, Port: 51820, TakesIP: true, Sends: true},
-			{Generation: 5, Public: [32]byte{3}, Port: 51821}}}
+			{Generation: 5, Public: [32]byte{3}, Port: 51821}},
+		KeysVersion: 1_700_000_000_000}
 	if name, got, err := DecodeMembership(blue, []byte(EncodeMembership("host-a", m))); err != nil || name != "host-a" ||
 		!reflect.DeepEqual(got, m) {
 		t.Errorf("got %q %+v, %v", name, got, err)

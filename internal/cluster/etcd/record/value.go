@@ -36,6 +36,8 @@ type membership struct {
 	BridgeMAC kernel.MAC   `json:"bridge_mac,omitzero"`
 	View      view         `json:"view,omitzero"`
 	Keys      []tunnelKey  `json:"wireguard_keys,omitempty"`
+	// KeysVersion is greater for later keys.
+	KeysVersion uint64 `json:"wireguard_keys_version,omitempty"`
 }
 
 // tunnelKey is by what the host takes packets of an encrypted network.
@@ -150,7 +152,7 @@ func EncodeMembership(hostName string, m cluster.Membership) string {
 	for _, k := range m.Keys {
 		keys = append(keys, tunnelKey{k.Generation, k.Public[:], k.Port, k.TakesIP, k.Sends})
 	}
-	return marshal(membership{hostName, m.VTEP, m.StaticFDB, m.HostAddrs, m.BridgeMAC, v, keys})
+	return marshal(membership{hostName, m.VTEP, m.StaticFDB, m.HostAddrs, m.BridgeMAC, v, keys, m.KeysVersion})
 }
 
 // DecodeMembership reads what EncodeMembership wrote.
@@ -160,8 +162,8 @@ func DecodeMembership(key cluster.NetworkKey, raw []byte) (hostName string, m cl
 		return "", m, err
 	}
 	m = cluster.Membership{Network: key, VTEP: r.VTEP, StaticFDB: r.StaticFDB, HostAddrs: r.HostAddrs,
-		BridgeMAC: r.BridgeMAC,
-		View:      cluster.NetworkView{Name: r.View.Name, MTU: r.View.MTU, UnderlayMTU: r.View.UnderlayMTU}}
+		BridgeMAC: r.BridgeMAC, KeysVersion: r.KeysVersion,
+		View: cluster.NetworkView{Name: r.View.Name, MTU: r.View.MTU, UnderlayMTU: r.View.UnderlayMTU}}
 	for _, s := range r.View.Subnets {
 		m.View.Subnets = append(m.View.Subnets, cluster.Subnet{Prefix: s.Prefix, Gateway: s.Gateway})
 	}

@@ -58,6 +58,7 @@ func (w *writer) putNetwork(m cluster.Membership) {
 	w.putMAC(m.BridgeMAC)
 	w.putView(m.View)
 	w.putTunnelKeys(m.Keys)
+	w.putKeysVersion(m.KeysVersion)
 }
 
 func (w *writer) putNetworkKey(k cluster.NetworkKey) {

@@ -15,6 +15,7 @@ const (
 	tagList        = 5
 	tagListed      = 6
 	tagTunnelKeys  = 7
+	tagKeysVersion = 8
 )
 
 // putView writes the optional fields that are set.
@@ -64,6 +65,8 @@ func (r *reader) readNetworkField(tag uint64, m *cluster.Membership) {
 		v.Listed = readList(r, cluster.MaxListed, r.readAddr)
 	case tagTunnelKeys:
 		m.Keys = readList(r, cluster.MaxTunnelKeys, r.readTunnelKey)
+	case tagKeysVersion:
+		m.KeysVersion = r.readUint(maxCounter)
 	}
 }
 

@@ -15,6 +15,13 @@ func (w *writer) putTunnelKeys(keys []cluster.TunnelKey) {
 	}
 }
 
+// putKeysVersion writes by what the keys of another plane are told from later ones.
+func (w *writer) putKeysVersion(version uint64) {
+	if version > 0 {
+		w.putField(tagKeysVersion, func(w *writer) { w.putUint(version) })
+	}
+}
+
 func (w *writer) putTunnelKey(k cluster.TunnelKey) {
 	w.putUint(k.Generation)
 	w.putRaw(k.Public[:])

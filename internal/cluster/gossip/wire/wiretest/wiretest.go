@@ -81,7 +81,7 @@ func Keys() []cluster.TunnelKey {
 // WithKeys returns a record in which each network is encrypted.
 func WithKeys(r wire.Record) wire.Record {
 	for i := range r.Memberships {
-		r.Memberships[i].Keys = Keys()
+		r.Memberships[i].Keys, r.Memberships[i].KeysVersion = Keys(), 1_700_000_000_000
 	}
 	return Versioned(wire.NewRecord(r.Key, r.Name, r.Memberships), r.Version.Sequence)
 }

@@ -1,0 +1,10 @@
+package docstest
+
+import (
+	"os"
+	"testing"
+
+	"vxlan-driver/lab/labtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(labtest.RunAtOnce(m, 3)) }

@@ -1,0 +1,11 @@
+package encryptiontest
+
+import (
+	"os"
+	"testing"
+
+	"vxlan-driver/lab/labtest"
+)
+
+// Three tests at once use two fifths of two processors.
+func TestMain(m *testing.M) { os.Exit(labtest.RunAtOnce(m, 3)) }

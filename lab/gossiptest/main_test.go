@@ -1,0 +1,11 @@
+package gossiptest
+
+import (
+	"os"
+	"testing"
+
+	"vxlan-driver/lab/labtest"
+)
+
+// Three tests at once use a third of two processors.
+func TestMain(m *testing.M) { os.Exit(labtest.RunAtOnce(m, 3)) }

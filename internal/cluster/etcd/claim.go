@@ -10,6 +10,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/etcd/record"
 )
@@ -89,6 +90,9 @@ func (p *Plane) awaitClient(ctx context.Context) (*clientv3.Client, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			if problem := p.Health().Problem; problem != "" {
+				return nil, errors.New("claim addresses in etcd: " + problem)
+			}
 			return nil, errors.New("claim addresses in etcd: the agent is not connected; `vxlanctl status` says why")
 		}
 	}
@@ -136,13 +140,13 @@ func (p *Plane) heldHere(key recordKey, addrs []netip.Addr) map[netip.Addr]recor
 	return taken
 }
 
-// claimTimeout is after what time a claim has failed. If etcd is known to be away, the caller may have
-// waited for it before.
+// claimTimeout is after what time a claim has failed. If etcd has been away for longer than an election takes, there is
+// less to hope for, and the caller may have waited until that was known.
 func (p *Plane) claimTimeout() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.contact.isLost {
-		return p.cfg.RequestTimeout * 3 / 4
+	if p.contact.isLost && boottime.Since(p.contact.last) > p.cfg.RequestTimeout {
+		return p.cfg.RequestTimeout / 2
 	}
 	return p.cfg.RequestTimeout
 }

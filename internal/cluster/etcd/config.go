@@ -12,6 +12,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/regfile"
@@ -55,7 +57,7 @@ const (
 	// DefaultRequestTimeout outlasts the election of a leader, which takes one to two seconds. With it
 	// a container's start fails within five seconds: half a second is for finding out the reason, and half a
 	// second for Podman. Where it starts the agent, a third is for finding out that etcd is away (signTimeout),
-	// and three quarters for the claim (claimTimeout).
+	// or DefaultDialTimeout for a user with a password, and half is for the claim (claimTimeout).
 	DefaultRequestTimeout = 3500 * time.Millisecond
 	// DefaultLease outlasts an election, and a host that swaps for a few seconds.
 	DefaultLease = 15 * time.Second
@@ -90,6 +92,8 @@ const (
 	pingInterval = 10 * time.Second
 	// pingTimeout is when a connection counts as dead.
 	pingTimeout = 4 * time.Second
+	// maxReconnectPause is how long a server that was away is not tried again. gRPC's own limit is two minutes.
+	maxReconnectPause = 2 * time.Second
 )
 
 // connect returns a client, which connects when it is used.
@@ -105,6 +109,10 @@ func (c Config) connect() (*clientv3.Client, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: c.Endpoints, DialTimeout: c.DialTimeout, TLS: settings, Username: c.User, Password: password,
 		DialKeepAliveTime: pingInterval, DialKeepAliveTimeout: pingTimeout, PermitWithoutStream: true,
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 2, Jitter: 0.2, MaxDelay: maxReconnectPause},
+			MinConnectTimeout: c.DialTimeout,
+		})},
 		Logger: zap.NewNop(), // what is wrong is in the errors
 	})
 	if err != nil {

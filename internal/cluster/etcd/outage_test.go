@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/etcd/etcdtest"
 )
@@ -33,7 +36,7 @@ func TestEtcdAway(t *testing.T) {
 	}
 	began := time.Now()
 	_, err := b.claim("b1", "10.0.0.4")
-	if took := time.Since(began); err == nil || took > DefaultRequestTimeout {
+	if took := time.Since(began); err == nil || took > DefaultRequestTimeout+probeTimeout {
 		t.Errorf("got %v after %v", err, took)
 	} else if !strings.HasPrefix(err.Error(), "claim addresses in etcd: ") ||
 		!strings.Contains(err.Error(), "connection refused") {
@@ -57,6 +60,45 @@ func TestEtcdAway(t *testing.T) {
 	}
 	if holder, err := b.claim("b2", "10.0.0.3"); err != nil || holder.ContainerID != "a2" {
 		t.Errorf("the address of a container that stayed: %+v, %v", holder, err)
+	}
+}
+
+// However long etcd was away, a host goes on with it within seconds. gRPC by itself tries the less often the longer a
+// server is away.
+func TestEtcdIsBackAfterLong(t *testing.T) {
+	t.Parallel()
+	servers := startServers(t, 1)
+	servers.connect(t)
+	h := startHost(t, 1, servers.urls())
+	h.join()
+	h.awaitSynced()
+	servers.killAll()
+	time.Sleep(40 * time.Second)
+	servers.startAll()
+	servers.connect(t)
+	began := time.Now()
+	eventually(t, "etcd is known to answer", func() bool { return !h.Health().Alone })
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("a host goes on after %v", took)
+	}
+}
+
+// While a leader is elected a claim has all of its time.
+func TestClaimTimeout(t *testing.T) {
+	for name, test := range map[string]struct {
+		contact contact
+		want    time.Duration
+	}{
+		"nothing was asked yet":    {contact{}, 4 * time.Second},
+		"etcd answers":             {contact{last: boottime.Now().Add(-time.Hour)}, 4 * time.Second},
+		"the leader has just gone": {contact{last: boottime.Now().Add(-2 * time.Second), isLost: true}, 4 * time.Second},
+		"away for long":            {contact{last: boottime.Now().Add(-5 * time.Second), isLost: true}, 2 * time.Second},
+		"never there":              {contact{isLost: true}, 2 * time.Second},
+	} {
+		p := &Plane{cfg: Config{RequestTimeout: 4 * time.Second}, contact: test.contact}
+		if got := p.claimTimeout(); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
 	}
 }
 
@@ -91,16 +133,28 @@ func TestLeaveWithoutEtcd(t *testing.T) {
 // An agent that starts while etcd is away says why it knows nothing. A container that has started the agent waits
 // until that is known, and then for its claim to fail. Both together leave Podman half a second of five.
 func TestStartWithoutEtcd(t *testing.T) {
-	began := time.Now()
-	h := startHost(t, 1, []string{"http://" + etcdtest.FreeAddr(t)})
-	h.join()
-	eventually(t, "etcd is known to be away", func() bool { return h.Health().Alone })
-	_, err := h.claim("a1", "10.0.0.2")
-	if took := time.Since(began); err == nil || took > 4500*time.Millisecond {
-		t.Errorf("got %v after %v", err, took)
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if health := h.Health(); health.Synced || !strings.Contains(health.Problem, "connection refused") {
-		t.Errorf("got %+v", health)
+	for _, user := range []string{"", "vxlan"} {
+		began := time.Now()
+		h := startHost(t, 1, []string{"http://" + etcdtest.FreeAddr(t)}, func(c *Config) {
+			if c.User = user; user != "" {
+				c.PasswordFile = password
+			}
+		})
+		h.join()
+		eventually(t, "etcd is known to be away", func() bool { return h.Health().Alone })
+		_, err := h.claim("a1", "10.0.0.2")
+		if took := time.Since(began); err == nil || took > 4500*time.Millisecond {
+			t.Errorf("user %q: got %v after %v", user, err, took)
+		} else if !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("user %q: got %v", user, err)
+		}
+		if health := h.Health(); health.Synced || !strings.Contains(health.Problem, "connection refused") {
+			t.Errorf("user %q: got %+v", user, health)
+		}
 	}
 }
 

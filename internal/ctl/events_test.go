@@ -100,8 +100,8 @@ func TestEvents(t *testing.T) {
 		{"events --format json --kind host-joined", `{"schema":1,"host":"a (198.18.0.1)","sequence":2,"kind":"host-joined","text":"host b (198.18.0.2) joined","age":3600000000000,` +
 			`"time":"` + here.Events[0].Time.Format(time.RFC3339) + "\"}\n", lost, ""},
 		{"events --all", strings.Replace(joined, " host-", " a (198.18.0.1) host-", 1) + "Nov 29 10:00:00 b (198.18.0.2) host-back: host a (198.18.0.1) is back\n" +
-			strings.Replace(rules, " repaired", " a (198.18.0.1) repaired", 1), lost + "# host c is unreachable\n# host d tells no events\n# 1 host not asked: hosts do not ask each other by " +
-			"etcd; type the command there\n", ""},
+			strings.Replace(rules, " repaired", " a (198.18.0.1) repaired", 1), lost + "# host c is unreachable\n# host d tells no events\n" +
+			"# 1 host not asked: hosts do not ask each other by etcd; type the command there\n", ""},
 		{"events x", "", "", "is one too many"},
 	} {
 		h := &fakeEvents{reports: []agentapi.EventsReport{here}, others: []agentapi.HostAnswer{

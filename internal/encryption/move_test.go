@@ -111,7 +111,8 @@ func (s *simulation) finishMove(h *simHost, from int) bool {
 	return true
 }
 
-// stallPlanes keeps what a host says from one of the planes for a while, again and again, as long as all hosts use both.
+// stallPlanes keeps what a host says from one of the planes for a while, again and again, as long as all hosts use
+// both.
 // Who hears a host by one plane alone depends on that one, as on a network that does not move.
 func (s *simulation) stallPlanes(ctx context.Context) {
 	for ctx.Err() == nil {

@@ -446,7 +446,8 @@ func (h *simHost) isBroken() bool {
 	if h.killed == "" {
 		return false
 	}
-	if state, err := h.devices.State(h.killed); err == nil && (!state.Running || len(state.Peers) < len(h.membersLocked())) {
+	state, err := h.devices.State(h.killed)
+	if err == nil && (!state.Running || len(state.Peers) < len(h.membersLocked())) {
 		return true
 	}
 	h.killed = ""

@@ -49,7 +49,8 @@ func agentWithJumpingClock(t *testing.T) []byte {
 		}
 	}
 	// All packages are compiled anew. Tests that run meanwhile come first.
-	cmd := exec.Command("nice", "go", "build", "-buildvcs=false", "-trimpath", "-overlay", list, "-o", program, "./cmd/vxland")
+	cmd := exec.Command("nice", "go", "build", "-buildvcs=false", "-trimpath", "-overlay", list, "-o", program,
+		"./cmd/vxland")
 	cmd.Dir, cmd.Env = filepath.Dir(lines[1]), append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)

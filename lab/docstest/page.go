@@ -78,7 +78,8 @@ func hostNames(heading string, l *lab.Lab) (names []string, err error) {
 	}
 	name := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(heading, "On "), " ", "-"))
 	if l.Host(name) == nil {
-		return nil, fmt.Errorf("heading %q: must be On every host, On both hosts, On the server, On host A or On host B", heading)
+		return nil, fmt.Errorf("heading %q: must be On every host, On both hosts, On the server, On host A or On host B",
+			heading)
 	}
 	return []string{name}, nil
 }

@@ -87,7 +87,8 @@ func TestNetworkByEtcd(t *testing.T) {
 			t.Errorf("etcd does not have %s of %s: %s", addr, name, keys)
 		}
 	}
-	if out := labtest.Sh(t, a, "vxlanctl status --all"); !strings.Contains(out, "on 1 host; 1 host not asked: hosts do not") {
+	out := labtest.Sh(t, a, "vxlanctl status --all")
+	if !strings.Contains(out, "on 1 host; 1 host not asked: hosts do not") {
 		t.Errorf("of all hosts %s shows\n%s", a.Name(), out)
 	}
 	second := labtest.Refused(t, b, "podman run --rm --network net --ip "+addrs["c0"]+" localhost/web true")

@@ -106,7 +106,8 @@ func buildBinary(pkg string) (string, error) {
 	}
 	module := filepath.Dir(strings.TrimSpace(string(out)))
 	path := filepath.Join(module, "bin", filepath.Base(pkg))
-	// Git refuses a tree of another user. With -trimpath all is compiled already where the Makefile has built the programs.
+	// Git refuses a tree of another user. With -trimpath all is compiled already where the Makefile has built the
+	// programs.
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", path, pkg)
 	cmd.Dir = module
 	// Without C: hosts may have another C library than the machine.

@@ -148,6 +148,9 @@ func TestAgentAndRulesOfAnotherVersion(t *testing.T) {
 	labtest.Within(t, 2*time.Second, a, resolvesName("ca", "cb.dns.podman"))
 }
 
+// removeFiles removes what the driver has in /run, until it is gone: a live agent makes its socket anew meanwhile.
+const removeFiles = "until rm -rf /run/vxlan; do :; done"
+
 // Whatever of /run/vxlan somebody removes under a live agent, the host has one agent afterwards,
 // and containers that start find the names of all hosts.
 func TestAgentWhoseFilesAreRemoved(t *testing.T) {
@@ -157,7 +160,7 @@ func TestAgentWhoseFilesAreRemoved(t *testing.T) {
 		"rm /run/vxlan/vxland.sock", "rm /run/vxlan/vxland.lock", "mv /run/vxlan/vxland.sock /run/other",
 		// In one step, since the agent makes the socket anew at once.
 		"echo other >/run/file; mv /run/file /run/vxlan/vxland.sock",
-		"rm -rf /run/vxlan", "mv /run/vxlan /run/vxlan-old", "rm -rf /run/vxlan; ! vxlanctl reload",
+		removeFiles, "mv /run/vxlan /run/vxlan-old", removeFiles + "; ! vxlanctl reload",
 	} {
 		labtest.Sh(t, a, removal)
 		labtest.Within(t, 5*time.Second, a, "test -S /run/vxlan/vxland.sock || ! pgrep -x vxland")

@@ -165,7 +165,7 @@ func TestSystemdAgentRestarts(t *testing.T) {
 	}
 	a.mustRun("test $(pgrep -cx vxland) = 1; systemctl is-active vxland.socket vxland.service")
 
-	a.mustRun("rm -rf /run/vxlan")
+	a.mustRun(removeFiles)
 	a.succeedsWithin(2*time.Second, "test -S /run/vxlan/vxland.sock")
 	a.runContainer("ca2")
 	a.succeedsWithin(2*time.Second, resolvesName("ca2", "cb.dns.podman"))

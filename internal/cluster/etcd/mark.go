@@ -99,3 +99,18 @@ func (p *Plane) saveMark(isDue bool) {
 	}
 	p.withLock(func() { p.marked = newest }) // if that failed, the next news are written
 }
+
+// endMark keeps the mark for the next agent, unless this host has left. Then it knows no more of etcd than a new host
+// does, and the next etcd may well be another one.
+func (p *Plane) endMark() {
+	p.mu.Lock()
+	leaving := p.leaving
+	p.mu.Unlock()
+	if !leaving {
+		p.saveMark(true)
+		return
+	}
+	if err := os.Remove(p.cfg.MarkFile); err != nil && !errors.Is(err, fs.ErrNotExist) && p.cfg.MarkFile != "" {
+		p.log.Warn("cannot forget which etcd this host knew; another one would seem restored", "err", err)
+	}
+}

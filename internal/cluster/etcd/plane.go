@@ -155,6 +155,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	p.loadMark()
+	defer p.endMark()
 	client := p.connect(ctx)
 	if client == nil {
 		return nil
@@ -174,7 +175,6 @@ func (p *Plane) Run(ctx context.Context) error {
 	loops.Go(func() { p.followAll(ctx, client) })
 	loops.Go(func() { p.keepPublished(ctx, client) })
 	loops.Wait()
-	p.saveMark(true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.client, p.lease = nil, clientv3.NoLease

@@ -174,6 +174,31 @@ func TestBackupIsRestoredWhileNoAgentRuns(t *testing.T) {
 	}
 }
 
+// A host that has left etcd may be given another one, which is not taken for an older state of the first.
+func TestHostThatLeftForgetsEtcd(t *testing.T) {
+	t.Parallel()
+	first, second := startServers(t, 1), startServers(t, 1)
+	h := startHost(t, 1, first.urls(), func(c *Config) { c.MarkFile = filepath.Join(t.TempDir(), "etcd-revision") })
+	h.add("a1", "10.0.0.2")
+	h.awaitSynced()
+	h.restart()
+	h.awaitSynced()
+	if m, err := readMark(h.cfg.MarkFile); err != nil || m.Revision == 0 {
+		t.Errorf("a host that is on a network keeps %+v, %v", m, err)
+	}
+	if err := h.Leave(t.Context()); err != nil {
+		t.Error(err)
+	}
+	h.stop()
+	moved := h.cfg
+	moved.Endpoints = second.urls()
+	h.start(moved)
+	h.publish()
+	if holder, err := h.claim("a2", "10.0.0.3"); err != nil || holder != (cluster.Holder{}) {
+		t.Errorf("claim in the other etcd: %+v, %v", holder, err)
+	}
+}
+
 // An etcd that is another one than the host knew counts as restored too. What cannot be read is no mark.
 func TestMarks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "etcd-revision")

@@ -176,6 +176,7 @@ func TestChangeTheKey(t *testing.T) {
 	steps[0].host = "On host A"
 	typeBlock(t, l, steps[0])
 	must(t, b.WriteFile("/etc/vxlan/new-key", []byte(labtest.Sh(t, a, "cat /etc/vxlan/new-key")+"\n"), 0o600))
+	oldID := strings.Fields(before)[1]
 	fresh, look := 0, steps[4]
 	for i, step := range steps[1:4] {
 		for _, host := range []string{"On host A", "On host B"} {
@@ -188,7 +189,7 @@ func TestChangeTheKey(t *testing.T) {
 			labtest.Sh(t, b, "podman run -d --name "+name+" --network mynet localhost/web")
 			labtest.Page(t, a, "container-a", name)
 			labtest.Page(t, b, name, "container-a")
-			keys := []string{"only to decrypt", "only to decrypt", "encrypts$"}[i]
+			keys := []string{oldID + " encrypts; only to decrypt", "only to decrypt: " + oldID, "encrypts$"}[i]
 			labtest.Within(t, 5*time.Second, l.Host(strings.ToLower(strings.ReplaceAll(host[3:], " ", "-"))), strings.TrimSpace(look.script)+" | grep -q '"+keys+"'")
 			typeBlock(t, l, look)
 		}

@@ -225,6 +225,9 @@ func typeOneServer(t *testing.T, l *lab.Lab) {
 	if out := labtest.Sh(t, b, remove); !strings.Contains(out, "network mynet is retired") {
 		t.Error(out)
 	}
+	for _, h := range []*lab.Host{a, b} { // nobody types the next section faster than agents leave
+		labtest.Within(t, 20*time.Second, h, "! pgrep -x vxland")
+	}
 	out, err := labtest.TryBySystemd(t, server, "systemctl stop etcd; rm -r /var/lib/etcd/default /etc/default/etcd; "+
 		"ip address del 192.168.1.20/24 dev eth0")
 	if err != nil {

@@ -247,7 +247,7 @@ func TestHostsThatCannotBeAsked(t *testing.T) {
 		}
 		cutOff := unreachable(membersOf(14)[0])
 		r.cluster().show(append(membersOf(11, 12), cutOff)...)
-		r.setPlanes("etcd", `"discovery_also": "gossip",`)
+		r.setPlanes("etcd", "gossip")
 		r.servers().show(membersOf(11, 13, 14)...)
 		var got []string
 		for _, h := range r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbHosts}).Hosts[1:] {

@@ -20,20 +20,10 @@ func (r *rig) servers() *fakeCluster {
 	return r.planes[netip.Addr{}]
 }
 
-// setPlanes changes what the store has of the network, as `vxlanctl network move` does.
+// setPlanes changes by which planes the network's hosts are found. also is the second one; "": none.
 func (r *rig) setPlanes(discovery, also string) {
 	r.t.Helper()
-	err := r.Host.ChangeConfig("7c7b", func(config []byte) ([]byte, error) {
-		_, text, _ := strings.Cut(string(config), `"discovery"`)
-		_, rest, _ := strings.Cut(text, `"physical_interface"`)
-		before, _, _ := strings.Cut(string(config), `"discovery"`)
-		return fmt.Appendf(nil, `%s"discovery": %q, %s "physical_interface"%s`, before, discovery, also, rest), nil
-	})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.storeChanged()
-	sleep(time.Second)
+	r.setOptions(map[string]string{"discovery": discovery, "discovery_also": also})
 }
 
 // membersOf are other hosts with a container each, as any plane tells of them.
@@ -136,7 +126,7 @@ func TestNetworkMovesBetweenPlanes(t *testing.T) {
 		}
 		own := func(c *fakeCluster) int { return len(c.seen().own) }
 		r.wantMove("before", "does not move")
-		r.setPlanes("etcd", `"discovery_also": "gossip",`)
+		r.setPlanes("etcd", "gossip")
 		check("on both planes")
 		if own(r.servers()) != 1 || own(r.cluster()) != 1 || len(r.servers().seen().own[0].Endpoints) != 1 {
 			t.Error("not published by both planes")
@@ -175,7 +165,7 @@ func TestNetworkMovesBetweenPlanes(t *testing.T) {
 			t.Error("the plane before goes on")
 		}
 		check("without gossip")
-		r.setPlanes("gossip", `"discovery_also": "etcd",`)
+		r.setPlanes("gossip", "etcd")
 		check("on the way back")
 		r.cluster().show(membersOf(11, 12)...)
 		check("all are back")
@@ -193,7 +183,7 @@ func TestMoveWaitsForThePlane(t *testing.T) {
 	withMovingAgent(t, func(t *testing.T, r *rig) {
 		want := r.entries()
 		r.prepareCluster = nil // it never knows what the other hosts have
-		r.setPlanes("etcd", `"discovery_also": "gossip",`)
+		r.setPlanes("etcd", "gossip")
 		r.wantMove("the plane does not answer", "from gossip to etcd, here [etcd has not told yet what other hosts have], "+
 			"missing [l (198.18.0.11) m (198.18.0.12)]")
 		sleep(time.Minute)
@@ -209,7 +199,7 @@ func TestMoveWaitsForThePlane(t *testing.T) {
 // A container that starts while the network moves gets an address that both planes grant.
 func TestContainerStartsWhileTheNetworkMoves(t *testing.T) {
 	withMovingAgent(t, func(t *testing.T, r *rig) {
-		r.setPlanes("etcd", `"discovery_also": "gossip",`)
+		r.setPlanes("etcd", "gossip")
 		ns, q := gossipAttachRequest(2, "")
 		q.Network = []byte(strings.Replace(string(q.Network), `"discovery": "gossip"`,
 			`"discovery": "etcd", "discovery_also": "gossip"`, 1))

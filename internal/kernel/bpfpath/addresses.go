@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/netns"
 )
@@ -72,6 +74,13 @@ func (p *Programs) wantedAddresses(want kernel.FastPath, device uint32) (map[pro
 		wanted[placeOf(device, a.Addr)] = programsOwner{Since: now, Mac: a.MAC}
 	}
 	return wanted, nil
+}
+
+// monotonicNow is the current time, in the unit of programsOwner.Since.
+func monotonicNow() (uint64, error) {
+	var now unix.Timespec
+	err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
+	return uint64(now.Nano()), err
 }
 
 func placeOf(device uint32, a netip.Addr) programsPlace {

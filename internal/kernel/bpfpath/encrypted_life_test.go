@@ -18,7 +18,7 @@ import (
 )
 
 // encryptedPins are what a host has pinned for an encrypted network: nothing for the underlay interface.
-const encryptedPins = "addresses counts former hops hops_until locals narrow_until networks/vx:0/device " +
+const encryptedPins = "addresses counts former hops hops_jiffies locals narrow_until networks/vx:0/device " +
 	"networks/vx:0/port-02000a000001 networks/vx:0/wireguard-wg0:x networks/vx:0/wireguard-wg1:x " + tablePins
 
 // goesStraight tells whether the programs of both hosts pass on a ping and its answer. Those that wrap do not.
@@ -116,7 +116,7 @@ func TestEncryptedStreamThroughChanges(t *testing.T) {
 			}
 		},
 		"the time is over": func(h, other *realHost) {
-			put(t, h.programs.objects.ValidUntil, uint32(0), uint64(1))
+			put(t, h.programs.objects.ValidJiffies, uint32(0), uint64(1))
 			time.Sleep(5 * time.Millisecond)
 			h.programs.leaseEnd = 0
 		},

@@ -163,7 +163,7 @@ func (p *Programs) forgetHopsLocked() error {
 	if p.objects == nil {
 		return nil
 	}
-	return p.objects.HopsUntil.Put(uint32(0), uint64(0))
+	return p.objects.HopsJiffies.Put(uint32(0), uint64(0))
 }
 
 // dropEarlierHops drops the hops that an earlier agent has left: they would be used again as soon as this one says
@@ -204,11 +204,11 @@ func (p *Programs) setHops(path string) error {
 	if err := p.setRouteMTUs(); err != nil {
 		return err
 	}
-	now, err := monotonicNow()
+	until, err := p.objects.jiffiesAfter(hopsTime)
 	if err != nil {
 		return err
 	}
-	return p.objects.HopsUntil.Put(uint32(0), now+uint64(hopsTime))
+	return p.objects.HopsJiffies.Put(uint32(0), until)
 }
 
 // unknownHops are those to look up. The era changes with all that may change them.

@@ -32,7 +32,7 @@ func (h *realHost) hopTo(other *realHost) (hop netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var until uint64
-	if err := p.objects.HopsUntil.Lookup(uint32(0), &until); err != nil {
+	if err := p.objects.HopsJiffies.Lookup(uint32(0), &until); err != nil {
 		h.Fatal(err)
 	}
 	for key, index := range p.peers.index {
@@ -114,11 +114,11 @@ func TestHopsExpire(t *testing.T) {
 	}
 	neighbour := func() string { return a.sh("ip neigh show 198.18.0.77") }
 	c := a.dial("udp", containerB)
-	put(t, a.programs.objects.HopsUntil, uint32(0), uint64(1))
+	put(t, a.programs.objects.HopsJiffies, uint32(0), uint64(1))
 	if !takes(a, b) || neighbour() != "" {
 		t.Errorf("an expired hop was used: %s", neighbour())
 	}
-	put(t, a.programs.objects.HopsUntil, uint32(0), ^uint64(0))
+	put(t, a.programs.objects.HopsJiffies, uint32(0), ^uint64(0))
 	if _, err := c.Write(text(3)); err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestHopsExpire(t *testing.T) {
 func TestFollowRoutesEnds(t *testing.T) {
 	a, b := newPair(t, underlay{})
 	connectPair(a, b)
-	a.programs.objects.HopsUntil.Close()
+	a.programs.objects.HopsJiffies.Close()
 	if err := a.programs.FollowRoutes(t.Context(), a.path); err == nil {
 		t.Fatal("no error")
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A program passes packets around all that the host does with them: an IPsec policy that is added while no
@@ -42,10 +40,10 @@ func (p *Programs) KeepValid(ctx context.Context, path string) {
 // network may be hours old, and the first one that is set lets the programs of all go on.
 func (p *Programs) dropIfExpired() error {
 	var end uint64
-	if err := p.objects.ValidUntil.Lookup(uint32(0), &end); err != nil {
+	if err := p.objects.ValidJiffies.Lookup(uint32(0), &end); err != nil {
 		return err
 	}
-	now, err := monotonicNow()
+	now, err := p.objects.jiffiesNow()
 	if err != nil || now < end {
 		return err
 	}
@@ -56,8 +54,11 @@ func (p *Programs) dropIfExpired() error {
 
 // extendLease renews the lease if it is not new.
 func (p *Programs) extendLease(path string) error {
-	now, err := monotonicNow()
-	if err != nil || now+uint64(leaseTime-leaseRefresh) < p.leaseEnd {
+	if p.objects == nil {
+		return nil
+	}
+	fresh, err := p.objects.jiffiesAfter(leaseTime - leaseRefresh)
+	if err != nil || fresh < p.leaseEnd {
 		return err
 	}
 	return p.renewLease(path)
@@ -73,11 +74,10 @@ func (p *Programs) renewLease(path string) error {
 	if err != nil {
 		return err
 	}
-	now, err := monotonicNow()
+	end, err := p.objects.jiffiesAfter(leaseTime)
 	if err != nil {
 		return err
 	}
-	end := now + uint64(leaseTime)
 	policies, err := readPolicies(path)
 	if err != nil {
 		return err
@@ -87,16 +87,9 @@ func (p *Programs) renewLease(path string) error {
 			end = 0
 		}
 	}
-	if err := p.objects.ValidUntil.Put(uint32(0), end); err != nil {
+	if err := p.objects.ValidJiffies.Put(uint32(0), end); err != nil {
 		return fmt.Errorf("let eBPF programs take packets: %w", err)
 	}
 	p.leaseEnd = end
 	return nil
-}
-
-// monotonicNow is the time that programs see, in nanoseconds.
-func monotonicNow() (uint64, error) {
-	var now unix.Timespec
-	err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-	return uint64(now.Nano()), err
 }

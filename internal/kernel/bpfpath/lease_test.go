@@ -27,7 +27,7 @@ func (h *realHost) keepValid() {
 func TestExpiredPrograms(t *testing.T) {
 	m := newMachine(t, here)
 	for until, want := range map[uint64]uint32{^uint64(0): redirect, 1: next, 0: next} {
-		put(t, m.objects.ValidUntil, uint32(0), until)
+		put(t, m.objects.ValidJiffies, uint32(0), until)
 		if got, _ := m.run(m.objects.FromContainer, udpFrame(9).bytes(t), skBuff{}); got != want {
 			t.Errorf("until %d: on sending %d", until, got)
 		}
@@ -46,7 +46,7 @@ func TestAgentGoneForLong(t *testing.T) {
 	a, b := newPair(t, underlay{})
 	connectPair(a, b)
 	for _, h := range []*realHost{a, b} {
-		put(t, h.programs.objects.ValidUntil, uint32(0), uint64(1))
+		put(t, h.programs.objects.ValidJiffies, uint32(0), uint64(1))
 	}
 	if takes(a, b) {
 		t.Error("the programs still take packets")
@@ -66,7 +66,7 @@ func TestOtherNetworkAfterLong(t *testing.T) {
 	a, b := newPair(t, underlay{})
 	connectPair(a, b)
 	for _, h := range []*realHost{a, b} {
-		put(t, h.programs.objects.ValidUntil, uint32(0), uint64(1))
+		put(t, h.programs.objects.ValidJiffies, uint32(0), uint64(1))
 		h.newAgent()
 		if err := errors.Join(h.programs.load(), h.programs.renewLease(h.path)); err != nil {
 			t.Fatal(err)
@@ -89,7 +89,7 @@ func TestIPsecWithoutAgent(t *testing.T) {
 	if !takes(a, b) {
 		t.Fatal("not by the programs")
 	}
-	put(t, a.programs.objects.ValidUntil, uint32(0), uint64(1))
+	put(t, a.programs.objects.ValidJiffies, uint32(0), uint64(1))
 	a.sh("ip xfrm policy add src 198.18.0.1 dst 198.18.0.2 dir out tmpl proto esp mode transport")
 	wire := packetSocket(t, b.path, "eth0")
 	secret := []byte("a secret of the container's")
@@ -150,7 +150,7 @@ func TestLeaseNeedsAbsenceOfIPsec(t *testing.T) {
 		if err := a.programs.renewLease(a.path); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.programs.objects.ValidUntil.Lookup(uint32(0), &end); err != nil {
+		if err := a.programs.objects.ValidJiffies.Lookup(uint32(0), &end); err != nil {
 			t.Fatal(err)
 		}
 		return end

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	tablePins = "ports remotes sources takers tunnels valid_until wireguard wireguard_ends"
-	allPins   = "addresses counts former hops hops_until locals narrow_until networks/vx:0/device " +
+	tablePins = "ports remotes sources takers tunnels valid_jiffies wireguard wireguard_ends"
+	allPins   = "addresses counts former hops hops_jiffies locals narrow_until networks/vx:0/device " +
 		"networks/vx:0/port-02000a000001 networks/vx:0/underlay " + tablePins
 )
 
@@ -48,7 +48,7 @@ func TestEvict(t *testing.T) {
 	if takes(a, b) {
 		t.Error("the programs still take packets")
 	}
-	b.hasPins("addresses counts former hops hops_until locals narrow_until networks/vx:0/device networks/vx:0/underlay " +
+	b.hasPins("addresses counts former hops hops_jiffies locals narrow_until networks/vx:0/device networks/vx:0/underlay " +
 		tablePins)
 	if err := b.stack.EvictFastPath("vx.0", b.mac()); err != nil {
 		t.Errorf("again: %v", err)

@@ -43,7 +43,7 @@ type Programs struct {
 	exits map[uint32]exit
 	// takesIP are the WireGuard devices whose IP packets are taken, by the name of the network's VXLAN device.
 	takesIP map[string][]string
-	// leaseEnd is until when the programs take packets, in nanoseconds since the machine's start.
+	// leaseEnd is until when the programs take packets, in jiffies.
 	leaseEnd uint64
 	// followed are the VXLAN devices, by index, of which remotes has had all that is wanted since it was opened.
 	followed map[uint32]bool

@@ -120,7 +120,7 @@ const (
 	programsMapCounts          = "counts"
 	programsMapFormer          = "former"
 	programsMapHops            = "hops"
-	programsMapHopsUntil       = "hops_until"
+	programsMapHopsJiffies     = "hops_jiffies"
 	programsMapLocals          = "locals"
 	programsMapNarrowUntil     = "narrow_until"
 	programsMapPorts           = "ports"
@@ -128,7 +128,7 @@ const (
 	programsMapSources         = "sources"
 	programsMapTakers          = "takers"
 	programsMapTunnels         = "tunnels"
-	programsMapValidUntil      = "valid_until"
+	programsMapValidJiffies    = "valid_jiffies"
 	programsMapWireguard       = "wireguard"
 	programsMapWireguardEnds   = "wireguard_ends"
 	programsProgFromContainer  = "from_container"
@@ -136,6 +136,7 @@ const (
 	programsProgFromEncrypted  = "from_encrypted"
 	programsProgFromUnderlay   = "from_underlay"
 	programsProgFromWireguard  = "from_wireguard"
+	programsProgReadClock      = "read_clock"
 	programsVarTakesAggregates = "takes_aggregates"
 )
 
@@ -186,6 +187,7 @@ type programsProgramSpecs struct {
 	FromEncrypted *ebpf.ProgramSpec `ebpf:"from_encrypted"`
 	FromUnderlay  *ebpf.ProgramSpec `ebpf:"from_underlay"`
 	FromWireguard *ebpf.ProgramSpec `ebpf:"from_wireguard"`
+	ReadClock     *ebpf.ProgramSpec `ebpf:"read_clock"`
 }
 
 // programsMapSpecs contains maps before they are loaded into the kernel.
@@ -196,7 +198,7 @@ type programsMapSpecs struct {
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	Former        *ebpf.MapSpec `ebpf:"former"`
 	Hops          *ebpf.MapSpec `ebpf:"hops"`
-	HopsUntil     *ebpf.MapSpec `ebpf:"hops_until"`
+	HopsJiffies   *ebpf.MapSpec `ebpf:"hops_jiffies"`
 	Locals        *ebpf.MapSpec `ebpf:"locals"`
 	NarrowUntil   *ebpf.MapSpec `ebpf:"narrow_until"`
 	Ports         *ebpf.MapSpec `ebpf:"ports"`
@@ -204,7 +206,7 @@ type programsMapSpecs struct {
 	Sources       *ebpf.MapSpec `ebpf:"sources"`
 	Takers        *ebpf.MapSpec `ebpf:"takers"`
 	Tunnels       *ebpf.MapSpec `ebpf:"tunnels"`
-	ValidUntil    *ebpf.MapSpec `ebpf:"valid_until"`
+	ValidJiffies  *ebpf.MapSpec `ebpf:"valid_jiffies"`
 	Wireguard     *ebpf.MapSpec `ebpf:"wireguard"`
 	WireguardEnds *ebpf.MapSpec `ebpf:"wireguard_ends"`
 }
@@ -240,7 +242,7 @@ type programsMaps struct {
 	Counts        *ebpf.Map `ebpf:"counts"`
 	Former        *ebpf.Map `ebpf:"former"`
 	Hops          *ebpf.Map `ebpf:"hops"`
-	HopsUntil     *ebpf.Map `ebpf:"hops_until"`
+	HopsJiffies   *ebpf.Map `ebpf:"hops_jiffies"`
 	Locals        *ebpf.Map `ebpf:"locals"`
 	NarrowUntil   *ebpf.Map `ebpf:"narrow_until"`
 	Ports         *ebpf.Map `ebpf:"ports"`
@@ -248,7 +250,7 @@ type programsMaps struct {
 	Sources       *ebpf.Map `ebpf:"sources"`
 	Takers        *ebpf.Map `ebpf:"takers"`
 	Tunnels       *ebpf.Map `ebpf:"tunnels"`
-	ValidUntil    *ebpf.Map `ebpf:"valid_until"`
+	ValidJiffies  *ebpf.Map `ebpf:"valid_jiffies"`
 	Wireguard     *ebpf.Map `ebpf:"wireguard"`
 	WireguardEnds *ebpf.Map `ebpf:"wireguard_ends"`
 }
@@ -259,7 +261,7 @@ func (m *programsMaps) Close() error {
 		m.Counts,
 		m.Former,
 		m.Hops,
-		m.HopsUntil,
+		m.HopsJiffies,
 		m.Locals,
 		m.NarrowUntil,
 		m.Ports,
@@ -267,7 +269,7 @@ func (m *programsMaps) Close() error {
 		m.Sources,
 		m.Takers,
 		m.Tunnels,
-		m.ValidUntil,
+		m.ValidJiffies,
 		m.Wireguard,
 		m.WireguardEnds,
 	)
@@ -289,6 +291,7 @@ type programsPrograms struct {
 	FromEncrypted *ebpf.Program `ebpf:"from_encrypted"`
 	FromUnderlay  *ebpf.Program `ebpf:"from_underlay"`
 	FromWireguard *ebpf.Program `ebpf:"from_wireguard"`
+	ReadClock     *ebpf.Program `ebpf:"read_clock"`
 }
 
 func (p *programsPrograms) Close() error {
@@ -298,6 +301,7 @@ func (p *programsPrograms) Close() error {
 		p.FromEncrypted,
 		p.FromUnderlay,
 		p.FromWireguard,
+		p.ReadClock,
 	)
 }
 

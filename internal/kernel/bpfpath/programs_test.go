@@ -73,7 +73,7 @@ func newMachine(t testing.TB, underlay netip.Addr) *machine {
 	put(t, m.objects.Remotes, station(macB), programsRemote{Vtep: toAddress(vtep), Peer: 1})
 	put(t, m.objects.Locals, station(macA), uint32(loopback))
 	put(t, m.objects.Tunnels, tunnelOf(m.network), tunnelEndOf(m.network))
-	put(t, m.objects.ValidUntil, uint32(0), ^uint64(0))
+	put(t, m.objects.ValidJiffies, uint32(0), ^uint64(0))
 	return m
 }
 

@@ -61,7 +61,7 @@ func fromContainerA6(f frame) frame {
 // A container gets what comes by WireGuard with an Ethernet header that is as if it had come over the bridge, by
 // whichever way the host hands it over.
 func TestStraightReceived(t *testing.T) {
-	noAgent := func(h *realHost) { put(h, h.programs.objects.ValidUntil, uint32(0), uint64(1)) }
+	noAgent := func(h *realHost) { put(h, h.programs.objects.ValidJiffies, uint32(0), uint64(1)) }
 	for name, prepare := range map[string]func(h, other *realHost){
 		"programs":          func(h, other *realHost) {},
 		"no agent for long": func(h, other *realHost) { noAgent(h) },

@@ -182,7 +182,7 @@ func TestStraightNeedsAll(t *testing.T) {
 		"the host takes none":     {func(m *machine) { remove(m, m.objects.Takers.Delete(placeOf(loopback, peer))) }, next},
 		"no WireGuard device":     {func(m *machine) { remove(m, m.objects.Wireguard.Delete(uint32(loopback))) }, next},
 		"the plugin has evicted":  {func(m *machine) { remove(m, m.objects.Remotes.Delete(station(macB))) }, next},
-		"no agent":                {func(m *machine) { put(m, m.objects.ValidUntil, uint32(0), uint64(1)) }, next},
+		"no agent":                {func(m *machine) { put(m, m.objects.ValidJiffies, uint32(0), uint64(1)) }, next},
 		"not encrypted":           {func(m *machine) { m.network.Flags = 0; m.setPort() }, next},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -174,7 +174,7 @@ func TestStreamThroughChanges(t *testing.T) {
 			h.set(h.want(other))
 		},
 		"the time is over": func(h, other *realHost) {
-			put(t, h.programs.objects.ValidUntil, uint32(0), uint64(1))
+			put(t, h.programs.objects.ValidJiffies, uint32(0), uint64(1))
 			time.Sleep(5 * time.Millisecond)
 			h.programs.leaseEnd = 0
 			h.set(h.want(other))

@@ -41,6 +41,7 @@ int from_underlay(struct __sk_buff *skb)
 SEC("tcx/ingress")
 int from_device(struct __sk_buff *skb)
 {
+	void *end = (void *)(long)skb->data_end;
 	struct counters *count;
 	struct remote *sender;
 	struct port *to;
@@ -48,21 +49,21 @@ int from_device(struct __sk_buff *skb)
 	struct inner in;
 	__u32 *port;
 
-	if (skb->vlan_present || read_inner(&in, (void *)(long)skb->data, (void *)(long)skb->data_end) ||
-	    skb->protocol != in.ethernet.protocol)
+	if (skb->vlan_present || read_inner(&in, (void *)(long)skb->data, end) ||
+	    skb->protocol != in.ethernet->protocol)
 		return TCX_NEXT;
-	set_station(&s, skb->ifindex, in.ethernet.destination);
+	set_station(&s, skb->ifindex, in.ethernet->destination);
 	port = bpf_map_lookup_elem(&locals, &s);
-	if (!port || !is_valid(bpf_ktime_get_coarse_ns()))
+	if (!port || !is_valid())
 		return TCX_NEXT;
 	to = bpf_map_lookup_elem(&ports, port);
 	if (!to || (!skb->gso_size && skb->len - sizeof(struct ethhdr) > to->network.mtu))
 		return TCX_NEXT;
-	set_station(&s, skb->ifindex, in.ethernet.source);
+	set_station(&s, skb->ifindex, in.ethernet->source);
 	sender = bpf_map_lookup_elem(&remotes, &s);
 	count = counters_of(sender ? sender->peer : 0);
 	if (count) {
-		count->unwrapped_packets += packets_in(skb, &in);
+		count->unwrapped_packets += packets_in(skb, &in, end);
 		count->unwrapped_bytes += skb->len;
 	}
 	/* It is for the container's MAC, not for the device's. */
@@ -84,6 +85,14 @@ SEC("tcx/ingress")
 int from_wireguard(struct __sk_buff *skb)
 {
 	return straight_receive(skb);
+}
+
+/* Returns jiffies. The agent runs this, to set valid_jiffies and hops_jiffies. */
+SEC("syscall")
+int read_clock(__u64 *now)
+{
+	*now = bpf_jiffies64();
+	return 0;
 }
 
 /* No helper that asks for the GPL is called. */

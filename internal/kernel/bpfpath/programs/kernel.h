@@ -10,6 +10,14 @@ typedef unsigned long long __u64;
 typedef __u16 __be16;
 typedef __u32 __be32;
 
+/* libbpf's way to declare maps by a type, and where things go in the object. */
+#define SEC(name) __attribute__((section(name), used))
+#define __uint(name, value) int(*name)[value]
+#define __type(name, value) typeof(value) *name
+#define __always_inline inline __attribute__((always_inline))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 /* linux/bpf.h: what a program sees of a packet. */
 struct __sk_buff {
 	__u32 len;
@@ -58,6 +66,7 @@ struct __sk_buff {
 
 /* linux/bpf.h: enum tcx_action_base. */
 #define TCX_NEXT (-1)
+#define TCX_DROP 2
 
 /* linux/bpf.h: flags of bpf_skb_adjust_room. */
 #define BPF_ADJ_ROOM_MAC 1
@@ -88,6 +97,7 @@ static long (*bpf_skb_pull_data)(struct __sk_buff *skb, __u32 len) = (void *)39;
 static long (*bpf_skb_change_head)(struct __sk_buff *skb, __u32 len, __u64 flags) = (void *)43;
 static long (*bpf_skb_adjust_room)(struct __sk_buff *skb, __s32 len_diff, __u32 mode,
 				   __u64 flags) = (void *)50;
+static __u64 (*bpf_jiffies64)(void) = (void *)118;
 static long (*bpf_csum_level)(struct __sk_buff *skb, __u64 level) = (void *)135;
 static long (*bpf_redirect_neigh)(__u32 ifindex, void *params, int plen, __u64 flags) = (void *)152;
 static long (*bpf_redirect_peer)(__u32 ifindex, __u64 flags) = (void *)155;
@@ -120,6 +130,20 @@ struct ethhdr {
 	__u8 source[ETH_ALEN];
 	__be16 protocol;
 };
+
+/* To load and store several bytes at once. In a packet they may be unaligned: the verifier allows that where the processor
+ * is fast at it, as x86-64 and arm64 are. */
+typedef __u16 __attribute__((may_alias)) word16;
+typedef __u32 __attribute__((may_alias)) word32;
+
+static __always_inline void copy_ethernet(struct ethhdr *to, const struct ethhdr *from)
+{
+	word32 *words = (word32 *)to;
+
+	for (int i = 0; i < 3; i++)
+		words[i] = ((const word32 *)from)[i];
+	to->protocol = from->protocol;
+}
 
 struct iphdr {
 	__u8 version_ihl;
@@ -187,11 +211,3 @@ struct vxlanhdr {
 #endif
 #define bpf_ntohs(x) bpf_htons(x)
 #define bpf_ntohl(x) bpf_htonl(x)
-
-/* libbpf's way to declare maps by a type, and where things go in the object. */
-#define SEC(name) __attribute__((section(name), used))
-#define __uint(name, value) int(*name)[value]
-#define __type(name, value) typeof(value) *name
-#define __always_inline inline __attribute__((always_inline))
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)

@@ -137,44 +137,43 @@ struct {
 	__type(value, struct hop);
 } hops SEC(".maps");
 
-/* Until when hops are right, in nanoseconds since the machine's start. The agent says so while it hears
- * of changes of routes: without it the kernel looks them up again. */
+/* Until when hops are right, in jiffies, which a program reads without a call. The agent says so while it hears of changes
+ * of routes: without it the kernel looks them up again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
-} hops_until SEC(".maps");
+} hops_jiffies SEC(".maps");
 
 /* Returns the next hop, or 0 if it is not known. */
-static __always_inline struct hop *hop_of(__u32 peer, __u64 now)
+static __always_inline struct hop *hop_of(__u32 peer)
 {
 	__u32 first = 0;
-	__u64 *until = bpf_map_lookup_elem(&hops_until, &first);
+	__u64 *until = bpf_map_lookup_elem(&hops_jiffies, &first);
 	struct hop *hop;
 
-	if (!until || now >= *until)
+	if (!until || bpf_jiffies64() >= *until)
 		return 0;
 	hop = bpf_map_lookup_elem(&hops, &peer);
 	return hop && hop->family ? hop : 0;
 }
 
-/* Until when the programs may take packets, in nanoseconds since the machine's start. The agent says so
- * while it looks for what packets must not be led around, such as IPsec. Without it they take the other
- * ways. */
+/* Until when the programs may take packets, in jiffies. The agent says so while it looks for what packets must not be led
+ * around, such as IPsec. Without it they take the other ways. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
-} valid_until SEC(".maps");
+} valid_jiffies SEC(".maps");
 
-static __always_inline int is_valid(__u64 now)
+static __always_inline int is_valid(void)
 {
 	__u32 first = 0;
-	__u64 *until = bpf_map_lookup_elem(&valid_until, &first);
+	__u64 *until = bpf_map_lookup_elem(&valid_jiffies, &first);
 
-	return until && now < *until;
+	return until && bpf_jiffies64() < *until;
 }
 
 /* Until when IPv6 packets to other hosts may be too long for the way, in nanoseconds since the machine's
@@ -286,8 +285,9 @@ static __always_inline struct counters *counters_of(__u32 peer)
 static __always_inline void set_station(struct station *s, __u32 device, const __u8 *mac)
 {
 	s->device = device;
-	__builtin_memcpy(s->mac, mac, ETH_ALEN);
-	s->pad = 0;
+	*(word32 *)s->mac = *(const word32 *)mac;
+	/* the last two bytes of the MAC, and pad as 0 */
+	*(word32 *)(s->mac + 4) = bpf_htonl((__u32)bpf_ntohs(*(const word16 *)(mac + 4)) << 16);
 }
 
 static __always_inline void set_ip4(struct address *a, __be32 ip4)
@@ -323,5 +323,5 @@ static __always_inline int is_zero(const struct address *a)
 
 static __always_inline int same_mac(const __u8 *a, const __u8 *b)
 {
-	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4] && a[5] == b[5];
+	return *(const word32 *)a == *(const word32 *)b && *(const word16 *)(a + 4) == *(const word16 *)(b + 4);
 }

@@ -2,23 +2,28 @@
 #pragma once
 #include "inner.h"
 #include "send.h"
+#include "sum.h"
 
 /* Whether the kernel forgets the tunnel of an aggregate when a program takes its headers off (Linux 7.3). The
  * agent tries, and sets it before it loads the programs. Older ones would take the packet for VXLAN ever after. */
 volatile const __u8 takes_aggregates = 0;
 
 /* Takes the outer headers, len bytes behind the Ethernet header, off the packet. */
-static __always_inline int unwrap(struct __sk_buff *skb, __u32 len, const struct inner *in)
+static __always_inline int unwrap(struct __sk_buff *skb, __u32 len, const struct ethhdr *from)
 {
+	struct ethhdr inner __attribute__((aligned(4)));
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 
 	if (takes_aggregates)
 		flags |= BPF_F_ADJ_ROOM_DECAP_L4_UDP;
-	if (skb->protocol != in->ethernet.protocol)
-		flags |= in->ethernet.protocol == ETH_P_IP ? BPF_F_ADJ_ROOM_DECAP_L3_IPV4 : BPF_F_ADJ_ROOM_DECAP_L3_IPV6;
+	copy_ethernet(&inner, from);
+	if (skb->protocol != inner.protocol)
+		flags |= inner.protocol == ETH_P_IP ? BPF_F_ADJ_ROOM_DECAP_L3_IPV4 : BPF_F_ADJ_ROOM_DECAP_L3_IPV6;
 	if (bpf_skb_adjust_room(skb, -(__s32)len, BPF_ADJ_ROOM_MAC, flags))
 		return -1;
-	bpf_skb_store_bytes(skb, 0, &in->ethernet, sizeof(in->ethernet), 0);
+	/* Not by a write of this program's own: then the kernel would first make each packet of the interface writable that
+	 * somebody else looks at, whether it is ours or not, and drop it for want of memory. */
+	bpf_skb_store_bytes(skb, 0, &inner, sizeof(inner), 0);
 	/* What the card says of checksums began with the outer one. The kernel does the same, even if that is 0. */
 	bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
 	return 0;
@@ -36,26 +41,32 @@ struct outer {
 /* Tells whether the outer checksum is right. Over IPv6 one must be there, unless all hosts agree that
  * there is none (RFC 6936). That of an aggregate is for the card to complete: the kernel has checked each
  * packet before it put them together, and left the sum of the pseudo header (udp4_gro_complete). */
-static __always_inline int has_right_sum(struct __sk_buff *skb, const struct udphdr *udp, const struct vxlanhdr *vxlan,
-					 const struct inner *in, const struct outer *o, __u32 flags)
+static __always_inline int has_right_sum(struct __sk_buff *skb, const struct udphdr *udp, const struct inner *in,
+					 void *end, const struct outer *o, __u32 flags)
 {
+	__u64 sum;
+
 	if (!udp->check)
 		return !(flags & NETWORK_IPV6 && flags & NETWORK_CHECKSUM);
 	if (skb->gso_size)
 		return udp->check == fold(o->addresses + bpf_htons(IPPROTO_UDP) + udp->len);
-	return in->has_sum && fold(sum_udp(udp, vxlan, in) + udp->check + o->addresses) == 0xffff;
+	if (sum_frame(in, end, &sum))
+		return 0;
+	sum += sum_vxlan((const struct vxlan_words *)udp) + bpf_htons(IPPROTO_UDP) + udp->len + o->addresses;
+	return fold(sum) == 0xffff;
 }
 
 /* Tells whether the inner packet, or the longest of which an aggregate was made, fits. The bridge passes nothing
  * longer on. An aggregate must be one inner packet: the kernel may also put VXLAN packets themselves together. */
-static __always_inline int fits_inside(struct __sk_buff *skb, const struct inner *in, const struct outer *o, __u32 mtu)
+static __always_inline int fits_inside(struct __sk_buff *skb, const struct inner *in, void *end, const struct outer *o,
+				       __u32 mtu)
 {
-	__u32 len = skb->len - o->len - sizeof(struct ethhdr);
+	__u32 headers, len = skb->len - o->len - sizeof(struct ethhdr);
 
 	if (!skb->gso_size)
 		return len <= mtu;
-	return in->header_len && in->header_len < in->packet_len && in->packet_len == len &&
-	       in->header_len + skb->gso_size <= mtu;
+	headers = header_len(in, end);
+	return headers && headers < in->packet_len && in->packet_len == len && headers + skb->gso_size <= mtu;
 }
 
 /* Tells whether the mark of congestion is to be copied to the inner packet (RFC 6040, section 4.2).
@@ -83,24 +94,24 @@ static __always_inline int receive(struct __sk_buff *skb, struct udphdr *udp, vo
 	o->tunnel.port = udp->dest;
 	o->tunnel.pad = 0;
 	here = bpf_map_lookup_elem(&tunnels, &o->tunnel);
-	if (!here || here->underlay != skb->ifindex || !is_valid(bpf_ktime_get_coarse_ns()))
+	if (!here || here->underlay != skb->ifindex || !is_valid())
 		return TCX_NEXT;
 	if (read_inner(&in, vxlan + 1, end) || changes_ecn(o->ecn, in.tos))
 		return TCX_NEXT;
-	if (!fits_inside(skb, &in, o, here->mtu))
+	if (!fits_inside(skb, &in, end, o, here->mtu))
 		return TCX_NEXT;
-	set_station(&s, here->device, in.ethernet.source);
+	set_station(&s, here->device, in.ethernet->source);
 	sender = bpf_map_lookup_elem(&remotes, &s);
 	if (!sender || !same_address(&sender->vtep, &o->from))
 		return TCX_NEXT;
-	set_station(&s, here->device, in.ethernet.destination);
+	set_station(&s, here->device, in.ethernet->destination);
 	port = bpf_map_lookup_elem(&locals, &s);
 	if (!port)
 		return TCX_NEXT;
-	if (!has_right_sum(skb, udp, vxlan, &in, o, here->flags))
+	if (!has_right_sum(skb, udp, &in, end, o, here->flags))
 		return TCX_NEXT;
-	packets = packets_in(skb, &in);
-	if (unwrap(skb, o->len, &in))
+	packets = packets_in(skb, &in, end);
+	if (unwrap(skb, o->len, in.ethernet))
 		return TCX_NEXT;
 	count = counters_of(sender->peer);
 	if (count) {

@@ -11,6 +11,7 @@
 
 struct straight {
 	struct inner in; /* without Ethernet */
+	struct address source;
 	struct address destination;
 };
 
@@ -60,20 +61,18 @@ struct frag6hdr {
 static __always_inline int read_straight4(struct straight *p, void *at, void *end)
 {
 	struct iphdr *ip = at;
-	__u32 ip_len;
 
 	if ((void *)(ip + 1) > end || ip->version_ihl >> 4 != 4)
 		return -1;
-	ip_len = (ip->version_ihl & 15) * 4;
+	p->in.ip = ip;
+	p->in.ip_len = (ip->version_ihl & 15) * 4;
 	p->in.packet_len = bpf_ntohs(ip->tot_len);
-	if (ip_len < sizeof(*ip) || p->in.packet_len < ip_len || ip->protocol == IPPROTO_IGMP)
+	if (p->in.ip_len < sizeof(*ip) || p->in.packet_len < p->in.ip_len || ip->protocol == IPPROTO_IGMP)
 		return -1;
-	set_ip4(&p->in.source, ip->saddr);
+	set_ip4(&p->source, ip->saddr);
 	set_ip4(&p->destination, ip->daddr);
+	p->in.is_fragment = !!(ip->frag_off & IP_FRAGMENT);
 	p->in.protocol = ip->protocol;
-	p->in.header_len = 0;
-	if (!(ip->frag_off & IP_FRAGMENT))
-		read_transport(&p->in, at + ip_len, end, ip_len);
 	return 0;
 }
 
@@ -87,11 +86,13 @@ static __always_inline int read_straight6(struct straight *p, void *at, void *en
 		return -1;
 	if (is_ip4(ip->saddr) || is_ip4(ip->daddr))
 		return -1;
-	set_ip6(&p->in.source, ip->saddr);
+	set_ip6(&p->source, ip->saddr);
 	set_ip6(&p->destination, ip->daddr);
+	p->in.ip = ip;
+	p->in.ip_len = sizeof(*ip);
 	p->in.packet_len = sizeof(*ip) + bpf_ntohs(ip->payload_len);
-	p->in.protocol = ip->nexthdr;
-	p->in.header_len = 0;
+	p->in.is_fragment = 0;
+	p->in.protocol = ip->nexthdr; /* of a fragment it is IPPROTO_FRAGMENT: no headers for header_len */
 	if (ip->nexthdr == IPPROTO_FRAGMENT) {
 		if ((void *)(fragment + 1) > end || fragment->nexthdr == IPPROTO_ICMPV6)
 			return -1;
@@ -101,7 +102,6 @@ static __always_inline int read_straight6(struct straight *p, void *at, void *en
 		return -1;
 	if (ip->nexthdr == IPPROTO_ICMPV6)
 		return is_straight_icmp6(ip + 1, end) ? 0 : -1;
-	read_transport(&p->in, ip + 1, end, sizeof(*ip));
 	return 0;
 }
 
@@ -131,15 +131,16 @@ static __always_inline int has_heard(const struct owner *o, __u64 now)
 /* Tells whether a packet may be sent: both addresses are those of the containers that have the MACs, and the other
  * host takes it. WireGuard lets no other source through there. So a container also sends as itself only. */
 static __always_inline int is_between(const struct port *port, const struct ethhdr *eth, const struct remote *to,
-				      const struct straight *p, __u64 now)
+				      const struct straight *p)
 {
+	__u64 now = bpf_ktime_get_coarse_ns();
 	__u32 device = port->network.device;
 	struct place host = {.address = to->vtep, .device = device};
 	struct owner *here, *there;
 
 	if (!same_mac(eth->source, port->mac))
 		return 0;
-	here = owner_of(device, &p->in.source);
+	here = owner_of(device, &p->source);
 	if (!here || !is_zero(&here->vtep) || !same_mac(here->mac, port->mac) || !has_heard(here, now))
 		return 0;
 	there = owner_of(device, &p->destination);
@@ -151,13 +152,17 @@ static __always_inline int is_between(const struct port *port, const struct ethh
 
 /* Tells whether a packet, without its Ethernet header, or the longest of an aggregate's, fits. An IP header may tell
  * another length than the packet has. WireGuard cuts off what is too much. */
-static __always_inline int fits_straight(struct __sk_buff *skb, const struct straight *p, __u32 len, __u32 mtu)
+static __always_inline int fits_straight(struct __sk_buff *skb, const struct straight *p, void *end, __u32 len,
+					 __u32 mtu)
 {
+	__u32 headers;
+
 	if (len != p->in.packet_len)
 		return 0;
 	if (!skb->gso_size)
 		return len <= mtu;
-	return p->in.header_len && p->in.header_len + skb->gso_size <= mtu;
+	headers = header_len(&p->in, end);
+	return headers && headers + skb->gso_size <= mtu;
 }
 
 static __always_inline int straight_send(struct __sk_buff *skb)
@@ -170,7 +175,6 @@ static __always_inline int straight_send(struct __sk_buff *skb)
 	struct straight p;
 	struct remote *to;
 	struct station s;
-	__u64 now;
 
 	if (!port || !(port->network.flags & NETWORK_ENCRYPTED) || skb->vlan_present)
 		return TCX_NEXT;
@@ -179,17 +183,16 @@ static __always_inline int straight_send(struct __sk_buff *skb)
 	device = port->network.device;
 	set_station(&s, device, eth->destination);
 	to = bpf_map_lookup_elem(&remotes, &s);
-	if (!to || !fits_straight(skb, &p, skb->len - sizeof(*eth), port->network.mtu))
+	if (!to || !fits_straight(skb, &p, end, skb->len - sizeof(*eth), port->network.mtu))
 		return TCX_NEXT;
-	now = bpf_ktime_get_coarse_ns();
-	if (!is_valid(now) || !is_between(port, eth, to, &p, now))
+	if (!is_valid() || !is_between(port, eth, to, &p))
 		return TCX_NEXT;
 	wireguard_device = bpf_map_lookup_elem(&wireguard, &device);
 	if (!wireguard_device)
 		return TCX_NEXT;
 	count = counters_of(to->peer);
 	if (count) {
-		count->sent_packets += packets_in(skb, &p.in);
+		count->sent_packets += packets_in(skb, &p.in, end);
 		count->sent_bytes += skb->len;
 	}
 	skb->queue_mapping = 0; /* the veth's */
@@ -242,19 +245,21 @@ static __always_inline int straight_receive(struct __sk_buff *skb)
 	struct owner *from, *to;
 	struct straight p;
 	struct station s;
+	void *end;
 
 	if (!here)
 		return TCX_NEXT;
 	pull_straight(skb);
-	if (read_straight(&p, skb->protocol, (void *)(long)skb->data, (void *)(long)skb->data_end))
+	end = (void *)(long)skb->data_end;
+	if (read_straight(&p, skb->protocol, (void *)(long)skb->data, end))
 		return TCX_NEXT;
 	device = here->device;
-	from = owner_of(device, &p.in.source);
+	from = owner_of(device, &p.source);
 	to = owner_of(device, &p.destination);
 	if (!from || is_zero(&from->vtep) || !to || !is_zero(&to->vtep) ||
-	    !fits_straight(skb, &p, skb->len, here->mtu))
+	    !fits_straight(skb, &p, end, skb->len, here->mtu))
 		return TCX_NEXT;
-	packets = packets_in(skb, &p.in);
+	packets = packets_in(skb, &p.in, end);
 	if (put_ethernet(skb, to, from))
 		return TCX_NEXT;
 	set_station(&s, device, from->mac);
@@ -264,7 +269,7 @@ static __always_inline int straight_receive(struct __sk_buff *skb)
 	skb->mark = 0; /* the host's marks are no container's matter */
 	set_station(&s, device, to->mac);
 	port = bpf_map_lookup_elem(&locals, &s);
-	if (port && is_valid(bpf_ktime_get_coarse_ns()))
+	if (port && is_valid())
 		return bpf_redirect_peer(*port, 0);
 	/* As if the VXLAN device had unwrapped it: others do something with the packets of this port. */
 	return bpf_redirect(device, BPF_F_INGRESS);

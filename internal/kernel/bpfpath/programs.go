@@ -178,7 +178,12 @@ func (p *Programs) load() error {
 	p.objects, p.peers = objects, newPeerTable(remotes)
 	p.networks, p.hops, p.routeMTUs, p.leaseEnd = make(map[uint32]programsNetwork), nil, nil, 0
 	p.followed, p.exits = make(map[uint32]bool), make(map[uint32]exit)
-	return errors.Join(p.dropEarlierHops(), p.dropIfExpired())
+	if err := errors.Join(p.dropEarlierHops(), p.dropIfExpired()); err != nil {
+		objects.Close()
+		p.objects, p.peers = nil, nil
+		return err
+	}
+	return nil
 }
 
 func (p *Programs) notePortPrograms(objects *programsObjects) (err error) {

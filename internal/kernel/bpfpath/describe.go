@@ -77,6 +77,9 @@ func describe(ns Namespace, want kernel.FastPath) (n programsNetwork, err error)
 	return n, errors.Join(setTTL(ns, &n, device.Tunnel), setSourcePorts(ns, &n, device.Tunnel))
 }
 
+// maxPacket is the longest that an IP header can tell of. An underlay interface may take longer ones.
+const maxPacket = 0xffff
+
 // networkOf returns what the devices' attributes tell.
 func networkOf(device, underlay kernel.Link, want kernel.FastPath) programsNetwork {
 	t := device.Tunnel
@@ -87,7 +90,7 @@ func networkOf(device, underlay kernel.Link, want kernel.FastPath) programsNetwo
 	if t.Local.Is6() {
 		n.Flags = networkIPv6
 	}
-	n.Mtu = uint16(max(0, min(device.MTU, underlay.MTU-n.overhead(), 0xffff)))
+	n.Mtu = uint16(max(0, min(device.MTU, min(underlay.MTU, maxPacket)-n.overhead())))
 	// Over IPv4 a packet may do without one (RFC 768). Over IPv6 all hosts must agree on that (RFC 6936).
 	if want.Checksum || t.Local.Is6() && (!t.UDPChecksum.Set || t.UDPChecksum.Value) {
 		n.Flags |= networkChecksum

@@ -47,10 +47,11 @@ func PutFile(t testing.TB, h *lab.Host, file string) string {
 	return path
 }
 
-// StartBareHost starts systemd on a host, and takes off what the lab has installed of the driver.
+// StartBareHost starts systemd on a host, and takes off what the lab has installed of the driver. Without the lab's
+// configuration agents use programs, whatever UsesPrograms says: dpkg asks about one that is no package's.
 func StartBareHost(t testing.TB, h *lab.Host) {
 	t.Helper()
-	Sh(t, h, "rm -f /usr/local/bin/vxlan* /usr/local/libexec/netavark/vxlan; rmdir /usr/local/libexec/netavark")
+	Sh(t, h, "rm -f /usr/local/bin/vxlan* /usr/local/libexec/netavark/vxlan; rmdir /usr/local/libexec/netavark; rm -rf /etc/vxlan")
 	StartSystemd(t, h)
 }
 

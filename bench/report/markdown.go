@@ -10,7 +10,14 @@ type Section struct {
 	Name   string // of its files
 	Title  string
 	Tables []Table
-	Plots  []Plot
+	Plots  []Figure
+}
+
+// Figure is a drawing in a file of its own.
+type Figure interface {
+	FileName() string // without .svg
+	Caption() string
+	SVG() string
 }
 
 // Table is a table with a heading.
@@ -29,7 +36,7 @@ func (s Section) Markdown() string {
 		b.WriteString("\n" + t.Markdown())
 	}
 	for _, p := range s.Plots {
-		fmt.Fprintf(&b, "\n![%s](%s.svg)\n", p.Title, p.Name)
+		fmt.Fprintf(&b, "\n![%s](%s.svg)\n", p.Caption(), p.FileName())
 	}
 	return b.String()
 }

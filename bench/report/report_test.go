@@ -16,7 +16,7 @@ func TestMarkdown(t *testing.T) {
 			Title: "Times", Head: []string{"what", "µs"}, Rows: [][]string{{"setup", "7"}, {"ß", "1,000"}},
 			Notes: []string{"Quiet machine."},
 		}, {Notes: []string{"No table."}}},
-		Plots: []Plot{{Name: "start", Title: "Growth"}},
+		Plots: []Figure{Plot{Name: "start", Title: "Growth"}},
 	}
 	want := `## Start
 
@@ -40,10 +40,12 @@ No table.
 }
 
 func TestSVGIsWellFormed(t *testing.T) {
-	for name, p := range map[string]Plot{
-		"empty":     {},
-		"one point": {Series: []Series{{Points: []Point{{5, 1, 1, 1}}}}},
-		"logarithmic": {Title: "a < b", LogX: true, Series: []Series{
+	for name, p := range map[string]Figure{
+		"empty":     Plot{},
+		"no bars":   Bars{},
+		"bars":      Bars{Names: []string{"a < b"}, Groups: []Group{{"us & them", []Point{{0, 0.5, 0.4, 0.6}}}}},
+		"one point": Plot{Series: []Series{{Points: []Point{{5, 1, 1, 1}}}}},
+		"logarithmic": Plot{Title: "a < b", LogX: true, Series: []Series{
 			{Name: "us & them", Points: []Point{{1, 1, 0.5, 2}, {500, 3, 3, 3}}},
 		}},
 	} {
@@ -83,7 +85,8 @@ func TestAxis(t *testing.T) {
 }
 
 func TestNumber(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", 0.5: "0.5", 20: "20", 1000: "1,000", 100000: "100,000", 1234567: "1,234,567"} {
+	tick := 0.2
+	for v, want := range map[float64]string{0: "0", 0.5: "0.5", 3 * tick: "0.6", 20: "20", 1000: "1,000", 100000: "100,000", 1234567: "1,234,567"} {
 		if got := formatNumber(v); got != want {
 			t.Errorf("%v: %s, want %s", v, got, want)
 		}

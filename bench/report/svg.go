@@ -36,13 +36,17 @@ const (
 // colours can be told apart by the colour blind (Okabe and Ito), and on white and on black.
 var colours = []string{"#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9"}
 
+// FileName is without .svg.
+func (p Plot) FileName() string { return p.Name }
+
+// Caption says what is seen.
+func (p Plot) Caption() string { return p.Title }
+
 // SVG draws the plot.
 func (p Plot) SVG() string {
 	x, y := p.bothAxes()
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="13">`+"\n",
-		plotWidth, plotHeight, plotWidth, plotHeight)
-	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", plotWidth, plotHeight)
+	beginSVG(&b, plotHeight)
 	drawText(&b, marginLeft, 24, "start", 16, fmt.Sprintf("%s (%s)", p.Title, p.Y))
 	for _, t := range y.tickValues() {
 		drawLine(&b, marginLeft, y.position(t), marginRight, y.position(t), "#ddd")
@@ -85,6 +89,13 @@ func (s Series) drawSeries(b *strings.Builder, x, y axis, colour string) {
 		strings.Join(path, " "), colour)
 }
 
+// beginSVG begins a drawing as wide as all are.
+func beginSVG(b *strings.Builder, height int) {
+	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="13">`+"\n",
+		plotWidth, height, plotWidth, height)
+	fmt.Fprintf(b, `<rect width="%d" height="%d" fill="white"/>`+"\n", plotWidth, height)
+}
+
 func drawText(b *strings.Builder, x, y float64, anchor string, size int, s string) {
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="%s" font-size="%d">%s</text>`+"\n",
 		x, y, anchor, size, html.EscapeString(s))
@@ -98,7 +109,7 @@ func drawLine(b *strings.Builder, x1, y1, x2, y2 float64, colour string) {
 // formatNumber writes a tick: 0.5, 20, 1,000.
 func formatNumber(v float64) string {
 	if math.Abs(v) < 1000 {
-		return fmt.Sprintf("%g", v)
+		return fmt.Sprintf("%.6g", v) // ticks are sums
 	}
 	return fmt.Sprintf("%s,%03d", formatNumber(math.Floor(v/1000)), int(math.Mod(v, 1000)))
 }

@@ -67,7 +67,7 @@ func (sys *system) profileLoad(ctx context.Context, perf string) (map[string]flo
 	if err := record.Start(); err != nil {
 		return nil, err
 	}
-	r, err := sys.runLoad(ctx, traffic.Load{Kind: traffic.UDP, Period: period})
+	r, err := sys.runLoad(ctx, senderProcessor, traffic.Load{Kind: traffic.UDP, Period: period})
 	if waitErr := record.Wait(); err == nil {
 		err = waitErr
 	}

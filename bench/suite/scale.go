@@ -89,7 +89,7 @@ func scaleResult(values map[string]map[string][]float64) Result {
 	}
 	t.Notes = []string{"Go benchmarks in a namespace of the real kernel, the median of few runs. " +
 		"A container has three entries: in the VXLAN device's FDB, in the bridge's, and among the bridge's neighbours."}
-	return Result{Tables: []report.Table{t}, Plots: []report.Plot{p}}
+	return Result{Tables: []report.Table{t}, Plots: []report.Figure{p}}
 }
 
 func goCell(unit string, values []float64) string {

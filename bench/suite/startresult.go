@@ -115,7 +115,7 @@ func flatness(scenarios []*scenario) (all []Comparison) {
 }
 
 // startPlots show setup and teardown over the number of other containers and of remote hosts.
-func startPlots(scenarios []*scenario) []report.Plot {
+func startPlots(scenarios []*scenario) []report.Figure {
 	others := report.Plot{Name: "start-containers", Title: "One more container on a host that has some",
 		X: "containers on the host", Y: "ms", LogX: true}
 	remotes := report.Plot{Name: "start-hosts", Title: "One more container on a network of many hosts",
@@ -146,5 +146,5 @@ func startPlots(scenarios []*scenario) []report.Plot {
 		line(&remotes, name+" setup", remotesOf, setupOf, keep)
 		line(&remotes, name+" teardown", remotesOf, teardownOf, keep)
 	}
-	return []report.Plot{others, remotes}
+	return []report.Figure{others, remotes}
 }

@@ -24,7 +24,7 @@ type Suite struct {
 // Result is what a section measured.
 type Result struct {
 	Tables      []report.Table
-	Plots       []report.Plot
+	Plots       []report.Figure
 	Comparisons []Comparison
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"vxlan-driver/bench/gobench"
+	"vxlan-driver/bench/report"
 )
 
 func series(v float64) []float64 { return slices.Repeat([]float64{v}, 9) }
@@ -96,8 +97,8 @@ func TestScaleTable(t *testing.T) {
 			t.Errorf("row %d: %q", row, got)
 		}
 	}
-	if len(r.Plots[0].Series) != 3 {
-		t.Errorf("%d lines in the plot", len(r.Plots[0].Series))
+	if len(r.Plots[0].(report.Plot).Series) != 3 {
+		t.Errorf("%d lines in the plot", len(r.Plots[0].(report.Plot).Series))
 	}
 }
 
@@ -123,5 +124,28 @@ func TestBetween(t *testing.T) {
 	}
 	if _, err := secondsBetween("", timedAnswer{at: "1"}); err == nil {
 		t.Error("a setup that noted no end")
+	}
+}
+
+// Bars are parts of what the underlay reaches, which has none itself.
+func TestTrafficBars(t *testing.T) {
+	newSystem := func(name string, rate float64) *system {
+		s := &system{name: name, rates: map[string][]float64{}}
+		for _, load := range loads {
+			s.rates[load.name] = series(rate)
+		}
+		return s
+	}
+	c := trafficBars([]*system{newSystem(systemVXLAN, 8), newSystem(systemUnderlay, 10), newSystem(systemDocker, 5)})
+	if want := []string{systemVXLAN, systemDocker}; !slices.Equal(c.Names, want) {
+		t.Errorf("bars are of %q", c.Names)
+	}
+	if len(c.Groups) != len(loads) {
+		t.Errorf("%d groups of %d loads", len(c.Groups), len(loads))
+	}
+	for _, g := range c.Groups {
+		if len(g.Values) != 2 || g.Values[0].Y != 0.8 || g.Values[1].Y != 0.5 {
+			t.Errorf("%s: %+v", g.Name, g.Values)
+		}
 	}
 }

@@ -68,7 +68,7 @@ func (s *system) waitUntilReachable(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		_, err := s.runLoad(ctx, traffic.Load{Kind: traffic.Connect, Period: time.Millisecond})
+		_, err := s.runLoad(ctx, senderProcessor, traffic.Load{Kind: traffic.Connect, Period: time.Millisecond})
 		if err == nil {
 			return nil
 		}
@@ -82,8 +82,8 @@ func (s *system) waitUntilReachable(ctx context.Context) error {
 
 func (s *system) serverAddress() string { return netip.AddrPortFrom(s.to.addr, trafficPort).String() }
 
-func (s *system) runLoad(ctx context.Context, l traffic.Load) (r traffic.Result, err error) {
-	out, err := s.from.probe(ctx, senderProcessor, "send", "-kind", string(l.Kind), "-streams", fmt.Sprint(l.Streams),
+func (s *system) runLoad(ctx context.Context, processor int, l traffic.Load) (r traffic.Result, err error) {
+	out, err := s.from.probe(ctx, processor, "send", "-kind", string(l.Kind), "-streams", fmt.Sprint(l.Streams),
 		"-for", l.Period.String(), s.serverAddress()).CombinedOutput()
 	if err != nil {
 		return r, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
@@ -91,13 +91,13 @@ func (s *system) runLoad(ctx context.Context, l traffic.Load) (r traffic.Result,
 	return r, json.Unmarshal(out, &r)
 }
 
-func (s *system) measureLoad(ctx context.Context, name string, l traffic.Load) error {
-	r, err := s.runLoad(ctx, l)
+func (s *system) measureLoad(ctx context.Context, l load) error {
+	r, err := s.runLoad(ctx, l.sender, l.Load)
 	if err != nil {
-		return fmt.Errorf("measure %s, %s: %w", s.name, name, err)
+		return fmt.Errorf("measure %s, %s: %w", s.name, l.name, err)
 	}
-	s.rates[name] = append(s.rates[name], r.Rate)
-	s.cpu[name] = append(s.cpu[name], r.CPU)
+	s.rates[l.name] = append(s.rates[l.name], r.Rate)
+	s.cpu[l.name] = append(s.cpu[l.name], r.CPU)
 	if l.Kind == traffic.Echo {
 		s.p50 = append(s.p50, r.P50.Seconds())
 		s.p99 = append(s.p99, r.P99.Seconds())

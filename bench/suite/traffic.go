@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"vxlan-driver/bench/report"
@@ -19,14 +20,17 @@ type load struct {
 	unit Unit
 	cost string // what CPU time is given for
 	traffic.Load
+	sender int // its processor
 }
 
 var loads = []load{
-	{"TCP, 1 stream", gigabits, "64 kB of a stream", traffic.Load{Kind: traffic.Stream, Streams: 1}},
-	{"TCP, 8 streams", gigabits, "64 kB of 8 streams", traffic.Load{Kind: traffic.Stream, Streams: 8}},
-	{"UDP, 64-byte packets", thousandEach, "a UDP packet", traffic.Load{Kind: traffic.UDP}},
-	{"TCP request/response", thousandEach, "a request", traffic.Load{Kind: traffic.Echo}},
-	{"new TCP connections", thousandEach, "a connection", traffic.Load{Kind: traffic.Connect}},
+	{"TCP, 1 stream", gigabits, "64 kB of a stream", traffic.Load{Kind: traffic.Stream, Streams: 1}, senderProcessor},
+	{"TCP, 1 stream, one processor", gigabits, "64 kB of a stream, one processor",
+		traffic.Load{Kind: traffic.Stream, Streams: 1}, serverProcessor},
+	{"TCP, 8 streams", gigabits, "64 kB of 8 streams", traffic.Load{Kind: traffic.Stream, Streams: 8}, senderProcessor},
+	{"UDP, 64-byte packets", thousandEach, "a UDP packet", traffic.Load{Kind: traffic.UDP}, senderProcessor},
+	{"TCP request/response", thousandEach, "a request", traffic.Load{Kind: traffic.Echo}, senderProcessor},
+	{"new TCP connections", thousandEach, "a connection", traffic.Load{Kind: traffic.Connect}, senderProcessor},
 }
 
 const (
@@ -35,6 +39,7 @@ const (
 	systemByHand   = "by hand"
 	systemDocker   = "Docker overlay"
 	systemUnderlay = "underlay"
+	systemHosts    = "the hosts of vxlan" // themselves, which have its firewall and track connections
 )
 
 // measureTraffic measures containers on two hosts, and the same hosts without any.
@@ -64,6 +69,13 @@ func (s *Suite) measureTraffic(ctx context.Context) (r Result, err error) {
 		if err := system.startServer(ctx, hosts[2*i], hosts[2*i+1]); err != nil {
 			return r, err
 		}
+	}
+	if !s.Quick {
+		same := &system{name: systemHosts, prepare: prepareUnderlay}
+		if err := same.startServer(ctx, hosts[0], hosts[1]); err != nil {
+			return r, err
+		}
+		systems = append(systems, same)
 	}
 	if err := s.sendAll(ctx, systems); err != nil {
 		return r, err
@@ -96,7 +108,7 @@ func (s *Suite) sendAll(ctx context.Context, systems []*system) error {
 				}
 				system := systems[(i+round/2)%len(systems)]
 				load.Period = period
-				if err := system.measureLoad(ctx, load.name, load.Load); err != nil {
+				if err := system.measureLoad(ctx, load); err != nil {
 					return err
 				}
 			}
@@ -122,6 +134,9 @@ func trafficResult(systems []*system, note string) (r Result) {
 		r.Tables = append(r.Tables, compareTable("Without agents, against by hand",
 			compareSystems(systems[2], systems[1], trafficTargets{})))
 	}
+	if len(systems) > 2 {
+		r.Plots = append(r.Plots, trafficBars(systems))
+	}
 	if note != "" {
 		r.Tables = append(r.Tables, report.Table{Notes: []string{note}})
 	}
@@ -145,6 +160,29 @@ func compareSystems(ours, theirs *system, targets trafficTargets) (all []Compari
 			Target: targets.cost})
 }
 
+// trafficBars show what each system reaches of the underlay.
+func trafficBars(systems []*system) report.Bars {
+	c := report.Bars{Name: "traffic", Title: "Rates, as parts of the underlay's"}
+	underlay := systems[slices.IndexFunc(systems, func(s *system) bool { return s.name == systemUnderlay })]
+	for _, load := range loads {
+		g := report.Group{Name: load.name}
+		for _, s := range systems {
+			if s == underlay {
+				continue
+			}
+			ratio := stats.Summarize(stats.Ratios(s.rates[load.name], underlay.rates[load.name]))
+			g.Values = append(g.Values, report.Point{Y: ratio.Median, Low: ratio.Low, High: ratio.High})
+		}
+		c.Groups = append(c.Groups, g)
+	}
+	for _, s := range systems {
+		if s != underlay {
+			c.Names = append(c.Names, s.name)
+		}
+	}
+	return c
+}
+
 // trafficTargets bound the ratios to another system: of all loads, or of those of a kind.
 type trafficTargets struct {
 	rate, cost   *stats.Bound
@@ -161,7 +199,7 @@ func targetsAgainst(name string) trafficTargets {
 			rates: map[traffic.Kind]*stats.Bound{traffic.UDP: atLeast(1.5)}}
 	case systemDocker:
 		return trafficTargets{rate: atLeast(1), cost: atMost(1)}
-	case systemUnderlay:
+	case systemUnderlay, systemHosts:
 		return trafficTargets{
 			rates: map[traffic.Kind]*stats.Bound{traffic.Stream: atLeast(0.95), traffic.UDP: atLeast(0.80),
 				traffic.Echo: atLeast(0.90), traffic.Connect: atLeast(0.93)},

@@ -128,7 +128,7 @@ func writeSection(dir string, rep report.Section, env report.Table) error {
 	text := rep.Markdown() + "\nMeasured on:\n\n" + env.Markdown()
 	err := os.WriteFile(filepath.Join(dir, rep.Name+".md"), []byte(text), 0o644)
 	for _, p := range rep.Plots {
-		err = errors.Join(err, os.WriteFile(filepath.Join(dir, p.Name+".svg"), []byte(p.SVG()), 0o644))
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, p.FileName()+".svg"), []byte(p.SVG()), 0o644))
 	}
 	return err
 }

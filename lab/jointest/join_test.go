@@ -15,6 +15,7 @@ import (
 func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
 	l := labtest.Start(t, lab.Config{Hosts: hosts, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
+	labtest.Each(t, l.Hosts(), func(h *lab.Host) { labtest.RemoveConfig(t, h) })
 	t.Cleanup(func() {
 		if !t.Failed() {
 			return

@@ -47,11 +47,12 @@ func PutFile(t testing.TB, h *lab.Host, file string) string {
 	return path
 }
 
-// StartBareHost starts systemd on a host, and takes off what the lab has installed of the driver. Without the lab's
-// configuration agents use programs, whatever UsesPrograms says: dpkg asks about one that is no package's.
+// StartBareHost starts systemd on a host, and takes off what the lab has installed of the driver. A package brings a
+// configuration.
 func StartBareHost(t testing.TB, h *lab.Host) {
 	t.Helper()
-	Sh(t, h, "rm -f /usr/local/bin/vxlan* /usr/local/libexec/netavark/vxlan; rmdir /usr/local/libexec/netavark; rm -rf /etc/vxlan")
+	Sh(t, h, "rm -f /usr/local/bin/vxlan* /usr/local/libexec/netavark/vxlan; rmdir /usr/local/libexec/netavark")
+	RemoveConfig(t, h)
 	StartSystemd(t, h)
 }
 

@@ -265,12 +265,17 @@ func (p *tunnelProber) probe(ctx context.Context, n *probedNetwork, mac kernel.M
 		peer.failures++
 		peer.due = time.Now().Add(lostInterval)
 	}
-	if isFirst := peer.failures == 1 && peer.state.isGood(); m.tunnelState != peer.state && !isFirst {
-		peer.state = m.tunnelState
+	isFirstFailure := peer.failures == 1 && peer.state.isGood()
+	isOther := m.tunnelState != peer.state && !isFirstFailure
+	isFirstAnswer := m.isGood() && peer.roundTrip == 0 // the host may have set up its end a moment ago
+	if isOther || isFirstAnswer {
 		peer.counts = frameCounts{} // those of before tell nothing of how it is now
 		if m.isGood() {
-			m.full.sent = m.full.answered // the others may have been lost before the way was mended
+			m.full.sent = m.full.answered // the others may have been lost before
 		}
+	}
+	if isOther {
+		peer.state = m.tunnelState
 		p.logState(n, peer)
 	}
 	peer.note(m)

@@ -209,6 +209,37 @@ func TestTunnelsAreProbed(t *testing.T) {
 	})
 }
 
+// A host that has just come may not have set up its end when the first frame comes. That is no loss, and later ones are.
+func TestFramesBeforeTheFirstAnswerAreNoLoss(t *testing.T) {
+	withTunnel(t, func(t *testing.T, r *rig, f *fakeTunnel) {
+		lossTo12 := func() (loss float64, known bool) {
+			t.Helper()
+			for _, h := range r.report(false).Clusters[0].Hosts {
+				if len(h.Paths) > 0 && h.Paths[0].VTEP == vtep(12) {
+					return h.Paths[0].Loss()
+				}
+			}
+			return 0, false
+		}
+		f.takeSent()
+		f.pass(0)
+		r.cluster().show(probedHost(11, "b"), probedHost(12, "c"))
+		for f.takeSent() == 0 {
+			sleep(10 * time.Millisecond)
+		}
+		f.pass(1450)
+		sleep(5 * time.Second)
+		if loss, known := lossTo12(); !known || loss != 0 {
+			t.Errorf("the first frame was lost: loss %v, %v", loss, known)
+		}
+		f.pass(0)
+		sleep(2 * time.Minute)
+		if loss, known := lossTo12(); !known || loss != 1 {
+			t.Errorf("all are lost: loss %v, %v", loss, known)
+		}
+	})
+}
+
 // What is lost once, since a machine was busy, is no alarm.
 func TestOneLostProbeIsNoAlarm(t *testing.T) {
 	withTunnel(t, func(t *testing.T, r *rig, f *fakeTunnel) {

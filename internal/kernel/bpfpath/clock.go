@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Programs read the time in jiffies, the kernel's count of timer interrupts, as that takes no call. A jiffy is 1 to
-// 10 ms, as the kernel was built.
+// Programs read the time in jiffies, the kernel's count of ticks, as that takes no call. A jiffy is 1 to 10 ms, as the
+// kernel was built.
 
 // jiffiesNow is the time that programs see.
 func (o *programsObjects) jiffiesNow() (now uint64, err error) {
@@ -19,7 +19,7 @@ func (o *programsObjects) jiffiesNow() (now uint64, err error) {
 	return now, nil
 }
 
-// jiffiesIn returns how many a duration has. A clock that the kernel sets with each of them tells how long one is.
+// jiffiesIn returns how many a duration has. The resolution of the coarse clock is one jiffy.
 func jiffiesIn(d time.Duration) (uint64, error) {
 	var jiffy unix.Timespec
 	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &jiffy); err != nil {

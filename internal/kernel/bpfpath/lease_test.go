@@ -81,6 +81,23 @@ func TestOtherNetworkAfterLong(t *testing.T) {
 	}
 }
 
+// What an agent long gone has left cannot be taken out of a table. The programs are not used with it, however often the
+// next agent tries.
+func TestTablesThatCannotBeEmptied(t *testing.T) {
+	a, b := newPair(t, underlay{})
+	connectPair(a, b)
+	put(t, a.programs.objects.ValidJiffies, uint32(0), uint64(1))
+	if err := a.programs.objects.Ports.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	a.newAgent()
+	for range 2 {
+		if err := a.programs.load(); err == nil || a.programs.objects != nil {
+			t.Errorf("they are used, with %v", err)
+		}
+	}
+}
+
 // While no agent is there, somebody adds an IPsec policy for which there are no keys yet. No packet leaves
 // unencrypted once the programs' time is over, and none with the next agent.
 func TestIPsecWithoutAgent(t *testing.T) {

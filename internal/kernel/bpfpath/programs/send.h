@@ -105,7 +105,7 @@ static __always_inline int wrap4(struct __sk_buff *skb, const struct network *ne
 		o->id_fragment = bpf_htonl(bpf_ntohs(IP_DF));
 	else
 		o->id_fragment = bpf_htonl(bpf_get_prandom_u32() << 16); /* somebody on the way may cut it up */
-	o->ttl_protocol_check = bpf_htonl(outer_ttl(net, in) << 24 | IPPROTO_UDP << 16);
+	o->ttl_protocol_check = bpf_htonl((__u32)outer_ttl(net, in) << 24 | IPPROTO_UDP << 16);
 	o->ttl_protocol_check |= bpf_htonl(bpf_ntohs(
 		~fold((__u64)o->version_tos_len + o->id_fragment + o->ttl_protocol_check + local + vtep)));
 	o->saddr = local;

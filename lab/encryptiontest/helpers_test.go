@@ -98,7 +98,7 @@ func runOnEach(t *testing.T, hosts []*lab.Host, network string) (all []container
 	return all
 }
 
-// soon is within what the agent mends what it hears of.
+// soon is how long the agent may take to mend what it hears of.
 const soon = 10 * time.Second
 
 // awaitReach waits until each container reaches all others.

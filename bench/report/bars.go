@@ -19,7 +19,7 @@ type Group struct {
 	Values []Point
 }
 
-// Sizes in pixels: bars lie, as their groups have long names.
+// Sizes in pixels. Bars are horizontal, since groups have long names.
 const (
 	barsLeft, barsTop, barsBottom = 210, 40, 30
 	barHeight, groupSpace         = 9, 14

@@ -14,7 +14,7 @@ import (
 	"vxlan-driver/lab"
 )
 
-// system is one way to connect two containers on two hosts. Each has hosts of its own, so that the
+// system is one way to connect two containers on two hosts. Each but systemHosts has hosts of its own, so that the
 // firewall rules of one cost the others nothing.
 type system struct {
 	name    string

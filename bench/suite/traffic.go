@@ -39,7 +39,7 @@ const (
 	systemByHand   = "by hand"
 	systemDocker   = "Docker overlay"
 	systemUnderlay = "underlay"
-	systemHosts    = "the hosts of vxlan" // themselves, which have its firewall and track connections
+	systemHosts    = "vxlan's hosts" // themselves, which have its firewall and track connections
 )
 
 // measureTraffic measures containers on two hosts, and the same hosts without any.
@@ -133,8 +133,6 @@ func trafficResult(systems []*system, note string) (r Result) {
 	if len(systems) > 2 {
 		r.Tables = append(r.Tables, compareTable("Without agents, against by hand",
 			compareSystems(systems[2], systems[1], trafficTargets{})))
-	}
-	if len(systems) > 2 {
 		r.Plots = append(r.Plots, trafficBars(systems))
 	}
 	if note != "" {
@@ -160,7 +158,7 @@ func compareSystems(ours, theirs *system, targets trafficTargets) (all []Compari
 			Target: targets.cost})
 }
 
-// trafficBars show what each system reaches of the underlay.
+// trafficBars show what each system reaches of the underlay, which must be among them.
 func trafficBars(systems []*system) report.Bars {
 	c := report.Bars{Name: "traffic", Title: "Rates, as parts of the underlay's"}
 	underlay := systems[slices.IndexFunc(systems, func(s *system) bool { return s.name == systemUnderlay })]

@@ -209,7 +209,8 @@ func TestTunnelsAreProbed(t *testing.T) {
 	})
 }
 
-// A host that has just come may not have set up its end when the first frame comes. That is no loss, and later ones are.
+// A host that has just come may not have set up its end when the first frame comes. That is no loss. What is lost later
+// is.
 func TestFramesBeforeTheFirstAnswerAreNoLoss(t *testing.T) {
 	withTunnel(t, func(t *testing.T, r *rig, f *fakeTunnel) {
 		lossTo12 := func() (loss float64, known bool) {

@@ -32,7 +32,8 @@ func TestReloadAfterFlush(t *testing.T) {
 	}
 	s.checkAnswers(all...)
 	before := s.ruleset()
-	s.mustRun(s.a, labtest.FreezeAgent+"; nft flush ruleset")                // the agent would have the rules back in 0.3 s
+	// Else the agent has the rules back in 0.3 s.
+	s.mustRun(s.a, labtest.FreezeAgent+"; nft flush ruleset")
 	s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", noAnswer}) // the flush did something
 	if got := s.mustRun(s.a, labtest.ThawAgent+"; vxlanctl reload 2>&1 >/dev/null"); got != "" {
 		t.Errorf("reload says on stderr: %s", got)

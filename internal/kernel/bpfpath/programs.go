@@ -15,8 +15,8 @@ import (
 )
 
 // layout names the directory of the pinned tables. With the meaning of a table's values it must change, or the table's
-// name, so that programs of two versions never share one. Until the new version has set up everything, packets go without
-// programs.
+// name, so that programs of two versions never share one. Until the new version has set up everything, packets go
+// without programs.
 const layout = "3"
 
 // Programs are the programs and tables of a host. An agent has one value of it, since tables are

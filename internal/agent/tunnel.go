@@ -266,15 +266,15 @@ func (p *tunnelProber) probe(ctx context.Context, n *probedNetwork, mac kernel.M
 		peer.due = time.Now().Add(lostInterval)
 	}
 	isFirstFailure := peer.failures == 1 && peer.state.isGood()
-	isOther := m.tunnelState != peer.state && !isFirstFailure
+	hasChanged := m.tunnelState != peer.state && !isFirstFailure
 	isFirstAnswer := m.isGood() && peer.roundTrip == 0 // the host may have set up its end a moment ago
-	if isOther || isFirstAnswer {
+	if hasChanged || isFirstAnswer {
 		peer.counts = frameCounts{} // those of before tell nothing of how it is now
 		if m.isGood() {
 			m.full.sent = m.full.answered // the others may have been lost before
 		}
 	}
-	if isOther {
+	if hasChanged {
 		peer.state = m.tunnelState
 		p.logState(n, peer)
 	}

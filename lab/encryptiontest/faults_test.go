@@ -99,8 +99,8 @@ var faults = []fault{
 	}},
 }
 
-// entriesWithin is within what entries that somebody has replaced stop nobody. Programs need none. Without them the
-// agent must set them right: it does not hear of such, and looks once a minute.
+// entriesWithin is how long entries that somebody has replaced may keep containers from each other. Programs do not use
+// entries. Without programs the agent must set them right: it does not hear of them, and looks once a minute.
 func entriesWithin() time.Duration {
 	if labtest.UsesPrograms() {
 		return soon

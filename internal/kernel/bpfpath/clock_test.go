@@ -3,33 +3,39 @@ package bpfpath
 import (
 	"testing"
 	"time"
+
+	"github.com/cilium/ebpf"
 )
 
-// The agent counts jiffies as they are.
-func TestJiffies(t *testing.T) {
-	m := newMachine(t, here)
-	read := func() uint64 {
+// must returns a function that ends the test if there is no value.
+func must(t testing.TB) func(uint64, error) uint64 {
+	return func(v uint64, err error) uint64 {
 		t.Helper()
-		now, err := m.objects.jiffiesNow()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return now
+		return v
 	}
+}
+
+// endOf returns the time that is in a table of one entry.
+func endOf(t testing.TB, table *ebpf.Map) (end uint64) {
+	t.Helper()
+	err := table.Lookup(uint32(0), &end)
+	return must(t)(end, err)
+}
+
+// The agent counts jiffies as they are.
+func TestJiffies(t *testing.T) {
+	o := newMachine(t, here).objects
 	began := time.Now()
-	first := read()
+	first := must(t)(o.jiffiesNow())
 	time.Sleep(300 * time.Millisecond)
-	last := read()
+	last := must(t)(o.jiffiesNow())
 	took := time.Since(began)
 	// What is read is as much as a jiffy old.
-	least, err := jiffiesIn(250 * time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	most, err := jiffiesIn(took + 50*time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
+	least := must(t)(jiffiesIn(250 * time.Millisecond))
+	most := must(t)(jiffiesIn(took + 50*time.Millisecond))
 	if passed := last - first; passed < least || passed > most {
 		t.Errorf("%d jiffies have passed, not %d to %d", passed, least, most)
 	}
@@ -42,23 +48,13 @@ func TestLeaseIsInJiffies(t *testing.T) {
 	a.programs.mu.Lock()
 	defer a.programs.mu.Unlock()
 	o := a.programs.objects
-	before, err := o.jiffiesAfter(leaseTime)
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := must(t)(o.jiffiesAfter(leaseTime))
 	if err := a.programs.renewLease(a.path); err != nil {
 		t.Fatal(err)
 	}
-	after, err := o.jiffiesAfter(leaseTime)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var until uint64
-	if err := o.ValidJiffies.Lookup(uint32(0), &until); err != nil {
-		t.Fatal(err)
-	}
-	if until < before || until > after {
-		t.Errorf("programs take packets until %d, not from %d to %d", until, before, after)
+	after := must(t)(o.jiffiesAfter(leaseTime))
+	if end := endOf(t, o.ValidJiffies); end < before || end > after {
+		t.Errorf("programs take packets until %d, not from %d to %d", end, before, after)
 	}
 }
 
@@ -69,19 +65,9 @@ func TestHopsAreInJiffies(t *testing.T) {
 	a.programs.mu.Lock()
 	defer a.programs.mu.Unlock()
 	o := a.programs.objects
-	var until uint64
-	if err := o.HopsJiffies.Lookup(uint32(0), &until); err != nil {
-		t.Fatal(err)
-	}
-	now, err := o.jiffiesNow()
-	if err != nil {
-		t.Fatal(err)
-	}
-	last, err := o.jiffiesAfter(hopsTime)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if until <= now || until > last {
-		t.Errorf("hops are right until %d, not from %d to %d", until, now, last)
+	end := endOf(t, o.HopsJiffies)
+	now, last := must(t)(o.jiffiesNow()), must(t)(o.jiffiesAfter(hopsTime))
+	if end <= now || end > last {
+		t.Errorf("hops are right until %d, not from %d to %d", end, now, last)
 	}
 }

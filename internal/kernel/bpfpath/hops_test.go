@@ -31,10 +31,7 @@ func (h *realHost) hopTo(other *realHost) (hop netip.Addr) {
 	p := h.programs
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var until uint64
-	if err := p.objects.HopsJiffies.Lookup(uint32(0), &until); err != nil {
-		h.Fatal(err)
-	}
+	until := endOf(h, p.objects.HopsJiffies)
 	for key, index := range p.peers.index {
 		if until == 0 || fromAddress(key.vtep) != other.vtep {
 			continue
